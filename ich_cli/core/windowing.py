@@ -1,0 +1,68 @@
+"""CT windows: Hounsfield units to display or model intensity."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Window(NamedTuple):
+    """A window: the HU range ``center ± width / 2`` that is spread over [0, 1]."""
+
+    center: float
+    width: float
+
+
+BRAIN: Final = Window(40, 80)
+SUBDURAL: Final = Window(80, 200)
+BONE: Final = Window(600, 2800)
+STROKE: Final = Window(40, 40)
+DISPLAY_WINDOWS: Final = {"brain": BRAIN, "subdural": SUBDURAL, "stroke": STROKE, "bone": BONE}
+
+
+def apply_window(hu: ArrayLike, window: Window) -> NDArray[np.float32]:
+    """Map HU linearly onto [0, 1] and clip.
+
+    The LINEAR_EXACT function of DICOM PS3.3 C.11.2.1.3.2: ``(hu - center) / width + 0.5``.
+
+    Parameters
+    ----------
+    hu
+        Hounsfield units, any shape and real dtype.
+    window
+        Center and width in HU; the width is positive.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the width is not positive.
+    """
+    if not window.width > 0:
+        raise ValueError(f"a window's width must be positive, not {window.width}")
+    scaled = (np.asarray(hu, dtype=np.float32) - (window.center - window.width / 2)) / window.width
+    return np.clip(scaled, 0.0, 1.0, dtype=np.float32)
+
+
+def to_uint8(hu: ArrayLike, window: Window) -> NDArray[np.uint8]:
+    """Map HU through a window onto [0, 255], rounded to nearest (halves up).
+
+    Parameters
+    ----------
+    hu
+        Hounsfield units, any shape.
+    window
+        Center and width in HU.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape, uint8.
+    """
+    return (apply_window(hu, window) * 255.0 + 0.5).astype(np.uint8)
