@@ -1,17 +1,17 @@
 """Every error that `ich` raises on purpose.
 
-    IchError                      anything the user can act on; main() prints it as one line
-    ├── InputError                a file that cannot be used; carries the file's name
-    │   ├── NotApplicableError    sound DICOM, but not an axial CT slice   (status "skipped")
-    │   ├── BrokenFileError       damaged, truncated or contradictory      (status "failed")
-    │   ├── DecoderError          no decoder for its transfer syntax       (status "failed")
-    │   └── LimitError            larger than the limits allow             (status "failed")
-    ├── NothingFoundError         no file to work on at the given place
-    ├── DataError                 a label table or prepared data set that does not hold together
-    ├── BundleError               config or weights that cannot be trusted or do not fit
-    ├── HubError                  the Hugging Face Hub did not give what was asked for
-    ├── OutputError               a result that cannot be written
-    └── UsageError                options that contradict each other       (exit code 2)
+IchError                      anything the user can act on; main() prints it as one line
+├── InputError                a file that cannot be used; carries the file's name
+│   ├── NotApplicableError    sound DICOM, but not an axial CT slice   (status "skipped")
+│   ├── BrokenFileError       damaged, truncated or contradictory      (status "failed")
+│   ├── DecoderError          no decoder for its transfer syntax       (status "failed")
+│   └── LimitError            larger than the limits allow             (status "failed")
+├── NothingFoundError         no file to work on at the given place
+├── DataError                 a label table or prepared data set that does not hold together
+├── BundleError               config or weights that cannot be trusted or do not fit
+├── HubError                  the Hugging Face Hub did not give what was asked for
+├── OutputError               a result that cannot be written
+└── UsageError                options that contradict each other       (exit code 2)
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""A CT slice in Hounsfield units, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+AIR_HU = -1000.0
+"""What is outside the field of view: PixelPaddingValue, padding to a square, missing corners."""
+
+Vector = tuple[float, float, float]
+
+
+class SliceId(NamedTuple):
+    """Which slice this is. Holds UIDs and the file's name, nothing of the patient's."""
+
+    path: str
+    """File as the user named it; a member of a zip is ``archive.zip!folder/member``."""
+    frame: int = 1
+    """Frame number inside the instance, from 1 (PS3.3 C.7.6.6)."""
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_uid: str = ""
+    instance: int | None = None
+    """InstanceNumber, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where a slice lies in the patient (PS3.3 C.7.6.2).
+
+    Millimetres in the patient's coordinates: x to the left, y to the back, z to the head.
+    """
+
+    position: Vector | None = None
+    """ImagePositionPatient: the centre of the first pixel."""
+    row_direction: Vector | None = None
+    """Direction along which the column index grows (first half of ImageOrientationPatient)."""
+    column_direction: Vector | None = None
+    """Direction along which the row index grows (second half of ImageOrientationPatient)."""
+    spacing: tuple[float, float] | None = None
+    """PixelSpacing: between rows, between columns."""
+    thickness: float | None = None
+    """SliceThickness."""
+    tilt: float = 0.0
+    """Gantry tilt in degrees: from GantryDetectorTilt, else from the orientation."""
+
+    def along_normal(self) -> float | None:
+        """Signed distance of the slice from the origin along its own normal, in mm."""
+        if self.position is None or self.row_direction is None or self.column_direction is None:
+            return None
+        normal = np.cross(self.row_direction, self.column_direction)
+        return float(np.dot(normal, self.position))
+
+
+@dataclass(frozen=True, eq=False)
+class CTSlice:
+    """One 2-D CT image in Hounsfield units.
+
+    Parameters
+    ----------
+    hu
+        float32 ``(H, W)``; air is near -1000, water near 0.
+    id
+        UIDs and file name.
+    geometry
+        Position, orientation, spacing in mm.
+    status
+        ``ok``, or ``repaired`` where the stored values had to be mended.
+    notes
+        What was mended or looks odd, one short clause each; no patient data.
+    patient
+        PatientID, for splits by patient only. Never printed, logged or written.
+    """
+
+    hu: NDArray[np.float32]
+    id: SliceId
+    geometry: Geometry = field(default_factory=Geometry)
+    status: Literal["ok", "repaired"] = "ok"
+    notes: tuple[str, ...] = ()
+    patient: str = field(default="", repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.hu.shape
+        return rows, columns
