@@ -72,7 +72,7 @@ class PreprocessConfig:
 
     @property
     def channels(self) -> int:
-        """Number of input channels: windows × slices."""
+        """Number of input channels: windows times slices."""
         return len(self.windows) * (2 * self.context + 1)
 
     def to_dict(self) -> dict[str, Any]:

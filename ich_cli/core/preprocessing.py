@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.ctslice import AIR_HU, CTSlice
+from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.windowing import to_uint8
 
 BODY_HU: Final = -300.0
