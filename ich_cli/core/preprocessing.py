@@ -215,7 +215,7 @@ def _prepare_dlmi(hu: NDArray[np.float32], size: int) -> Prepared:
 def _dlmi_window(hu: NDArray[np.float32], center: int, width: int, lower: int) -> NDArray[np.uint8]:
     clipped = np.clip(hu.astype(np.float64), center - width // 2, center + width // 2)
     scaled = (clipped - lower) / width
-    return ((scaled - scaled.min()) * 255).astype(np.uint8)
+    return np.asarray((scaled - scaled.min()) * 255).astype(np.uint8)
 
 
 def _nonzero_box(picture: NDArray[np.uint8]) -> tuple[int, int, int, int]:

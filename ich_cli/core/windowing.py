@@ -33,7 +33,8 @@ def apply_window(hu: ArrayLike, window: Window) -> NDArray[np.float32]:
     if not window.width > 0:
         raise ValueError(f"a window's width must be positive, not {window.width}")
     scaled = (np.asarray(hu, dtype=np.float32) - (window.center - window.width / 2)) / window.width
-    return np.clip(scaled, 0.0, 1.0, dtype=np.float32)
+    clipped: NDArray[np.float32] = np.clip(scaled, 0.0, 1.0).astype(np.float32, copy=False)
+    return clipped
 
 
 def to_uint8(hu: ArrayLike, window: Window) -> NDArray[np.uint8]:
