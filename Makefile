@@ -1,0 +1,57 @@
+# Everything a person or a CI does here. `make help` lists the targets.
+.PHONY: help setup demo test lint format bench serve constraints clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ ## /' | awk -F ' ## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## create .venv and install the project into it
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"ich needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing into $(VENV): torch is large, the first time takes a few minutes."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: setup      ## two phantom studies, their predictions, and a picture of the worst slice
+	@$(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/.installed-dev ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+lint: $(VENV)/.installed-dev ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## format the code and mend what can be mended by machine
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup     ## speed as ratios, measured on this machine
+	$(BIN)/python -m benchmarks
+
+serve: setup     ## the demo page on this machine
+	$(BIN)/ich serve
+
+constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is installed now
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(pip|setuptools|wheel)==/d; s/\+cpu$$//' > constraints.new
+	mv constraints.new constraints.txt
+
+clean:           ## remove what the targets made, .venv too
+	rm -rf $(VENV) build dist *.egg-info examples out.csv *.explain.png
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,268 @@
+"""Backbones from timm, where they start from, and the device they run on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import timm
+import torch
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from ich_cli.core.errors import BundleError, IchError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.weights import name_some, read_weights, torchvision_to_timm
+
+ALIASES: Final = {
+    "resnet18": "resnet18",
+    "resnet50": "resnet50",
+    "resnext50": "resnext50_32x4d",
+    "resnext101": "resnext101_32x8d",
+    "seresnet50": "seresnet50",
+    "seresnext50": "seresnext50_32x4d",
+    "seresnext101": "seresnext101_32x4d",
+    "densenet121": "densenet121",
+    "mobilenetv2": "mobilenetv2_100",
+    "mobilenetv3": "mobilenetv3_large_100",
+    "efficientnet_b0": "efficientnet_b0",
+    "convnext_tiny": "convnext_tiny",
+}
+"""Short names of backbones that are known to do well here; every timm name works besides."""
+
+MODEL_ARGS: Final = frozenset(
+    "drop_rate drop_path_rate attn_drop_rate proj_drop_rate global_pool img_size output_stride".split()
+)
+"""Settings of a backbone that a bundle may hold. Others could make timm fetch or unpickle files."""
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What `load_initial` took from a file."""
+
+    layout: str
+    """``timm`` or ``torchvision``: whose key names the file has."""
+    tensors: int
+    """Number of tensors taken."""
+    classifier: str
+    """``kept`` where its shape fits, else ``dropped``: it starts from random values."""
+    stem: str
+    """``kept``, or how its input channels were spread."""
+    folded_batch_norms: bool
+    """All running means are 0 and variances 1: batch norms must stay in eval mode in training."""
+
+
+def resolve_architecture(name: str) -> str:
+    """Return timm's name of a backbone, given that or an alias.
+
+    Raises
+    ------
+    IchError
+        If timm has no such model; names the closest ones. Paths and Hub ids are no names.
+    """
+    resolved = ALIASES.get(name.lower(), name)
+    if not any(c in resolved for c in "/\\:") and timm.is_model(resolved):
+        return resolved
+    known = [*ALIASES, *timm.list_models()]
+    close = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(close)}?" if close else f"try one of {', '.join(ALIASES)}"
+    raise IchError(f"no model is called {name!r}; {hint}")
+
+
+def build_model(
+    architecture: str,
+    *,
+    in_chans: int = 3,
+    num_classes: int = len(LABELS),
+    pretrained: bool = False,
+    **model_args: Any,
+) -> nn.Module:
+    """Build a backbone that maps float32 ``(N, in_chans, S, S)`` to logits ``(N, num_classes)``.
+
+    Parameters
+    ----------
+    architecture
+        An alias or a name of timm, with or without its pretrained tag (``resnet18.a1_in1k``).
+    in_chans
+        Input channels: windows times slices.
+    num_classes
+        Outputs.
+    pretrained
+        Start from timm's published weights: needs the network or a filled cache.
+    **model_args
+        Those in `MODEL_ARGS`.
+
+    Raises
+    ------
+    IchError
+        Unknown model or argument; pretrained weights that cannot be had.
+    """
+    name = resolve_architecture(architecture)
+    unknown = sorted(set(model_args) - MODEL_ARGS)
+    if unknown:
+        raise IchError(
+            f"model settings not allowed: {', '.join(unknown)}; known: "
+            f"{', '.join(sorted(MODEL_ARGS))}"
+        )
+    settings = {"in_chans": in_chans, "num_classes": num_classes, **model_args}
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
+    except Exception as error:  # timm raises whatever its models, the network or the disk raise
+        if pretrained:
+            raise IchError(
+                f"the pretrained weights of {name} cannot be had ({type(error).__name__}); check the"
+                " network (HF_ENDPOINT, proxies), or give a safetensors file by --init"
+            ) from error
+        raise IchError(f"{name} cannot be built with {settings}: {error}") from error
+    return model
+
+
+def load_initial(model: nn.Module, path: Path) -> InitReport:
+    """Start a model from a safetensors file of a timm or torchvision model.
+
+    The classifier is dropped where its number of outputs differs. A stem with more input channels
+    than the file's gets the file's weights repeated over the slices and scaled, so that equal
+    slices give what one slice gave.
+
+    Raises
+    ------
+    IchError
+        If the file is no safetensors, or a key besides these is missing, left over or mis-shaped.
+    """
+    found = read_weights(path)
+    layout, found = torchvision_to_timm(found)
+    wanted = model.state_dict()
+    classifier = _fit_classifier(model, found, wanted)
+    stem = _fit_stem(model, found, wanted)
+    mismatch = compare_keys(
+        {key: tuple(value.shape) for key, value in found.items()},
+        {key: tuple(value.shape) for key, value in wanted.items()},
+        optional=tuple(_classifier_keys(model, wanted)) if classifier == "dropped" else (),
+    )
+    if mismatch:
+        raise BundleError(f"{path}: does not fit the model: {mismatch}")
+    model.load_state_dict(found, strict=False)
+    return InitReport(layout, len(found), classifier, stem, _is_folded(found))
+
+
+def compare_keys(
+    found: Mapping[str, tuple[int, ...]],
+    wanted: Mapping[str, tuple[int, ...]],
+    optional: Sequence[str] = (),
+) -> str:
+    """Say how a file's keys and shapes differ from a model's; empty where they agree.
+
+    ``num_batches_tracked`` may be missing: it counts training steps and changes no output.
+    """
+    missing = [
+        key
+        for key in wanted
+        if key not in found and key not in optional and not key.endswith("num_batches_tracked")
+    ]
+    unexpected = [key for key in found if key not in wanted]
+    shaped = [
+        f"{key} is {list(found[key])}, not {list(wanted[key])}"
+        for key in wanted
+        if key in found and found[key] != wanted[key]
+    ]
+    parts = [
+        f"{kind} {name_some(keys)}"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("shape:", shaped))
+        if keys
+    ]
+    return "; ".join(parts)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
+
+    Raises
+    ------
+    IchError
+        If the name is none of these, or the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (":" in name and not index.isdecimal()):
+        raise IchError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and int(index or 0) >= _gpus():
+        raise IchError(
+            f"device {name} is not here: {_gpus()} CUDA device(s) found; use auto or cpu"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise IchError("device mps is not here; use auto or cpu")
+    return torch.device("cpu" if kind == "cpu" else name)
+
+
+def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Turn prepared pixels into a model's input: divide by 255, subtract mean, divide by std.
+
+    Parameters
+    ----------
+    pixels
+        uint8 ``(N, C, S, S)``; windows vary fastest along C, slices slowest.
+    mean, std
+        One value a window; repeated over the slices.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 of the same shape, on the same device.
+    """
+    slices = pixels.shape[1] // len(mean)
+    shape = (1, pixels.shape[1], 1, 1)
+    means = torch.tensor([*mean] * slices, device=pixels.device).view(shape)
+    stds = torch.tensor([*std] * slices, device=pixels.device).view(shape)
+    return (pixels.float() / 255.0 - means) / stds
+
+
+def _gpus() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _classifier_keys(model: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:
+    names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    heads = (names,) if isinstance(names, str) else tuple(names)
+    return [
+        f"{head}.{part}"
+        for head in heads
+        for part in ("weight", "bias")
+        if f"{head}.{part}" in wanted
+    ]
+
+
+def _fit_classifier(
+    model: nn.Module, found: dict[str, Tensor], wanted: Mapping[str, Tensor]
+) -> str:
+    keys = _classifier_keys(model, wanted)
+    if keys and all(k in found and found[k].shape == wanted[k].shape for k in keys):
+        return "kept"
+    for key in keys:
+        found.pop(key, None)
+    return "dropped"
+
+
+def _fit_stem(model: nn.Module, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    names = getattr(model, "pretrained_cfg", {}).get("first_conv") or ()
+    for name in (names,) if isinstance(names, str) else names:
+        key = f"{name}.weight"
+        if key in found and key in wanted and found[key].shape[1] == 3:
+            channels = wanted[key].shape[1]
+            if channels != 3:
+                found[key] = adapt_input_conv(channels, found[key])
+                return f"3 channels spread over {channels}"
+    return "kept"
+
+
+def _is_folded(found: Mapping[str, Tensor]) -> bool:
+    means = [value for key, value in found.items() if key.endswith("running_mean")]
+    variances = [value for key, value in found.items() if key.endswith("running_var")]
+    return (
+        bool(means) and all(not m.any() for m in means) and all((v == 1).all() for v in variances)
+    )

@@ -1,0 +1,120 @@
+"""Weights as files: safetensors only, and torchvision's key names told in timm's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ich_cli.core.errors import BundleError
+
+PICKLE_SUFFIXES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy")
+MAX_WEIGHTS_BYTES: Final = 8 * 2**30
+"""Larger files are refused: the largest backbone of use here has a tenth of that."""
+
+_MAX_HEADER_BYTES: Final = 100_000_000  # the format's own bound
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; a pickle is refused by name, for it can run code.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, too large, a pickle, or no sound safetensors.
+    """
+    check_safetensors(path)
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{path}: not a sound safetensors file ({reason})") from None
+    return tensors
+
+
+def check_safetensors(path: Path) -> None:
+    """Refuse what is missing, too large, truncated at the head or a pickle, before parsing it."""
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file")
+    if path.suffix.lower() in PICKLE_SUFFIXES:
+        raise BundleError(f"{path}: {_pickle_reason(path.suffix)}")
+    size = path.stat().st_size
+    if size > MAX_WEIGHTS_BYTES:
+        raise BundleError(f"{path}: {size} bytes are more than weights may have")
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[:2] in (b"PK", b"\x1f\x8b") or head[:1] == b"\x80":
+        raise BundleError(f"{path}: {_pickle_reason('this file')}")
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+        raise BundleError(f"{path}: not a sound safetensors file (its header does not fit into it)")
+
+
+def _pickle_reason(what: str) -> str:
+    return (
+        f"refused: {what} is a pickle, which can run code when it is read; ask its author for "
+        "safetensors, or convert it where you trust it"
+    )
+
+
+def name_some(keys: Sequence[str], limit: int = 3) -> str:
+    """Return the first few names and how many there are besides."""
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return ", ".join(keys[:limit]) + more
+
+
+def torchvision_to_timm(found: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """Rename torchvision's MobileNetV2 keys to timm's; other names are passed through.
+
+    torchvision's ResNets already have timm's names.
+
+    Returns
+    -------
+    tuple
+        ``torchvision`` or ``timm``, and the tensors under timm's names.
+
+    Raises
+    ------
+    BundleError
+        If a key of a torchvision MobileNetV2 has no counterpart.
+    """
+    if "features.0.0.weight" not in found or "features.18.0.weight" not in found:
+        return "timm", dict(found)
+    names = _mobilenetv2_names()
+    renamed = {}
+    for key, value in found.items():
+        module, _, leaf = key.rpartition(".")
+        if module not in names:
+            raise BundleError(f"unexpected key {key}: not one of torchvision's MobileNetV2")
+        renamed[f"{names[module]}.{leaf}"] = value
+    return "torchvision", renamed
+
+
+_MOBILENETV2_REPEATS: Final = (1, 2, 3, 4, 3, 3, 1)  # inverted residuals a stage
+_SEPARABLE: Final = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
+_INVERTED: Final = {
+    "0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2", "2": "conv_pwl", "3": "bn3",
+}  # fmt: skip
+
+
+def _mobilenetv2_names() -> dict[str, str]:
+    """Module of torchvision's MobileNetV2 → module of timm's."""
+    names = {
+        "features.0.0": "conv_stem",
+        "features.0.1": "bn1",
+        "features.18.0": "conv_head",
+        "features.18.1": "bn2",
+        "classifier.1": "classifier",
+    }
+    block = 1
+    for stage, repeats in enumerate(_MOBILENETV2_REPEATS):
+        for repeat in range(repeats):
+            parts = _SEPARABLE if stage == 0 else _INVERTED  # the first block does not expand
+            for theirs, ours in parts.items():
+                names[f"features.{block}.conv.{theirs}"] = f"blocks.{stage}.{repeat}.{ours}"
+            block += 1
+    return names
