@@ -1,0 +1,142 @@
+"""Options that several commands share, declared once as annotated aliases.
+
+def predict(paths: Paths, weights: Weights = None, quiet: Quiet = False) -> None: ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ich_cli.core.config import DEFAULT_LIMITS, Limits
+from ich_cli.core.errors import UsageError
+from ich_cli.core.labels import LABELS
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise typer.BadParameter("a device is auto, cpu, cuda, cuda:0, cuda:1 … or mps")
+    return value
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS...",
+        show_default=False,
+    ),
+]  # fmt: skip
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", "-w", envvar="ICH_WEIGHTS", metavar="BUNDLE", show_default=False,
+        help="A bundle's folder, or owner/name[@revision] on the Hugging Face Hub; "
+        "nothing: the bundle that ships.",
+    ),
+]  # fmt: skip
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", "-d", envvar="ICH_DEVICE", metavar="DEVICE", callback=_device,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
+]  # fmt: skip
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, metavar="N", show_default=False,
+        help="Slices at once through the model; by default what suits the device.",
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, metavar="N", show_default=False,
+        help="How many read files at the same time; 0: none beside the main one.",
+    ),
+]  # fmt: skip
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings stay.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed, the same result.")]
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold", "-t", metavar="P|LABEL=P", show_default=False,
+        help="Call a label positive from this probability on, in place of the bundle's "
+        "thresholds: one number for all, or label=number; may be repeated.",
+    ),
+]  # fmt: skip
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", metavar="NAME=N", show_default=False,
+        help="Change a bound on hostile input: "
+        + ", ".join(f.name for f in fields(Limits)) + ".",
+    ),
+]  # fmt: skip
+
+
+def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> dict[str, float]:
+    """Return one threshold a label: `default`, changed by ``0.4`` or ``subdural=0.4``.
+
+    Later ones win, so ``-t 0.5 -t any=0.3`` is 0.5 for all but `any`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown label, or a number outside [0, 1].
+    """
+    thresholds = {label: default[label] for label in LABELS}
+    for one in given or ():
+        label, equals, number = one.rpartition("=")
+        if equals and label not in thresholds:
+            raise UsageError(f"--threshold {one}: a label is one of {', '.join(LABELS)}")
+        value = _number("--threshold", one, number)
+        if not 0 <= value <= 1:
+            raise UsageError(f"--threshold {one}: a probability lies in 0 … 1")
+        thresholds.update(dict.fromkeys([label] if equals else LABELS, value))
+    return thresholds
+
+
+def parse_limits(given: Sequence[str] | None) -> Limits:
+    """Return the default limits, changed by ``name=number``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or a number that is not positive.
+    """
+    known = {f.name: type(getattr(DEFAULT_LIMITS, f.name)) for f in fields(Limits)}
+    changed: dict[str, float] = {}
+    for one in given or ():
+        name, _, number = one.partition("=")
+        if name not in known:
+            raise UsageError(f"--limit {one}: a limit is one of {', '.join(known)}")
+        value = _number("--limit", one, number)
+        if not value > 0:
+            raise UsageError(f"--limit {one}: a limit is positive")
+        changed[name] = known[name](value)
+    return replace(DEFAULT_LIMITS, **changed)  # type: ignore[arg-type]
+
+
+def _number(option: str, given: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"{option} {given}: {text!r} is not a number") from None
+    if value - value != 0:  # infinite or not a number
+        raise UsageError(f"{option} {given}: {text!r} is not a finite number")
+    return value
