@@ -119,7 +119,9 @@ def _folds(
     taper = np.clip(1.25 - depth / (reach + 6), 0.25, 1.25)
     slit = cover(deep - width * taper, soft) * into
     slit = np.maximum(slit, cover(shallow - 0.6 * width, soft) * cover(depth - 0.45 * reach, 3.0))
-    ribbon = np.maximum(cover(depth - 3.4, 1.6), cover(deep - 3.2, 1.6) * cover(depth - reach - 3, 3))
+    ribbon = np.maximum(
+        cover(depth - 3.4, 1.6), cover(deep - 3.2, 1.6) * cover(depth - reach - 3, 3)
+    )
     ribbon = np.maximum(ribbon, cover(shallow - 2.6, 1.6) * cover(depth - 0.45 * reach - 3, 3))
     fissure = np.minimum(_midline(canvas.b, head), _sylvian(canvas.b, head))
     fissure -= 0.5 * (squeeze - 1) * head.sulcus

@@ -110,7 +110,9 @@ def _surface(rng: np.random.Generator, d: Array) -> Array:
     thick -= side * rng.uniform(0.25, 0.5) * thick
     midline = np.exp(-np.square(d[0] / 0.16))
     thick += midline * ramp(-d[1], 0.55, 0.95) * rng.uniform(1, 5)
-    thick += np.exp(-np.square(d[0] / 0.25) - np.square((d[2] + 0.3) / 0.2)) * ramp(d[1], 0.6, 0.9) * 5
+    thick += (
+        np.exp(-np.square(d[0] / 0.25) - np.square((d[2] + 0.3) / 0.2)) * ramp(d[1], 0.6, 0.9) * 5
+    )
     outer = inner + np.maximum(thick, 2.2)
     temple = np.exp(-np.square((d[1] + 0.42) / 0.33) - np.square((d[2] + 0.12) / 0.33))
     muscle = outer + 1.4 + temple * np.abs(d[0]) * rng.uniform(5, 11)
@@ -133,7 +135,11 @@ def _face(rng: np.random.Generator, d: Array) -> Array:
 
 def _cortex(rng: np.random.Generator, d: Array, age: float) -> Array:
     gap = 0.7 + 2.4 * age**1.5 * rng.uniform(0.4, 1.4)
-    gap = gap * np.exp(0.35 * smooth_noise(rng, TEXTURE, 40)) * (1 + 0.5 * age * ramp(-d[1], 0.2, 0.9))
+    gap = (
+        gap
+        * np.exp(0.35 * smooth_noise(rng, TEXTURE, 40))
+        * (1 + 0.5 * age * ramp(-d[1], 0.2, 0.9))
+    )
     deep = _sulci(rng, rng.uniform(10, 13))
     shallow = _sulci(rng, rng.uniform(6.5, 8.5))
     depth = np.clip(15 + 6 * smooth_noise(rng, TEXTURE, 18), 3, 28)

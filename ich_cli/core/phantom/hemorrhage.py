@@ -117,7 +117,9 @@ def add_bleed(rng: np.random.Generator, head: Head, kind: int, lesions: Lesions)
     (_add_epidural, _add_focal, _add_cast, _add_flood, _add_subdural)[kind](rng, head, lesions)
 
 
-def _direction(rng: np.random.Generator, low: float, high: float, side: float, turn: float) -> Array:
+def _direction(
+    rng: np.random.Generator, low: float, high: float, side: float, turn: float
+) -> Array:
     """Return a unit vector: `turn` rad from straight sideways to the back, height in sines."""
     dz = float(rng.uniform(low, high))
     level = np.sqrt(1 - dz * dz)
@@ -126,7 +128,9 @@ def _direction(rng: np.random.Generator, low: float, high: float, side: float, t
 
 def _push(lesions: Lesions, side: float, amount: float, direction: Array) -> None:
     """Shift the midline away from `direction` and close the sulci and ventricle of that side."""
-    lesions.shift = tuple(s - float(d) * amount for s, d in zip(lesions.shift, direction, strict=True))  # type: ignore[assignment]
+    lesions.shift = tuple(
+        s - float(d) * amount for s, d in zip(lesions.shift, direction, strict=True)
+    )  # type: ignore[assignment]
     close = float(np.exp(-amount / 4))
     sulci, vents = list(lesions.effect.sulci), list(lesions.effect.ventricles)
     k = 1 if side > 0 else 0
@@ -138,9 +142,12 @@ def _push(lesions: Lesions, side: float, amount: float, direction: Array) -> Non
 
 def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
     side = float(rng.choice([-1, 1]))
-    low, high, turn = [(-0.35, 0.25, 0.0), (-0.1, 0.7, 0.25), (-0.1, 0.6, -0.95), (-0.45, 0.0, 1.2)][
-        rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])
-    ]
+    low, high, turn = [
+        (-0.35, 0.25, 0.0),
+        (-0.1, 0.7, 0.25),
+        (-0.1, 0.6, -0.95),
+        (-0.45, 0.0, 1.2),
+    ][rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])]
     center = _direction(rng, low, high, side, turn + rng.normal(0, 0.15))
     peak = float(np.exp(rng.uniform(np.log(4), np.log(34))))
     extent = np.clip(0.22 + 0.012 * peak + rng.normal(0, 0.05), 0.16, 0.62)
@@ -250,7 +257,9 @@ def _add_flood(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
     if pattern in ("cisterns", "diffuse"):
         places += [((0, 4, -20), (40, 48, 28)), ((0, -45, 10), (9, 45, 45))]
     if pattern in ("sylvian", "diffuse", "cisterns"):
-        places += [((s * 42, -8, 0), (26, 34, 26)) for s in ((side,) if pattern != "diffuse" else (-1, 1))]
+        places += [
+            ((s * 42, -8, 0), (26, 34, 26)) for s in ((side,) if pattern != "diffuse" else (-1, 1))
+        ]
     if pattern == "convexity":
         for _ in range(int(rng.integers(1, 4))):
             d = _direction(rng, -0.1, 0.8, side, float(rng.uniform(-1.3, 1.3)))
@@ -393,7 +402,9 @@ def _paint_focus(canvas: Canvas, inside: Compartments, focus: Focus) -> Array | 
 
 def _paint_sheet(canvas: Canvas, inside: Compartments, sheet: Sheet) -> Array:
     b = canvas.b
-    thick = sheet.thickness * ramp(ellipsoid(b, sheet.center, sheet.radii), 0, -0.5 * min(sheet.radii))
+    thick = sheet.thickness * ramp(
+        ellipsoid(b, sheet.center, sheet.radii), 0, -0.5 * min(sheet.radii)
+    )
     if sheet.tentorial:
         over = _tentorium(b)
         alpha = cover(over - thick, canvas.soft) * cover(-over, canvas.soft) * ramp(b[1], 14, 22)

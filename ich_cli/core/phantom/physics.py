@@ -50,7 +50,11 @@ def make_scanner(rng: np.random.Generator) -> Scanner:
         glare=float(rng.uniform(1.5, 7.0)),
         offset=float(rng.normal(0, 1.8)),
         gain=float(rng.normal(1, 0.02)),
-        rest=(float(rng.uniform(100, 190)), float(rng.uniform(2, 4.5)), float(rng.uniform(-150, 250))),
+        rest=(
+            float(rng.uniform(100, 190)),
+            float(rng.uniform(2, 4.5)),
+            float(rng.uniform(-150, 250)),
+        ),
         rest_gap=float(rng.uniform(2, 14)),
     )
 
@@ -69,7 +73,10 @@ def _rays() -> tuple[sparse.csr_array, sparse.csr_array, Array]:
             rows.append(k * bins + low + shift)
             cols.append(np.arange(SIDE * SIDE))
             values.append(weight)
-    parts = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(cols)))
+    parts = (
+        np.concatenate(values).astype(np.float32),
+        (np.concatenate(rows), np.concatenate(cols)),
+    )
     matrix = sparse.csr_array(parts, shape=(ANGLES * bins, SIDE * SIDE))
     frequency = np.abs(np.fft.rfftfreq(2 * bins)).astype(np.float32) * 2
     frequency *= np.cos(frequency * np.float32(np.pi / 2)) ** 2
