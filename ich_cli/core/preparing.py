@@ -1,0 +1,296 @@
+"""From labelled series to a prepared data set: in parallel, resumable, whole or not at all.
+
+Each series is prepared by one process into a shard of a hidden folder beside the output. When all
+are done the shards are joined in order, and the folder takes its name. A killed run leaves the
+shards it finished; ``resume`` goes on from them. The hidden folder holds no patient's key: when a
+run is resumed, the finished series are asked for theirs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+
+from ich_cli._version import __version__
+from ich_cli.core.atomic import aside, output_error
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.dataset import (
+    ABOUT,
+    FORMAT,
+    INDEX,
+    PIXELS,
+    SKIPPED,
+    SKIPPED_COLUMNS,
+    IndexRow,
+    PreparedDataset,
+    SkippedRow,
+    count_labels,
+    write_csv,
+    write_index,
+    write_json,
+)
+from ich_cli.core.errors import DataError, OutputError
+from ich_cli.core.labelled import LabelledSeries, LabelledSlice
+from ich_cli.core.preprocessing import prepare
+
+PLAN: Final = "plan.json"
+Progress = Callable[[int, int], None]
+"""Called with series done and series in all."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """Where the slices come from; goes into ``dataset.json`` and on the card of a model."""
+
+    kind: str
+    name: str
+    licence: str = ""
+    real_ct: bool = True
+    """False for phantoms: weights that saw only these say so with every answer."""
+
+
+def prepare_dataset(
+    series: Sequence[LabelledSeries],
+    out: Path,
+    config: PreprocessConfig,
+    source: SourceInfo,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> PreparedDataset:
+    """Prepare all slices of some series through the one path and write them as a data set.
+
+    Parameters
+    ----------
+    series
+        In the order in which their slices shall stand.
+    out
+        Folder to make; it must not exist.
+    config
+        Preset, size, windows, context.
+    source
+        What to write down about the origin.
+    workers
+        Processes; 1 works in this one.
+    resume
+        Go on from what a killed run with the same settings left.
+    progress
+        Called after each series.
+
+    Raises
+    ------
+    OutputError
+        If `out` exists, or the disk is full.
+    DataError
+        If no slice could be used, or the run to resume had other settings.
+    """
+    if out.exists():
+        raise OutputError(f"{out} exists already; choose another folder, or remove it first")
+    work = aside(out, "partial")
+    try:
+        if not (resume and (work / ABOUT).is_file()):
+            _start(work, series, config, source, resume)
+            patients = _prepare_all(series, work, config, workers, progress)
+            _join(work, series, patients, config, source)
+        _clean(work)
+        work.replace(out)
+    except OSError as error:
+        raise output_error(out, error, "then go on with --resume") from error
+    return PreparedDataset.open(out)
+
+
+def _start(
+    work: Path,
+    series: Sequence[LabelledSeries],
+    config: PreprocessConfig,
+    source: SourceInfo,
+    resume: bool,
+) -> None:
+    names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
+    plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
+    if resume and (work / PLAN).is_file():
+        if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
+            raise DataError(f"{work} was begun with other files or settings; run without --resume")
+        return
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    write_json(work / PLAN, plan)
+
+
+def _prepare_all(
+    series: Sequence[LabelledSeries],
+    work: Path,
+    config: PreprocessConfig,
+    workers: int,
+    progress: Progress,
+) -> list[str]:
+    """Make the missing shards; return each series' patient key, in memory only."""
+    keys: dict[int, str] = {}
+    todo = [i for i in range(len(series)) if not _rows_file(work, i).is_file()]
+    for i in set(range(len(series))) - set(todo):
+        keys[i] = series[i].patient()
+        progress(len(keys), len(series))
+    for i, key in _run(series, todo, work, config, workers):
+        keys[i] = key
+        progress(len(keys), len(series))
+    return [keys[i] for i in range(len(series))]
+
+
+def _run(
+    series: Sequence[LabelledSeries],
+    todo: Sequence[int],
+    work: Path,
+    config: PreprocessConfig,
+    workers: int,
+) -> Iterator[tuple[int, str]]:
+    if workers <= 1 or len(todo) <= 1:
+        for i in todo:
+            yield i, _prepare_series(series[i], work, i, config)
+        return
+    context = multiprocessing.get_context("spawn")  # threads of cv2 do not survive a fork
+    with ProcessPoolExecutor(min(workers, len(todo)), context, _one_thread) as pool:
+        jobs = {pool.submit(_prepare_series, series[i], work, i, config): i for i in todo}
+        try:
+            for job in as_completed(jobs):
+                yield jobs[job], job.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _prepare_series(
+    series: LabelledSeries, work: Path, index: int, config: PreprocessConfig
+) -> str:
+    """Write one shard: the pixels first, the rows last, so that rows mean it is whole."""
+    pixels: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+    rows: list[list[object]] = []
+    skipped: list[SkippedRow] = []
+    patient = ""
+    for position, one, neighbours in _with_neighbours(series.read(), config.context):
+        patient = patient or (one.patient if one.ct is not None else "")
+        if one.error is not None or one.ct is None or one.labels is None:
+            status = one.error.status if one.error else "failed"
+            note = one.error.note if one.error else "no image"
+            skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
+            continue
+        ready = prepare(one.ct, config, neighbours).pixels
+        pixels.append(ready)
+        digest = hashlib.sha256(ready.tobytes()).hexdigest()[:32]
+        note = "; ".join(one.ct.notes)
+        ids = (one.name, one.study, one.series)
+        rows.append([*ids, position, one.labels, one.ct.status, note, digest])
+    shape = (0, config.channels, config.size, config.size)
+    np.save(_pixels_file(work, index), np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
+    write_json(_rows_file(work, index), {"rows": rows, "skipped": skipped})
+    return patient or series.name
+
+
+def _with_neighbours(
+    slices: Iterator[LabelledSlice], context: int
+) -> Iterator[tuple[int, LabelledSlice, tuple[CTSlice | None, ...]]]:
+    """Yield each slice with those around it, holding no more than these in memory."""
+    window: deque[LabelledSlice | None] = deque(maxlen=2 * context + 1)
+    for count, one in enumerate(chain(repeat(None, context), slices, repeat(None, context))):
+        window.append(one)
+        centre = window[context] if count >= 2 * context else None
+        if centre is not None:
+            around = tuple(None if other is None else other.ct for other in window)
+            yield count - 2 * context, centre, (*around[:context], *around[context + 1 :])
+
+
+def _join(
+    work: Path,
+    series: Sequence[LabelledSeries],
+    patients: Sequence[str],
+    config: PreprocessConfig,
+    source: SourceInfo,
+) -> None:
+    """Make one data set of the shards. Numbers replace the patients' keys here."""
+    shards = [json.loads(_rows_file(work, i).read_text("utf-8")) for i in range(len(series))]
+    numbers: dict[str, int] = {}
+    rows: list[IndexRow] = []
+    for shard, key in zip(shards, patients, strict=True):
+        if shard["rows"]:
+            patient = numbers.setdefault(key, len(numbers))
+            rows.extend(_index_row(len(rows) + i, patient, r) for i, r in enumerate(shard["rows"]))
+    if not rows:
+        raise DataError(_why_none(shards))
+    _join_pixels(work, [len(shard["rows"]) for shard in shards], config)
+    skipped = [row for shard in shards for row in shard["skipped"]]
+    write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
+    digest = write_index(work / INDEX, rows)
+    labels = np.array([row.labels for row in rows], np.float32)
+    of_patient = np.array([row.patient for row in rows], np.int64)
+    about = {
+        "format": FORMAT,
+        "ich": __version__,
+        "source": asdict(source),
+        "preprocess": config.to_dict(),
+        "slices": len(rows),
+        "patients": len(numbers),
+        "skipped": len(skipped),
+        "labels": count_labels(labels, of_patient),
+        "sha256": digest,
+    }
+    write_json(work / ABOUT, about)
+
+
+def _index_row(row: int, patient: int, values: Sequence[Any]) -> IndexRow:
+    name, study, series, position, labels, status, note, digest = values
+    return IndexRow(
+        row, name, study, series, patient, position, tuple(labels), status, note, digest
+    )
+
+
+def _why_none(shards: Sequence[dict[str, Any]]) -> str:
+    reasons = [row[-1] for shard in shards for row in shard["skipped"]]
+    first = f"; the first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
+    return f"no slice could be prepared{first}"
+
+
+def _join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
+    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat."""
+    shape = (sum(counts), config.channels, config.size, config.size)
+    path = work / PIXELS
+    mode: Literal["r+", "w+"] = "r+" if path.is_file() else "w+"
+    pixels = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
+    start = 0
+    for i, count in enumerate(counts):
+        shard = _pixels_file(work, i)
+        if shard.is_file():  # else an earlier run has copied it
+            pixels[start : start + count] = np.load(shard)
+            pixels.flush()
+            shard.unlink()
+        start += count
+
+
+def _clean(work: Path) -> None:
+    for path in work.glob("[0-9]*.json"):
+        path.unlink()
+    (work / PLAN).unlink(missing_ok=True)
+
+
+def _rows_file(work: Path, index: int) -> Path:
+    return work / f"{index:06d}.json"
+
+
+def _pixels_file(work: Path, index: int) -> Path:
+    return work / f"{index:06d}.npy"
