@@ -34,7 +34,15 @@ ALIASES: Final = {
 """Short names of backbones that are known to do well here; every timm name works besides."""
 
 MODEL_ARGS: Final = frozenset(
-    "drop_rate drop_path_rate attn_drop_rate proj_drop_rate global_pool img_size output_stride".split()
+    [
+        "drop_rate",
+        "drop_path_rate",
+        "attn_drop_rate",
+        "proj_drop_rate",
+        "global_pool",
+        "img_size",
+        "output_stride",
+    ]
 )
 """Settings of a backbone that a bundle may hold. Others could make timm fetch or unpickle files."""
 
@@ -113,8 +121,8 @@ def build_model(
     except Exception as error:  # timm raises whatever its models, the network or the disk raise
         if pretrained:
             raise IchError(
-                f"the pretrained weights of {name} cannot be had ({type(error).__name__}); check the"
-                " network (HF_ENDPOINT, proxies), or give a safetensors file by --init"
+                f"the pretrained weights of {name} cannot be had ({type(error).__name__}); check"
+                " the network (HF_ENDPOINT, proxies), or give a safetensors file by --init"
             ) from error
         raise IchError(f"{name} cannot be built with {settings}: {error}") from error
     return model
@@ -264,5 +272,7 @@ def _is_folded(found: Mapping[str, Tensor]) -> bool:
     means = [value for key, value in found.items() if key.endswith("running_mean")]
     variances = [value for key, value in found.items() if key.endswith("running_var")]
     return (
-        bool(means) and all(not m.any() for m in means) and all((v == 1).all() for v in variances)
+        bool(means)
+        and not any(bool(mean.any()) for mean in means)
+        and all(bool(((var - 1).abs() < 1e-4).all()) for var in variances)  # 1 - eps also
     )

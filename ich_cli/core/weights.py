@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -28,12 +29,32 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         If the file is missing, too large, a pickle, or no sound safetensors.
     """
     check_safetensors(path)
-    try:
+    with _told(path):
         tensors: dict[str, Tensor] = load_file(path)
+    return tensors
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Read the names and shapes of a safetensors file, and none of its values.
+
+    Raises
+    ------
+    BundleError
+        As `read_weights`.
+    """
+    check_safetensors(path)
+    with _told(path), safe_open(path, "pt") as file:
+        names = list(file.keys())
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{path}: not a sound safetensors file ({reason})") from None
-    return tensors
 
 
 def check_safetensors(path: Path) -> None:
@@ -102,7 +123,7 @@ _INVERTED: Final = {
 
 
 def _mobilenetv2_names() -> dict[str, str]:
-    """Module of torchvision's MobileNetV2 → module of timm's."""
+    """Return module of torchvision's MobileNetV2 → module of timm's."""
     names = {
         "features.0.0": "conv_stem",
         "features.0.1": "bn1",

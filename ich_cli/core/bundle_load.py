@@ -1,0 +1,183 @@
+"""Read a bundle from a folder: strictly, and without trusting a byte of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from ich_cli.core.bundle_config import BundleConfig
+from ich_cli.core.errors import BundleError, HubError, IchError
+from ich_cli.core.hub import fetch, is_pinned
+from ich_cli.core.model import build_model, compare_keys, resolve_architecture
+from ich_cli.core.weights import PICKLE_SUFFIXES, check_safetensors, read_shapes, read_weights
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+CARD: Final = "README.md"
+
+_MAX_CONFIG_BYTES: Final = 4 * 2**20
+_MAX_MEMBERS: Final = 32
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedBundle:
+    """A bundle in memory."""
+
+    config: BundleConfig
+    models: tuple[nn.Module, ...]
+    """In eval mode, float32, on the CPU; one, or one a member."""
+    member_configs: tuple[BundleConfig, ...]
+    """The config of each model; of a single model, `config` itself."""
+    card: str
+    path: Path
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """Read a bundle's config.json alone."""
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such bundle folder")
+    path = folder / CONFIG
+    if not path.is_file():
+        raise BundleError(f"{folder}: no {CONFIG}: this folder is no bundle")
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise BundleError(f"{path}: too large for a config")
+    try:
+        values = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not JSON ({error})") from None
+    try:
+        return BundleConfig.from_json(values)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
+
+
+def load_bundle(folder: Path) -> LoadedBundle:
+    """Load a bundle from a folder.
+
+    Raises
+    ------
+    BundleError
+        Names the file, and the key where there is one: no or wrong config, weights that are
+        missing, a pickle, damaged, not those that the config was written for, not those of the
+        architecture, or not finite.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    card = (folder / CARD).read_text("utf-8", "replace") if (folder / CARD).is_file() else ""
+    if not config.members:
+        return LoadedBundle(config, (_load_model(folder, config),), (config,), card, folder)
+    folders = member_folders(folder, config)
+    configs = tuple(read_config(one) for one in folders)
+    if any(one.members for one in configs):
+        raise BundleError(f"{folder / CONFIG}: a member is an ensemble itself")
+    if sum_of_sums([one.sha256 for one in configs]) != config.sha256:
+        raise BundleError(f"{folder / CONFIG}: ich.sha256 is not that of its members")
+    models = tuple(_load_model(one, its) for one, its in zip(folders, configs, strict=True))
+    config = replace(config, preprocess=configs[0].preprocess)
+    return LoadedBundle(config, models, configs, card, folder)
+
+
+def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
+    path = _weights_file(folder)
+    check_safetensors(path)
+    if sha256_of(path) != config.sha256:
+        raise BundleError(f"{path}: not the weights that {CONFIG} was written for (ich.sha256)")
+    try:
+        _compare(path, config)
+        model = build_model(
+            config.architecture, in_chans=config.preprocess.channels, **config.model_args
+        )
+    except IchError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    tensors = read_weights(path)
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise BundleError(f"{path}: {key} holds values that are not finite")
+    mismatch = compare_keys(shapes(tensors), shapes(model.state_dict()))
+    if mismatch:
+        raise BundleError(f"{path}: {mismatch}")
+    model.load_state_dict(tensors, strict=False)  # compared above; float16 becomes float32 here
+    return model.eval()
+
+
+def _weights_file(folder: Path) -> Path:
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in PICKLE_SUFFIXES:
+            raise BundleError(
+                f"{path}: refused: weights as a pickle can run code when they are read; "
+                f"ask its author for {WEIGHTS}"
+            )
+    raise BundleError(f"{folder}: no {WEIGHTS}")
+
+
+def _compare(path: Path, config: BundleConfig) -> None:
+    """Compare names and shapes before any memory is taken, so that no config can ask for it."""
+    resolve_architecture(config.architecture)
+    try:
+        with torch.device("meta"):
+            empty = build_model(
+                config.architecture, in_chans=config.preprocess.channels, **config.model_args
+            )
+    except IchError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            return  # a few backbones compute with values while they are built
+        raise
+    mismatch = compare_keys(read_shapes(path), shapes(empty.state_dict()))
+    if mismatch:
+        raise BundleError(f"{WEIGHTS} does not fit {config.architecture}: {mismatch}")
+
+
+def member_folders(folder: Path, config: BundleConfig) -> list[Path]:
+    """Return the local folders of an ensemble's members, fetching those on the Hub."""
+    if len(config.members) > _MAX_MEMBERS:
+        raise BundleError(f"{folder / CONFIG}: more than {_MAX_MEMBERS} members")
+    return [_member_folder(folder, member) for member in config.members]
+
+
+def _member_folder(folder: Path, member: str) -> Path:
+    if is_pinned(member):
+        try:
+            return fetch(member)
+        except HubError as error:
+            raise BundleError(f"{folder / CONFIG}: member {member}: {error}") from error
+    path = PurePosixPath(member)
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or "\\" in member
+        or ":" in member
+        or not path.parts
+    ):
+        raise BundleError(
+            f"{folder / CONFIG}: member {member!r} is neither a subfolder nor owner/name@<commit>"
+        )
+    return folder / path
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor."""
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sum_of_sums(sums: Sequence[str]) -> str:
+    """Return the checksum of an ensemble: that of its members' checksums, one a line."""
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,195 @@
+"""Write a bundle: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ich_cli.core.atomic import output_error
+from ich_cli.core.bundle_config import BundleConfig
+from ich_cli.core.bundle_load import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    load_bundle,
+    member_folders,
+    read_config,
+    sha256_of,
+    sum_of_sums,
+)
+from ich_cli.core.card import minimal_card
+from ich_cli.core.errors import BundleError, OutputError
+from ich_cli.core.hub import is_pinned
+from ich_cli.core.labels import LABELS
+from ich_cli.core.model import resolve_architecture
+
+
+def save_bundle(
+    folder: Path,
+    model: nn.Module,
+    config: BundleConfig,
+    card: str | None = None,
+    dtype: Literal["float16", "float32"] = "float16",
+) -> BundleConfig:
+    """Write a bundle, whole or not at all; one that stands there is replaced.
+
+    Parameters
+    ----------
+    folder
+        Where; must not exist, be empty, or hold a bundle.
+    model
+        As `build_model` made it, with six outputs.
+    config
+        Its checksum is filled in.
+    card
+        README.md; without one, a short one is made of the config.
+    dtype
+        Of matrices and kernels. Vectors (biases, batch norms) stay float32.
+
+    Returns
+    -------
+    BundleConfig
+        As it was written.
+    """
+    config = replace(config, architecture=_plain_name(config.architecture))
+    tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
+
+    def fill(into: Path) -> BundleConfig:
+        save_file(tensors, into / WEIGHTS, metadata={"format": "pt"})
+        written = config.with_sha256(sha256_of(into / WEIGHTS))
+        _write_config(into, _timm_part(model, written) | {"ich": written.to_dict()})
+        _write_card(into, written, card)
+        return written
+
+    return _write_whole(folder, fill)
+
+
+def save_ensemble(
+    folder: Path, members: Sequence[Path | str], config: BundleConfig, card: str | None = None
+) -> BundleConfig:
+    """Write an ensemble, whole or not at all.
+
+    Parameters
+    ----------
+    members
+        Folders of single bundles, which are copied into it as ``0``, ``1`` …; or Hub ids pinned
+        as ``owner/name@<commit>``, which are kept as they are.
+    config
+        Thresholds, training and metrics of the ensemble; its architecture, preprocess and
+        calibration are those of the members.
+    """
+
+    def fill(into: Path) -> BundleConfig:
+        names = []
+        for index, member in enumerate(members):
+            if isinstance(member, str) and is_pinned(member):
+                names.append(member)
+                continue
+            names.append(str(index))
+            (into / str(index)).mkdir()
+            for name in (CONFIG, WEIGHTS, CARD):
+                if (Path(member) / name).is_file():
+                    shutil.copyfile(Path(member) / name, into / str(index) / name)
+        named = replace(config, architecture="ensemble", members=tuple(names))
+        sums = [read_config(one).sha256 for one in member_folders(into, named)]
+        written = named.with_sha256(sum_of_sums(sums))
+        head = {"num_classes": len(LABELS), "label_names": list(LABELS)}
+        _write_config(into, head | {"ich": written.to_dict()})
+        _write_card(into, written, card)
+        load_bundle(into)  # members that do not load must not be published
+        return written
+
+    return _write_whole(folder, fill)
+
+
+_NUMBERS: Final = re.compile(r"\[[\s\d.,eE+-]+\]")  # lists of numbers go on one line
+
+
+def _plain_name(architecture: str) -> str:
+    """Return timm's name without its pretrained tag: the weights are our own."""
+    return resolve_architecture(architecture).partition(".")[0]
+
+
+def _stored(key: str, value: Tensor, dtype: str) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    stored = value.to(torch.float16 if dtype == "float16" and value.ndim > 1 else torch.float32)
+    if not bool(torch.isfinite(stored).all()):
+        raise BundleError(f"{key} holds values that are not finite in {dtype}")
+    return stored
+
+
+def _timm_part(model: nn.Module, config: BundleConfig) -> dict[str, Any]:
+    """Return what timm needs to build and load this model by itself."""
+    prep, slices = config.preprocess, 2 * config.preprocess.context + 1
+    source = getattr(model, "pretrained_cfg", {})
+    return {
+        "architecture": config.architecture,
+        "num_classes": len(LABELS),
+        "num_features": getattr(model, "num_features", None),
+        "label_names": list(LABELS),
+        "model_args": {**config.model_args, "in_chans": prep.channels},
+        "pretrained_cfg": {
+            "num_classes": len(LABELS),
+            "input_size": [prep.channels, prep.size, prep.size],
+            "fixed_input_size": bool(source.get("fixed_input_size")),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "mean": list(prep.mean) * slices,
+            "std": list(prep.std) * slices,
+            "first_conv": source.get("first_conv"),
+            "classifier": source.get("classifier"),
+        },
+    }
+
+
+def _write_whole(folder: Path, fill: Callable[[Path], BundleConfig]) -> BundleConfig:
+    """Fill a folder aside, then put it in place, so that no half bundle is ever seen."""
+    _check_replaceable(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as aside:
+            new, old = Path(aside) / "new", Path(aside) / "old"
+            new.mkdir()
+            written = fill(new)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return written
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: a file is in the way of the bundle's folder")
+    names = {one.name for one in folder.iterdir()} - {".gitkeep"}
+    is_bundle = CONFIG in names
+    other = [n for n in names - {CONFIG, WEIGHTS, CARD} if not (is_bundle and n.isdecimal())]
+    if other:
+        raise OutputError(
+            f"{folder}: holds other files ({sorted(other)[0]}); choose another folder"
+        )
+
+
+def _write_config(folder: Path, values: Mapping[str, Any]) -> None:
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
+    (folder / CONFIG).write_text(text + "\n", "utf-8")
+
+
+def _write_card(folder: Path, config: BundleConfig, card: str | None) -> None:
+    (folder / CARD).write_text(minimal_card(config) if card is None else card, "utf-8")
