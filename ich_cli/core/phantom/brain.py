@@ -84,16 +84,17 @@ def paint_brain(
     cavity = cover(at.r - at.inner, soft) * cover(-at.floor, 1.5 * soft)
     canvas.mix(cavity, head.csf)
     rb = np.sqrt(np.square(canvas.b - CENTER[:, None, None]).sum(0))
-    depth = np.minimum(at.inner - maps[..., 0] - rb, at.floor - 0.6 * maps[..., 0])
+    under_vault = at.inner - maps[..., 0] - rb
+    depth = np.minimum(under_vault, at.floor - 0.6 * maps[..., 0])
     tent = _tentorium(canvas.b)
     below = cover(tent, 3.0)
     side = ramp(canvas.b[0], -6, 6)
     squeeze = effect.sulci[0] + (effect.sulci[1] - effect.sulci[0]) * side
-    space, ribbon = _folds(canvas, head, depth, maps, squeeze, flood)
+    space, ribbon = _folds(canvas, head, under_vault, maps, squeeze, flood)
     space *= 1 - below
-    ribbon *= 1 - below
+    ribbon = np.maximum(ribbon, cover(np.minimum(tent, at.floor) - 3.6, 1.8)) * (1 - below)
     brain = cover(-depth, soft)
-    tissue = head.white + (head.grey - head.white) * ribbon
+    tissue = head.white + (head.grey - head.white) * ribbon + 0.8 * canvas.noise[..., 0]
     _cerebellum(canvas, head, tissue, below, depth)
     for center, radii, drop in effect.infarcts:
         _infarct(canvas, tissue, center, radii, drop)
@@ -123,10 +124,10 @@ def _folds(
         cover(depth - 3.4, 1.6), cover(deep - 3.2, 1.6) * cover(depth - reach - 3, 3)
     )
     ribbon = np.maximum(ribbon, cover(shallow - 2.6, 1.6) * cover(depth - 0.45 * reach - 3, 3))
-    fissure = np.minimum(_midline(canvas.b, head), _sylvian(canvas.b, head))
+    fissure = np.minimum(_midline(canvas, head), _sylvian(canvas.b, canvas.noise, head))
     fissure -= 0.5 * (squeeze - 1) * head.sulcus
     slit = np.maximum(slit, cover(fissure - 0.5 * flood, soft))
-    ribbon = np.maximum(ribbon, cover(fissure - 3.2, 1.6))
+    ribbon = np.maximum(ribbon, cover(fissure - 3.0 - 1.6 * canvas.noise[..., 1], 2.0))
     return slit, ribbon * (0.9 + 0.1 * canvas.noise[..., 1])
 
 
@@ -138,18 +139,26 @@ def _callosum(b: Array) -> Array:
     return out
 
 
-def _midline(b: Array, head: Head) -> Array:
+def middle(canvas: Canvas) -> Array:
+    """Return the distance to the left of the falx, which is not quite straight."""
+    out: Array = canvas.b[0] + 0.7 * canvas.noise[..., 0]
+    return out
+
+
+def _midline(canvas: Canvas, head: Head) -> Array:
+    b = canvas.b
     half = 0.35 + 0.9 * head.sulcus * (0.4 + 0.6 * ramp(-b[1], 30, 75))
-    return np.maximum(np.abs(b[0]) - half, -_callosum(b))
+    return np.maximum(np.abs(middle(canvas)) - half, -_callosum(b))
 
 
-def _sylvian(b: Array, head: Head) -> Array:
+def _sylvian(b: Array, noise: Array, head: Head) -> Array:
     """Return the distance to the Sylvian fissures: insula, stem, and the cleft to the surface."""
     out = np.full(b.shape[1:], 50, np.float32)
     low, high = b[2].min(), b[2].max()
     if high < -20 or low > 26:
         return out
-    x, y, z = np.abs(b[0]), b[1] + 0.25 * b[2], b[2]
+    x = np.abs(b[0]) + 2.2 * noise[..., 0]
+    y, z = b[1] + 0.25 * b[2] + 2.6 * noise[..., 1], b[2]
     flat = np.stack([x, y, np.zeros_like(x)])
     half = 0.25 + 0.9 * head.sulcus
     insula = ((31, -24), (37, -12), (39, 2), (35, 16))
@@ -178,7 +187,7 @@ def _cerebellum(canvas: Canvas, head: Head, tissue: Array, below: Array, depth: 
     near = np.sqrt(np.square(np.abs(b[0]) - 17) + np.square(b[1] - 42) + np.square(b[2] + 36))
     core = ramp(near, 22, 10)
     folia = np.sin(near * np.float32(1.5) + canvas.noise[..., 1]) * ramp(depth, 14, 2)
-    value = head.grey - 1.0 - (head.grey - head.white) * 0.7 * core + 1.6 * folia * (0.3 + head.age)
+    value = head.grey - 2.2 - (head.grey - head.white) * 0.7 * core + 1.6 * folia * (0.3 + head.age)
     tissue += below * (value - tissue)
 
 
@@ -193,12 +202,12 @@ def _nuclei(canvas: Canvas, head: Head) -> None:
             part = canvas.near((side * x, y, z), max(radii) + 2)
             if part is None:
                 continue
-            distance = ellipsoid(part.b, (side * x, y, z), radii) + 0.5 * part.noise[..., 1]
-            part.mix(cover(distance, 2.2) * 0.9, head.grey + offset)
+            distance = ellipsoid(part.b, (side * x, y, z), radii) + part.noise[..., 1]
+            part.mix(cover(distance, 3.6) * 0.85, head.grey + offset)
 
 
 def _cisterns(canvas: Canvas, head: Head, space: Array) -> None:
-    grow = 0.55 + 0.30 * head.sulcus
+    grow = 0.78 + 0.26 * head.sulcus
     for (x, y, z), radii in CISTERNS:
         for side in SIDES if x else (1.0,):
             box = canvas.plane.box((side * x, y, z), max(radii) * 1.4 + canvas.margin + 2)
@@ -266,7 +275,7 @@ def _add_ball(canvas: Canvas, out: Array, center: Point, radii: Point) -> None:
 def paint_dura(canvas: Canvas, head: Head, inside: Compartments, bright: float = 0.0) -> None:
     """Paint falx, tentorium, venous sinuses and the calcifications everybody has."""
     b = canvas.b
-    sheet = cover(np.abs(b[0]) - 0.55, canvas.soft) * ramp(_callosum(b), 4, 9)
+    sheet = cover(np.abs(middle(canvas)) - 0.5, canvas.soft) * ramp(_callosum(b), 4, 9)
     sheet *= cover(-_tentorium(b) + 0, 2.0) * inside.cavity
     canvas.mix(sheet * 0.85, head.falx_hu + bright)
     tent = _tentorium(b)

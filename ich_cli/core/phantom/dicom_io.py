@@ -107,7 +107,9 @@ def _told(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise OutputError(f"{out}: cannot write phantoms ({reason}); choose another folder") from None
+        raise OutputError(
+            f"{out}: cannot write phantoms ({reason}); choose another folder"
+        ) from None
 
 
 def _refuse(out: Path, table: Path, n: int, *, overwrite: bool) -> None:

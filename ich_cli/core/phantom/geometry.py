@@ -85,7 +85,7 @@ def make_geometry(
     pose = _turn(0, rng.normal(2, 6)) @ _turn(1, rng.normal(0, 3)) @ _turn(2, yaw)
     scale = rng.normal(1.0, 0.035) * rng.normal(1, 0.025, 3)
     matrix = np.diag(1 / scale) @ pose @ frame
-    shift = np.array([rng.normal(0, 5), rng.normal(0, 7), 0.0])
+    shift = np.array([rng.normal(0, 5), rng.normal(8, 6), 0.0])
     heights = _heights(rng, slices, thick, interest, scale[2])
     half = (size - 1) / 2 * spacing * (right + down)
     positions = [np.array([0, 0, h / frame[2, 2]]) - half for h in heights]

@@ -113,6 +113,7 @@ def _surface(rng: np.random.Generator, d: Array) -> Array:
     thick += (
         np.exp(-np.square(d[0] / 0.25) - np.square((d[2] + 0.3) / 0.2)) * ramp(d[1], 0.6, 0.9) * 5
     )
+    thick += rng.uniform(3, 8) * _brow(d)
     outer = inner + np.maximum(thick, 2.2)
     temple = np.exp(-np.square((d[1] + 0.42) / 0.33) - np.square((d[2] + 0.12) / 0.33))
     muscle = outer + 1.4 + temple * np.abs(d[0]) * rng.uniform(5, 11)
@@ -122,15 +123,22 @@ def _surface(rng: np.random.Generator, d: Array) -> Array:
     return np.stack([inner, outer, np.minimum(muscle, scalp - 1.5), scalp], -1).astype(np.float32)
 
 
+def _brow(d: Array) -> Array:
+    """Return in [0, 1] where the frontal bone holds its sinus."""
+    return np.asarray(
+        np.exp(-np.square(d[0] / 0.22) - np.square((d[2] + 0.10) / 0.14)) * (d[1] < 0), np.float32
+    )
+
+
 def _face(rng: np.random.Generator, d: Array) -> Array:
     """Return the radius of the face in directions forward and down, 0 elsewhere."""
     level = np.sqrt(np.maximum(1 - d[2] ** 2, 1e-3))
     cx, cy = d[0] / level, d[1] / level
-    half, front = rng.normal(69, 3), rng.normal(92, 3)
+    half, front = rng.normal(71, 2.5), rng.normal(92, 3)
     outline = np.power(np.abs(cx / half) ** 2.6 + np.abs(cy / front) ** 2.6, -1 / 2.6)
     nose = np.exp(-np.square(cx / 0.10)) * ramp(-d[2], 0.16, 0.4) * (cy < 0)
     radius = (outline + nose * rng.uniform(12, 26)) / level
-    return np.asarray(radius * ramp(-d[2], 0.08, 0.25) * (cy < 0.3), np.float32)
+    return np.asarray(radius * ramp(-d[2], 0.02, 0.15) * (cy < 0.3), np.float32)
 
 
 def _cortex(rng: np.random.Generator, d: Array, age: float) -> Array:
@@ -140,9 +148,9 @@ def _cortex(rng: np.random.Generator, d: Array, age: float) -> Array:
         * np.exp(0.35 * smooth_noise(rng, TEXTURE, 40))
         * (1 + 0.5 * age * ramp(-d[1], 0.2, 0.9))
     )
-    deep = _sulci(rng, rng.uniform(10, 13))
-    shallow = _sulci(rng, rng.uniform(6.5, 8.5))
-    depth = np.clip(15 + 6 * smooth_noise(rng, TEXTURE, 18), 3, 28)
+    deep = _sulci(rng, rng.uniform(5.0, 7.0))
+    shallow = _sulci(rng, rng.uniform(3.2, 4.5))
+    depth = np.clip(15 + 6 * smooth_noise(rng, TEXTURE, 11), 3, 28)
     return np.stack([gap, deep, shallow, depth], -1).astype(np.float32)
 
 
@@ -162,17 +170,19 @@ def _base(rng: np.random.Generator) -> Array:
     axis = (np.arange(TEXTURE, dtype=np.float32) - TEXTURE / 2) * 0.5
     x, y = np.meshgrid(axis + np.float32(rng.normal(0, 1)), axis + np.float32(rng.normal(0, 1)))
     ax = np.abs(x)
-    wing = -27 - 0.17 * ax
-    front = ramp(y - wing, 2.5, -2.5)
-    back = ramp(y - (4 + 0.30 * ax), -4, 4)
-    roof = -13 - 12 * np.exp(-np.square(ax / 9)) - 0.010 * np.square(ax - 28) * (ax > 28)
+    wing = -37 + 0.020 * np.square(ax - 38)
+    front = ramp(y - wing, 6, -6)
+    back = ramp(y - (0.55 * ax - 1), -5, 5)
+    dome = np.exp(-np.square((ax - 27) / 15) - np.square((y + 60) / 20))
+    roof = -25 + rng.uniform(9, 15) * dome
     middle = -42 + 14 * ramp(ax, 16, 9) + 10 * np.square((ax - 36) / 24) * (ax > 36)
     rear = np.maximum(-68.0, -28 - 44 * ramp(y, 0, 30) * ramp(ax, 60, 5))
     height = front * roof + (1 - front) * ((1 - back) * middle + back * rear)
-    ridge = np.abs(y - (3 + 0.33 * ax)) / 5
+    ridge = np.abs(y - (0.55 * ax - 1)) / 6
     height = np.maximum(height, -24 - 24 * np.square(ridge) - 26 * ramp(ax, 12, 4))
     height = np.where(np.hypot(x / 15, (y - 42) / 19) < 1, -200, height)
-    height += smooth_noise(rng, TEXTURE, 12) * 1.2
+    height += smooth_noise(rng, TEXTURE, 12) * 1.6
     thick = 3.0 + 3 * back + 18 * np.exp(-np.square(ridge / 2.2)) + 9 * ramp(ax, 16, 8)
     thick = np.where(front > 0.5, 3.0 + 2 * ramp(ax, 14, 6), thick)
+    thick = thick + 11 * np.exp(-np.square((y - wing) / 5)) * ramp(ax, 8, 14)
     return np.stack([height, thick], -1).astype(np.float32)

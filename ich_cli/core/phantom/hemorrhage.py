@@ -159,7 +159,7 @@ def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> Non
     lambdoid = d[1] - 0.72 + 0.35 * d[2]
     for plane in (coronal, lambdoid):
         mine = np.sign(float(plane.ravel()[np.argmin(q)]))
-        lens *= ramp(plane * mine, -0.01, 0.09)
+        lens *= ramp(plane * mine, -0.03, 0.16)
     shell = Shell(EPIDURAL, lens.astype(np.float32), acute(rng), 0.0, 0.0)
     shell.swirl = float(rng.choice([1.0, 4.0, 9.0]))
     lesions.shells.append(shell)

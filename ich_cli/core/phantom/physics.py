@@ -55,7 +55,7 @@ def make_scanner(rng: np.random.Generator) -> Scanner:
             float(rng.uniform(2, 4.5)),
             float(rng.uniform(-150, 250)),
         ),
-        rest_gap=float(rng.uniform(2, 14)),
+        rest_gap=float(rng.uniform(2, 14) + (rng.random() < 0.25) * 60),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -11,16 +13,24 @@ from ich_cli.core.phantom.fields import TEXTURE, Array, Canvas, Plane, lambert
 from ich_cli.core.phantom.geometry import Geometry
 from ich_cli.core.phantom.head import CENTER, Head
 from ich_cli.core.phantom.hemorrhage import Lesions, displace, flood_weight, paint_bleeds
-from ich_cli.core.phantom.mimics import paint_mimics
+from ich_cli.core.phantom.mimics import Mimics, paint_mimics, swell
 from ich_cli.core.phantom.physics import Scanner
 from ich_cli.core.phantom.skull import AIR, Radial, paint_base, paint_outside
 
 Blood = dict[int, Array]
 
 
+@dataclass
+class Patient:
+    """All that lies in the scanner."""
+
+    head: Head
+    lesions: Lesions
+    mimics: Mimics
+
+
 def render_slice(
-    head: Head,
-    lesions: Lesions,
+    patient: Patient,
     scanner: Scanner,
     geometry: Geometry,
     index: int,
@@ -34,7 +44,7 @@ def render_slice(
     for k in range(count):
         offset = ((k + 0.5) / count - 0.5) * geometry.thickness
         plane = geometry.plane(index, size, work, offset)
-        picture, found = _section(head, lesions, plane)
+        picture, found = _section(patient, plane)
         total += picture
         for kind, (alpha, box) in found.items():
             blood.setdefault(kind, np.zeros((work, work), np.float32))[box] += alpha / count
@@ -69,7 +79,7 @@ def _bounds(head: Head, plane: Plane) -> tuple[slice, slice] | None:
     """Return the pixels that the head may cover, or None if the plane passes above it."""
     stride = 8
     direction, r = _directions(plane.points(stride))
-    inside = r < _look(head.surface, lambert(direction))[..., 3] + 6
+    inside = r < _look(head.surface, lambert(direction))[..., 3] + 9
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return None
@@ -97,9 +107,10 @@ def _wobbled(head: Head, plane: Plane) -> Array:
 
 
 def _section(
-    head: Head, lesions: Lesions, plane: Plane
+    patient: Patient, plane: Plane
 ) -> tuple[Array, dict[int, tuple[Array, tuple[slice, slice]]]]:
     """Return the HU picture of one thin section and the blood in it."""
+    head, lesions, mimics = patient.head, patient.lesions, patient.mimics
     picture = np.full(plane.shape, AIR, np.float32)
     box = _bounds(head, plane)
     if box is None:
@@ -112,7 +123,9 @@ def _section(
     tile = np.stack([p[0] + 0.61 * p[2], p[1] + 0.79 * p[2]]).astype(np.float32)
     noise = _look(head.tiles, tile)
     base = _look(head.base, p[:2] * 2 + TEXTURE / 2)
-    at = Radial(r, *np.moveaxis(surface, -1, 0), direction, p[2] - base[..., 0], base[..., 1])
+    inner, outer, muscle, skin = np.moveaxis(surface, -1, 0)
+    skin = skin + swell(mimics, direction)
+    at = Radial(r, inner, outer, muscle, skin, direction, p[2] - base[..., 0], base[..., 1])
     shells = [_look(s.thickness, texel) for s in lesions.shells]
     thickness = sum(shells, np.zeros_like(r))
     moved = bool(lesions.shells or lesions.foci or any(lesions.shift))
@@ -125,9 +138,9 @@ def _section(
     place = place + np.moveaxis(noise[..., :2], -1, 0) * np.float32([[[4.0]], [[2.5]]])
     flood = flood_weight(b, noise, lesions.floods)
     inside = paint_brain(canvas, head, at, _look(head.cortex, place), lesions.effect, flood)
-    paint_dura(canvas, head, inside)
+    paint_dura(canvas, head, inside, mimics.venous)
+    paint_mimics(canvas, mimics, head, at, inside)
     found = paint_bleeds(canvas, inside, lesions, (r, shells, at.inner), flood)
-    paint_mimics(canvas, head, lesions, at, inside)
     return picture, {kind: (alpha, box) for kind, alpha in found.items()}
 
 

@@ -39,6 +39,7 @@ def paint_outside(canvas: Canvas, head: Head, at: Radial) -> None:
     canvas.paint(at.r - at.muscle, 48 + 6 * canvas.noise[..., 2])
     if canvas.p[2].min() < 0:
         _paint_face(canvas, head, at)
+        _paint_ears(canvas, at)
     shell = _shell(at.direction)
     bone = cover(at.r - at.outer, soft) * shell
     canvas.mix(bone, head.bone)
@@ -63,10 +64,7 @@ def paint_base(canvas: Canvas, head: Head, at: Radial) -> None:
     for side in SIDES:
         _paint_mastoid(canvas, head, side)
         _paint_cavity(canvas, head, (side * 8, -24, -38), (10, 12, 9), head.sinus)
-    if head.sinus > 0.35:
-        for side in SIDES:
-            scale = head.sinus * (1.0 + 0.25 * side)
-            _paint_cavity(canvas, head, (side * 11, -90, -6), (13 * scale, 4.5, 13 * scale), 1.0)
+    _paint_frontal_sinus(canvas, head, at)
 
 
 def _paint_cavity(
@@ -82,6 +80,28 @@ def _paint_cavity(
     part.paint(distance, AIR)
 
 
+def _paint_frontal_sinus(canvas: Canvas, head: Head, at: Radial) -> None:
+    """Paint air between the tables of the frontal bone above the nose, in two lobes."""
+    d, size = at.direction, head.sinus
+    lobe = np.abs(d[0] + 0.03 * canvas.noise[..., 0]) - 0.13 * size
+    where = np.sqrt(np.square(lobe / (0.12 * size)) + np.square((d[2] + 0.08) / (0.17 * size)))
+    alpha = cover((where - 1) * 10 + 2 * canvas.noise[..., 1], 3.0) * (d[1] < 0)
+    alpha *= cover(at.inner + 2.2 - at.r, canvas.soft) * cover(at.r - at.outer + 2.0, canvas.soft)
+    canvas.mix(alpha, AIR)
+
+
+def _paint_ears(canvas: Canvas, at: Radial) -> None:
+    out = at.r - at.skin
+    shell = np.sqrt(
+        np.square((out - 2) / 7)
+        + np.square((canvas.p[1] - 18) / 15)
+        + np.square((canvas.p[2] + 34) / 26)
+    )
+    alpha = cover((np.abs(shell - 0.85) - 0.13) * 8, canvas.soft) * cover(-out, canvas.soft)
+    alpha *= np.abs(at.direction[0]) > 0.6
+    canvas.mix(alpha, 10.0)
+
+
 def _paint_mastoid(canvas: Canvas, head: Head, side: float) -> None:
     center = (side * 54, 26, -40)
     part = canvas.near(center, 24)
@@ -94,7 +114,7 @@ def _paint_mastoid(canvas: Canvas, head: Head, side: float) -> None:
     part.mix(inside * cells, -800.0)
     canal = canvas.near((side * 66, 12, -36), 16)
     if canal is not None:
-        tube = capsule(canal.p, (side * 82, 13, -37), (side * 50, 11, -35), 3.5, 2.5)
+        tube = capsule(canal.p, (side * 70, 13, -37), (side * 50, 11, -35), 3.5, 2.5)
         canal.paint(tube - 2.0, head.bone * 0.7)
         canal.paint(tube, AIR)
 
@@ -137,9 +157,9 @@ def _paint_orbit(canvas: Canvas, head: Head, side: float) -> None:
 def _paint_cheek(canvas: Canvas, head: Head, side: float) -> None:
     """Paint the cheek bone, its arch, the lateral rim of the orbit, jaw and pterygoid."""
     bones = (
-        ((52, -74, -50), (68, -42, -48), 4.5, 3.0),
-        ((68, -42, -48), (71, 2, -42), 3.0, 2.8),
-        ((51, -74, -14), (51, -70, -50), 4.0, 4.5),
+        ((50, -68, -52), (62, -42, -50), 4.5, 3.0),
+        ((62, -42, -50), (66, 2, -42), 3.0, 2.8),
+        ((46, -68, -19), (49, -66, -52), 3.5, 4.5),
         ((52, 0, -48), (49, -8, -95), 6.0, 4.5),
         ((14, -30, -48), (15, -34, -90), 2.2, 1.8),
     )
@@ -148,11 +168,6 @@ def _paint_cheek(canvas: Canvas, head: Head, side: float) -> None:
         part = canvas.near((a + b) / 2, float(np.linalg.norm(b - a)) / 2 + 8)
         if part is not None:
             part.paint(capsule(part.p, a, b, ra, rb), head.bone * 0.85)
-    ear = canvas.near((side * 82, 16, -36), 30)
-    if ear is not None:
-        shell = ellipsoid(ear.p, (side * 82, 18, -36), (7, 15, 27))
-        alpha = cover(np.abs(shell) - 1.2, 1.5) * cover(-side * ear.p[0] + 76, 3)
-        ear.mix(alpha, 20.0)
 
 
 def _paint_nose(canvas: Canvas, head: Head) -> None:

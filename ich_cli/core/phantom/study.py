@@ -13,9 +13,9 @@ from ich_cli.core.labels import LABELS, SUBTYPES
 from ich_cli.core.phantom.geometry import Geometry, make_geometry
 from ich_cli.core.phantom.head import Head, make_head
 from ich_cli.core.phantom.hemorrhage import Lesions, add_bleed
-from ich_cli.core.phantom.mimics import add_mimics
+from ich_cli.core.phantom.mimics import Mimics, make_mimics
 from ich_cli.core.phantom.physics import Scanner, make_scanner
-from ich_cli.core.phantom.section import render_slice
+from ich_cli.core.phantom.section import Patient, render_slice
 
 VISIBLE_SHARE = 0.35
 """A pixel is in a mask when the hemorrhage fills at least this share of its voxel."""
@@ -94,14 +94,18 @@ def generate(config: PhantomConfig) -> PhantomStudy:
         HU, masks and labels that agree: a label is 1 when the subtype fills at least 35 % of the
         voxel over at least 12 mm² of the slice; smaller traces are in neither mask nor label.
     """
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(5)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(6)]
     head = make_head(streams[0])
     lesions = _make_lesions(streams[1], head, config)
     scanner = make_scanner(streams[2])
     geometry = make_geometry(
         streams[3], config.size, config.slices, config.thickness, lesions.focus_of_interest
     )
-    return _scan(config, head, lesions, scanner, geometry, streams[4])
+    mimics = Mimics()
+    if config.mimics:
+        mimics = make_mimics(streams[5], injured=bool(lesions.shells or lesions.floods))
+        lesions.effect.infarcts += mimics.infarcts
+    return _scan(config, Patient(head, lesions, mimics), scanner, geometry, streams[4])
 
 
 def _make_lesions(rng: np.random.Generator, head: Head, config: PhantomConfig) -> Lesions:
@@ -110,8 +114,6 @@ def _make_lesions(rng: np.random.Generator, head: Head, config: PhantomConfig) -
     for kind, name in enumerate(SUBTYPES):
         if name in wanted:
             add_bleed(rng, head, kind, lesions)
-    if config.mimics:
-        add_mimics(rng, head, lesions)
     return lesions
 
 
@@ -125,8 +127,7 @@ def _mixture(rng: np.random.Generator) -> tuple[str, ...]:
 
 def _scan(
     config: PhantomConfig,
-    head: Head,
-    lesions: Lesions,
+    patient: Patient,
     scanner: Scanner,
     geometry: Geometry,
     rng: np.random.Generator,
@@ -137,7 +138,7 @@ def _scan(
     labels = np.zeros((count, len(LABELS)), np.uint8)
     area = float(np.prod(geometry.spacing))
     for k in range(count):
-        picture, blood = render_slice(head, lesions, scanner, geometry, k, size, rng)
+        picture, blood = render_slice(patient, scanner, geometry, k, size, rng)
         np.clip(np.rint(picture), -1024, 3071, out=hu[k], casting="unsafe")
         for kind, occupancy in blood.items():
             visible = occupancy >= VISIBLE_SHARE
