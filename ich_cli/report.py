@@ -1,0 +1,123 @@
+"""What people read of a run: a table, the most urgent first, and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import nlargest
+from typing import TYPE_CHECKING
+
+from ich_cli.console import plain
+from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ich_cli.core.batch import Tally
+    from ich_cli.core.prediction import Probabilities, SlicePrediction, StudyPrediction
+
+SHOWN = 20
+"""Rows of a table for people; the files have them all."""
+
+SHORT = {
+    "any": "any",
+    "epidural": "EDH",
+    "intraparenchymal": "IPH",
+    "intraventricular": "IVH",
+    "subarachnoid": "SAH",
+    "subdural": "SDH",
+}
+"""The abbreviations that radiologists use."""
+
+
+def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:
+    """Lay out the slices with the highest probability of `any`; reads `rows` to the end."""
+    answered = ((one.probabilities, one) for one in rows if one.probabilities)
+    worst = nlargest(SHOWN, answered, key=lambda pair: pair[0][ANY])
+    table = _table("Slice")
+    for probabilities, one in worst:
+        name = f"{one.id.path} #{one.id.frame}" if one.id.frame > 1 else one.id.path
+        _add(table, [name], probabilities, one.positive)
+    return table if worst else None
+
+
+def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
+    """Lay out the most urgent studies, each with its worst slice."""
+    answered = [(study.probabilities, study) for study in studies if study.probabilities]
+    table = _table("Study and its worst slice")
+    for probabilities, study in answered[:SHOWN]:
+        worst = [study.worst.path] if study.worst else []
+        _add(table, [study.study_uid, *worst], probabilities, study.positive)
+    return table if answered else None
+
+
+def summary(tally: Tally) -> list[str]:
+    """Say in a few lines what a run did."""
+    lines = [f"{one.id.path}: {one.status}, {one.note}" for one in tally.refused]
+    if (more := tally.skipped + tally.failed - len(lines)) > 0:
+        lines.append(f"and {more} more without an answer")
+    parts = [
+        _count(tally.slices, "slice"),
+        f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} positive",
+        *(f"{n} {what}" for n, what in _remarks(tally) if n),
+        _speed(tally),
+    ]
+    lines += [" · ".join(parts)]
+    lines += [f"written: {', '.join(map(str, tally.written))}"] if tally.written else []
+    return [*lines, RESEARCH_ONLY]
+
+
+def nothing_read(tally: Tally) -> str:
+    """Say in one line that no slice has an answer, and why the first has none."""
+    if not tally.refused:
+        return "no slice was read"
+    first = tally.refused[0]
+    reason = f"{first.id.path}: {first.note}"
+    return reason if tally.total == 1 else f"none of {tally.total} could be read; first {reason}"
+
+
+def _remarks(tally: Tally) -> list[tuple[int, str]]:
+    return [
+        (tally.repaired, "repaired"),
+        (tally.skipped, "skipped"),
+        (tally.failed, "failed"),
+        (tally.kept, "kept from before"),
+    ]
+
+
+def _speed(tally: Tally) -> str:
+    minutes, seconds = divmod(tally.seconds, 60)
+    spent = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
+    return f"{spent}, {(tally.total - tally.kept) / max(tally.seconds, 1e-3):.1f} slices/s"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _table(what: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table.add_column(f"{what} (most urgent first)", overflow="fold", ratio=1)
+    for label in LABELS:
+        table.add_column(SHORT[label], justify="right", no_wrap=True, min_width=4)
+    return table
+
+
+def _add(
+    table: Table, names: Sequence[str], probabilities: Probabilities, positive: Sequence[str]
+) -> None:
+    from rich.text import Text
+
+    cells = zip(probabilities, LABELS, strict=True)
+    table.add_row(
+        Text("\n".join(map(plain, names))), *(_cell(p, label in positive) for p, label in cells)
+    )
+
+
+def _cell(probability: float, positive: bool) -> Text:
+    from rich.text import Text
+
+    return Text(f"{probability:.2f}", style="bold red" if positive else "dim")
