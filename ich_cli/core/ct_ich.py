@@ -33,6 +33,8 @@ LICENCE: Final = (
 )
 _BRAIN_LOW, _BRAIN_WIDTH = -20.0, 120.0
 _BONE_LOW, _BONE_WIDTH = -900.0, 3200.0
+_NOISE: Final = 8  # levels by which JPEG moves what was saturated
+_DOUBT_HU: Final = 80.0  # beyond this the bone picture's own noise cannot account for it
 _DENSE_HU: Final = 1000.0  # skull, where only the saturated brain picture tells of it
 
 
@@ -122,22 +124,27 @@ def rebuild_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDAr
     Parameters
     ----------
     brain, bone
-        uint8 ``(H, W)``. Without a bone picture, dark is taken for air and white for skull.
+        uint8 ``(H, W)``. Without a bone picture, dark is taken for air, white for skull.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``(H, W)``: from the brain picture between 1 and 254, else from the bone picture,
-        bounded to the side on which the brain picture saturates.
+        float32 ``(H, W)``: from the brain picture where it is not saturated, else from the bone
+        picture, bounded to the side on which the brain picture saturates. Within 8 levels of
+        saturation the bone picture is asked which it is.
     """
     soft = brain.astype(np.float32) / 255 * _BRAIN_WIDTH + _BRAIN_LOW
     if bone is None:
         below, above = np.float32(AIR_HU), np.float32(_DENSE_HU)
-        return np.select([brain == 0, brain == 255], [below, above], soft).astype(np.float32)
+        dark, white = brain <= _NOISE, brain >= 255 - _NOISE
+        return np.select([dark, white], [below, above], soft).astype(np.float32)
     wide = bone.astype(np.float32) / 255 * _BONE_WIDTH + _BONE_LOW
-    below_hu = np.minimum(wide, _BRAIN_LOW)
-    above_hu = np.maximum(wide, _BRAIN_LOW + _BRAIN_WIDTH)
-    return np.select([brain == 0, brain == 255], [below_hu, above_hu], soft).astype(np.float32)
+    low, high = _BRAIN_LOW, _BRAIN_LOW + _BRAIN_WIDTH
+    # JPEG noise lifts much of the air from 0 to 1 … 8: there the bone picture knows better
+    dark = (brain == 0) | ((brain <= _NOISE) & (wide < low - _DOUBT_HU))
+    white = (brain == 255) | ((brain >= 255 - _NOISE) & (wide > high + _DOUBT_HU))
+    outside = [np.minimum(wide, low), np.maximum(wide, high)]
+    return np.select([dark, white], outside, soft).astype(np.float32)
 
 
 def _read_jpeg(path: Path) -> NDArray[np.uint8] | None:

@@ -134,6 +134,8 @@ class PreparedDataset:
         except (BundleError, OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: does not open ({error}); prepare it again") from None
         shape = (len(rows), config.channels, config.size, config.size)
+        if [row.row for row in rows] != list(range(len(rows))):
+            raise DataError(f"{folder}: {INDEX} has rows out of order; prepare it again")
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise DataError(f"{folder}: {PIXELS} is {pixels.shape}, the index asks for {shape}")
         labels = np.array([row.labels for row in rows], np.float32)

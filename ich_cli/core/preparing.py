@@ -230,7 +230,7 @@ def _join(
     for shard, key in zip(shards, patients, strict=True):
         if shard["rows"]:
             patient = numbers.setdefault(key, len(numbers))
-            rows.extend(_index_row(len(rows) + i, patient, r) for i, r in enumerate(shard["rows"]))
+            rows += [_index_row(i, patient, r) for i, r in enumerate(shard["rows"], len(rows))]
     if not rows:
         raise DataError(_why_none(shards))
     _join_pixels(work, [len(shard["rows"]) for shard in shards], config)
