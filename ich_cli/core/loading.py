@@ -1,0 +1,113 @@
+"""Decode a slice that has been found: its bytes out of the file, its stored values, its HU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from ich_cli.core.archives import opened
+from ich_cli.core.config import DEFAULT_LIMITS, Limits
+from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.decoders import DEFLATED, decode_frame
+from ich_cli.core.dicomfile import Bounded, quiet
+from ich_cli.core.errors import BrokenFileError, InputError, LimitError
+from ich_cli.core.frameref import FrameRef
+from ich_cli.core.pixels import to_hounsfield
+from ich_cli.core.sources import stamp
+from ich_cli.core.streams import Inflating, Seekable, inflate
+
+
+def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
+    """Decode one slice to HU. Safe to call from several threads and processes.
+
+    Parameters
+    ----------
+    ref
+        As `scan` found it.
+    limits
+        Bounds on what is tried.
+
+    Returns
+    -------
+    CTSlice
+        float32 ``(H, W)`` in HU, with the notes of `ref` and those on its pixels.
+
+    Raises
+    ------
+    InputError
+        If the frame is damaged, cannot be decoded, or has no HU.
+    """
+    name, fmt = ref.source.name, ref.format
+    with opened(ref.source, limits) as (raw, size):
+        if stamp(ref.source) != ref.stamp:
+            raise BrokenFileError(name, "changed since its header was read", "run again")
+        data = _frame_bytes(raw, size, ref, limits)
+    values = to_hounsfield(decode_frame(data, fmt, name), fmt, ref.rescale, name)
+    return CTSlice(
+        hu=values.hu,
+        id=ref.id,
+        geometry=ref.geometry,
+        status="repaired" if values.mended else "ok",
+        notes=(*values.mended, *ref.notes, *values.notes),
+        patient=ref.patient,
+    )
+
+
+class _Inflated(threading.local):
+    """The last deflated instance of several frames that a thread read."""
+
+    key: tuple[object, ...] = ()
+    stream: Inflating | None = None
+
+
+_INFLATED: Final = _Inflated()
+
+
+def _frame_bytes(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
+    name, fmt, index = ref.source.name, ref.format, ref.id.frame - 1
+    try:
+        if not fmt.native:
+            return _fragments(raw, size, ref, limits)
+        if fmt.syntax == DEFLATED:
+            raw = _inflated(raw, ref, limits)
+        raw.seek(fmt.offset + index * fmt.frame_bytes)
+        data = raw.read(fmt.frame_bytes)
+    except InputError:
+        raise
+    except MemoryError:
+        raise LimitError(name, "not enough memory to read a frame") from None
+    except Exception as error:  # hostile offsets and fragments
+        raise BrokenFileError(
+            name, f"PixelData is damaged ({type(error).__name__})", "copy it again"
+        ) from None
+    if len(data) < fmt.frame_bytes:
+        raise BrokenFileError(name, "the file ends within its PixelData", "copy it again")
+    return data
+
+
+def _fragments(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
+    """Join the fragments of an encapsulated frame (PS3.5 section A.4)."""
+    from pydicom.encaps import get_frame
+
+    fmt = ref.format
+    raw.seek(fmt.offset)
+    file = Bounded(raw, size, ref.source.name, limits.max_file_bytes)
+    with quiet():
+        return get_frame(
+            file, ref.id.frame - 1, number_of_frames=fmt.frames, extended_offsets=fmt.offsets
+        )
+
+
+def _inflated(raw: Seekable, ref: FrameRef, limits: Limits) -> Inflating:
+    key = (os.getpid(), ref.source, ref.stamp)
+    if _INFLATED.key != key or _INFLATED.stream is None:
+        fmt = ref.format
+        raw.seek(fmt.deflated_at)
+        stream = inflate(raw, ref.source.name, limits)
+        stream.seek(fmt.offset + fmt.frame_bytes * fmt.frames)
+        stream.hold()
+        if fmt.frames == 1:
+            return stream
+        _INFLATED.key, _INFLATED.stream = key, stream
+    return _INFLATED.stream

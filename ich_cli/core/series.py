@@ -1,0 +1,214 @@
+"""Find the CT slices in files, folders and zips; decode them one by one.
+
+for entry in scan(["study/"]):          # headers only
+if isinstance(entry, FrameRef):
+ct = load(entry)                # one frame, in HU
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from ich_cli.core.archives import members, opened
+from ich_cli.core.config import DEFAULT_LIMITS, Limits
+from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.dicom import Frame, read_frames
+from ich_cli.core.errors import (
+    BrokenFileError,
+    InputError,
+    NotApplicableError,
+    NothingFoundError,
+)
+from ich_cli.core.frameref import FrameRef
+from ich_cli.core.loading import load
+from ich_cli.core.ordering import gather
+from ich_cli.core.sources import Source, natural, printable, stamp, walk
+from ich_cli.core.streams import sniff
+
+__all__ = ["FrameRef", "Source", "load", "natural", "neighbours", "read_slices", "scan"]
+
+_NOT_DICOM: Final = "not DICOM"
+_ENDINGS: Final = (".dcm", ".dicom", ".dic", ".ima")  # who names a file so means DICOM
+
+
+def scan(
+    paths: Sequence[str | Path],
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Callable[[int], None] | None = None,
+) -> list[FrameRef | InputError]:
+    """Find the slices in files, folders and zips; read headers, decode nothing.
+
+    Parameters
+    ----------
+    paths
+        Files, folders, zips, or a DICOMDIR, which stands for its folder. What a file is, its
+        content decides.
+    limits
+        Bounds on what is tried.
+    progress
+        Called after each file with the number of files looked at.
+
+    Returns
+    -------
+    list of FrameRef or InputError
+        At least one entry a file. Files are in the order of `paths`, folders in natural order;
+        the slices of a series stand together at the place of its first file, from the feet to the
+        head.
+
+    Raises
+    ------
+    NothingFoundError
+        If a path does not exist, or there is no file at all.
+    """
+    entries: list[FrameRef | InputError] = []
+    count = 0
+    for source in list(walk([Path(path) for path in paths])):
+        for found in [[source]] if isinstance(source, InputError) else _expand(source, limits):
+            entries.extend(found)
+            count += 1
+            if progress is not None:
+                progress(count)
+    if not entries:
+        shown = ", ".join(printable(str(path)) for path in paths) or "no path given"
+        raise NothingFoundError(f"{shown}: no file there; name DICOM files, folders or zips")
+    return gather(entries)
+
+
+def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
+    """Yield the CT slices of files, folders and zips in order, decoded to HU.
+
+    Parameters
+    ----------
+    *paths
+        As for `scan`.
+    limits
+        Bounds on what is tried.
+
+    Raises
+    ------
+    IchError
+        At the first file that cannot be used. Use `scan` and `load` to go on behind it.
+    """
+    for entry in scan(paths, limits):
+        if isinstance(entry, InputError):
+            raise entry
+        yield load(entry, limits)
+
+
+def neighbours(
+    refs: Sequence[FrameRef | InputError], index: int, context: int
+) -> list[FrameRef | None]:
+    """Return the slices around one in its series.
+
+    Parameters
+    ----------
+    refs
+        As `scan` returned them.
+    index
+        Which one.
+    context
+        How many on each side.
+
+    Returns
+    -------
+    list of FrameRef or None
+        ``2 * context`` entries, those before it first, each in anatomical order; None past the
+        ends of the series.
+    """
+    centre = refs[index]
+    offsets = [step for step in range(-context, context + 1) if step]
+    return [_neighbour(refs, centre, index + step) for step in offsets]
+
+
+def _neighbour(
+    refs: Sequence[FrameRef | InputError], centre: FrameRef | InputError, at: int
+) -> FrameRef | None:
+    other = refs[at] if 0 <= at < len(refs) else None
+    if isinstance(other, FrameRef) and isinstance(centre, FrameRef):
+        return other if other.series == centre.series else None
+    return None
+
+
+def _expand(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]]:
+    """Yield the entries of a file; of a zip, member by member."""
+    try:
+        with opened(source, limits) as (raw, _):
+            is_zip = source.entry is None and sniff(raw.read(132)) == "zip"
+        yield from _zip(source, limits) if is_zip else [_read(source, limits)]
+    except InputError as error:
+        yield [error]
+
+
+def _zip(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]]:
+    held: list[list[FrameRef | InputError]] = []  # until there is DICOM: it may be a spreadsheet
+    dicom = False
+    for member in members(source, limits):
+        held.append([member] if isinstance(member, InputError) else _read(member, limits))
+        dicom = dicom or not all(_is_other(entry) for entry in held[-1])
+        if dicom:
+            yield from held
+            held = []
+    if not dicom:
+        yield [_other(source, "a zip without DICOM")]
+    else:
+        yield from held
+
+
+def _is_other(entry: FrameRef | InputError) -> bool:
+    return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
+
+
+def _read(source: Source, limits: Limits) -> list[FrameRef | InputError]:
+    """Read the header of one file or member."""
+    try:
+        read_at = stamp(source)
+        with opened(source, limits) as (raw, size):
+            raw.seek(0)
+            kind = sniff(raw.read(132))
+            if kind not in ("dicom", "bare"):
+                return [_no_dicom(source, kind)]
+            frames = read_frames(raw, size, source.name, limits)
+        return [
+            frame if isinstance(frame, InputError) else _ref(source, frame, read_at)
+            for frame in frames
+        ]
+    except InputError as error:
+        return [error]
+
+
+def _no_dicom(source: Source, kind: str) -> InputError:
+    if kind == "zip":
+        return BrokenFileError(source.name, "a zip inside a zip is not opened", "unpack it first")
+    if kind == "gzip":
+        return _other(source, "a gzip file", "unpack it first")
+    return _other(source, "an empty file" if kind == "empty" else "")
+
+
+def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
+    """Return the row of a file that is no DICOM: failed where the user meant it to be."""
+    reason = f"{_NOT_DICOM}: {what}" if what else _NOT_DICOM
+    base = source.name.replace("!", "/").rsplit("/", 1)[-1].lower()
+    if source.found and (base.startswith("._") or not base.endswith(_ENDINGS)):
+        return NotApplicableError(source.name, reason, remedy)
+    return BrokenFileError(source.name, reason, remedy or "name DICOM files, folders or zips")
+
+
+def _ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> FrameRef:
+    place = source.path if source.entry is not None else source.path.parent
+    size = f"{frame.format.rows}x{frame.format.columns}"
+    series = frame.id.series_uid or f"{place} {frame.id.study_uid} {size}"
+    study, own = sys.intern(frame.id.study_uid), sys.intern(frame.id.series_uid)
+    return FrameRef(
+        source=source,
+        id=frame.id._replace(study_uid=study, series_uid=own),
+        geometry=frame.geometry,
+        notes=frame.notes,
+        series=sys.intern(series),
+        format=frame.format,
+        rescale=frame.rescale,
+        stamp=read_at,
+        patient=frame.patient,
+    )

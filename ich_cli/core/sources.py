@@ -1,0 +1,110 @@
+"""Files to read: named ones, and those of folders. Names only, nothing is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ich_cli.core.errors import BrokenFileError, InputError, NothingFoundError
+from ich_cli.core.errors import NotApplicableError as _Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, or a member of a zip."""
+
+    path: Path
+    name: str
+    """As the user named it; ``archive.zip!folder/member`` in a zip. Printable."""
+    found: bool = False
+    """Found in a folder or zip, not named by the user."""
+    entry: int | None = None
+    """Which member of the zip, by its place in the directory."""
+
+
+def printable(text: str) -> str:
+    """Return a name without control characters or broken encoding, which would spoil a table."""
+    sound = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sound)
+
+
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return a sorting key by which ``slice2`` comes before ``slice10``."""
+    parts = re.findall(r"\d{1,18}|\D+", text)
+    return tuple(
+        (False, int(part), "") if part.isdecimal() and part.isascii() else (True, 0, part)
+        for part in parts
+    )
+
+
+def walk(paths: list[Path]) -> Iterator[Source | InputError]:
+    """Yield each file once, folders in natural order.
+
+    Parameters
+    ----------
+    paths
+        Files and folders. A DICOMDIR stands for the folder it lies in.
+
+    Raises
+    ------
+    NothingFoundError
+        If a path does not exist.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        try:
+            info = path.stat()
+        except OSError as error:
+            raise NothingFoundError(
+                f"{printable(str(path))}: {error.strerror or 'not found'}; check the path"
+            ) from None
+        if path.name.upper() == "DICOMDIR" and stat.S_ISREG(info.st_mode):
+            path, info = path.parent, path.parent.stat()  # the medium is meant
+        if stat.S_ISDIR(info.st_mode):
+            yield from _folder(path, seen)
+        else:
+            yield from _file(path, seen, found=False)
+
+
+def _folder(folder: Path, seen: set[str]) -> Iterator[Source | InputError]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: (natural(entry.name), entry.name))
+    except OSError as error:
+        yield BrokenFileError(printable(str(folder)), f"folder not readable: {error.strerror}")
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _folder(Path(entry.path), seen)
+        elif entry.is_symlink() and entry.is_dir():
+            yield _Skip(printable(entry.path), "a link to a folder: not followed")
+        else:
+            yield from _file(Path(entry.path), seen, found=True)
+
+
+def _file(path: Path, seen: set[str], *, found: bool) -> Iterator[Source | InputError]:
+    name = printable(str(path))
+    try:
+        info = path.stat()
+    except OSError as error:
+        yield BrokenFileError(name, f"cannot be read: {error.strerror}")
+        return
+    if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait for ever
+        yield BrokenFileError(name, "not a regular file")
+        return
+    place = str(path.absolute())
+    if place not in seen:
+        seen.add(place)
+        yield Source(path, name, found)
+
+
+def stamp(source: Source) -> tuple[int, int]:
+    """Return size and time of a source's file, by which a change shows."""
+    try:
+        info = source.path.stat()
+    except OSError as error:
+        raise BrokenFileError(source.name, f"cannot be read: {error.strerror}") from None
+    return info.st_size, info.st_mtime_ns
