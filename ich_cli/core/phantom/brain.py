@@ -1,8 +1,8 @@
-"""Brain, ventricles, cisterns, falx and tentorium of one thin section."""
+"""Brain, cisterns, falx and tentorium of one thin section."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,21 +10,8 @@ import numpy as np
 from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid, ramp
 from ich_cli.core.phantom.head import CENTER, Head
 from ich_cli.core.phantom.skull import SIDES, Radial
+from ich_cli.core.phantom.ventricles import Effect, Point, fill_ventricles
 
-Point = tuple[float, float, float]
-
-# Axis of a lateral ventricle as (x, y, z, radius), from the frontal tip to the occipital one …
-HORN: Final = (
-    (11.0, -37.0, 5.0, 2.2),
-    (7.5, -27.0, 9.0, 4.0),
-    (4.5, -12.0, 15.0, 3.8),
-    (7.5, 6.0, 22.0, 4.4),
-    (13.5, 23.0, 20.0, 5.2),
-    (22.0, 35.0, 10.0, 6.3),
-    (21.0, 57.0, 5.0, 1.6),
-)
-# … and of its temporal horn.
-TEMPORAL: Final = ((23.0, 32.0, 6.0, 4.5), (31.0, 20.0, -9.0, 2.4), (29.0, -8.0, -21.0, 1.4))
 # Grey nuclei: center, radii, difference to grey matter in HU.
 NUCLEI: Final = (
     ((13.5, -22.0, 9.0), (5.5, 9.0, 9.0), 1.0),
@@ -61,17 +48,6 @@ class Compartments:
     ventricles: Array
 
 
-@dataclass
-class Effect:
-    """What mass effect does to the brain beyond displacing it."""
-
-    sulci: tuple[float, float] = (1.0, 1.0)
-    """Scale of the sulci's width right and left (x < 0, x > 0)."""
-    ventricles: tuple[float, float] = (1.0, 1.0)
-    infarcts: list[tuple[Point, Point, float]] = field(default_factory=list)
-    """Center, radii, HU to subtract."""
-
-
 def paint_brain(
     canvas: Canvas, head: Head, at: Radial, maps: Array, effect: Effect, flood: Array
 ) -> Compartments:
@@ -84,12 +60,13 @@ def paint_brain(
     cavity = cover(at.r - at.inner, soft) * cover(-at.floor, 1.5 * soft)
     canvas.mix(cavity, head.csf)
     rb = np.sqrt(np.square(canvas.b - CENTER[:, None, None]).sum(0))
-    under_vault = at.inner - maps[..., 0] - rb
-    depth = np.minimum(under_vault, at.floor - 0.6 * maps[..., 0])
-    tent = _tentorium(canvas.b)
-    below = cover(tent, 3.0)
     side = ramp(canvas.b[0], -6, 6)
     squeeze = effect.sulci[0] + (effect.sulci[1] - effect.sulci[0]) * side
+    gap = maps[..., 0] * squeeze
+    under_vault = at.inner - gap - rb
+    depth = np.minimum(under_vault, at.floor - 0.6 * gap)
+    tent = tentorium(canvas.b)
+    below = cover(tent, 3.0)
     space, ribbon = _folds(canvas, head, under_vault, maps, squeeze, flood)
     space *= 1 - below
     ribbon = np.maximum(ribbon, cover(np.minimum(tent, at.floor) - 3.6, 1.8)) * (1 - below)
@@ -104,7 +81,7 @@ def paint_brain(
     _cisterns(canvas, head, space)
     canvas.mix(space * brain, head.csf)
     _brainstem(canvas, head, space)
-    ventricles = _ventricles(canvas, head, effect)
+    ventricles = fill_ventricles(canvas, head, effect)
     canvas.mix(ventricles, head.csf - 1)
     return Compartments(cavity, brain, space * cavity * (1 - ventricles), ventricles)
 
@@ -125,7 +102,7 @@ def _folds(
     )
     ribbon = np.maximum(ribbon, cover(shallow - 2.6, 1.6) * cover(depth - 0.45 * reach - 3, 3))
     fissure = np.minimum(_midline(canvas, head), _sylvian(canvas.b, canvas.noise, head))
-    fissure -= 0.5 * (squeeze - 1) * head.sulcus
+    fissure = fissure - 0.5 * (squeeze - 1) * head.sulcus
     slit = np.maximum(slit, cover(fissure - 0.5 * flood, soft))
     ribbon = np.maximum(ribbon, cover(fissure - 3.0 - 1.6 * canvas.noise[..., 1], 2.0))
     return slit, ribbon * (0.9 + 0.1 * canvas.noise[..., 1])
@@ -168,10 +145,10 @@ def _sylvian(b: Array, noise: Array, head: Head) -> Array:
     lines += [(31, -24, 46, -40, half, half), (46, -40, 56, -44, half, half * 1.2)]
     for x0, y0, x1, y1, ra, rb in lines:
         out = np.minimum(out, capsule(flat, (x0, y0, 0), (x1, y1, 0), ra, rb))
-    return np.maximum(out, np.maximum(z - 20, -17 - z) * np.float32(0.5))
+    return np.asarray(np.maximum(out, np.maximum(z - 20, -17 - z) * np.float32(0.5)))
 
 
-def _tentorium(b: Array) -> Array:
+def tentorium(b: Array) -> Array:
     """Return the height above the tentorium in mm; large where there is none."""
     x = np.abs(b[0])
     top = 0 - 0.40 * np.maximum(x - 6, 0) - 0.30 * np.maximum(b[1] - 46, 0)
@@ -229,56 +206,13 @@ def _brainstem(canvas: Canvas, head: Head, space: Array) -> None:
         space[box] *= 1 - alpha
 
 
-def _ventricles(canvas: Canvas, head: Head, effect: Effect) -> Array:
-    out = np.zeros_like(canvas.hu)
-    for k, side in enumerate(SIDES):
-        scale = head.ventricle[k] * effect.ventricles[k]
-        for chain in (HORN, TEMPORAL):
-            for first, last in zip(chain[:-1], chain[1:], strict=True):
-                _add_tube(canvas, out, first, last, side, scale)
-    half = head.third * min(effect.ventricles)
-    _add_ball(canvas, out, (0, -1, -1), (0.6 + half, 13, 10))
-    _add_ball(canvas, out, (0, 33, -37), (7.5, 3.0 + 0.5 * half, 9.5))
-    _add_ball(canvas, out, (0, 25, -14), (1.4, 1.4, 9))
-    return out
-
-
-def _add_tube(
-    canvas: Canvas,
-    out: Array,
-    first: tuple[float, ...],
-    last: tuple[float, ...],
-    side: float,
-    scale: float,
-) -> None:
-    spread = 1 + 0.12 * (scale - 1)
-    a = np.array(first[:3]) * (side * spread, 1, 1)
-    c = np.array(last[:3]) * (side * spread, 1, 1)
-    ra, rc = first[3] * scale, last[3] * scale
-    reach = float(np.linalg.norm(c - a)) / 2 + max(ra, rc) + 2 + canvas.margin
-    box = canvas.plane.box((a + c) / 2, reach)
-    if box is None:
-        return
-    b = canvas.b[(slice(None), *box)]
-    distance = capsule(b, a, c, ra, rc) + 0.35 * canvas.noise[(*box, 1)]
-    distance = np.maximum(distance, np.float32(1.0) - np.float32(side) * b[0])  # the septum
-    np.maximum(out[box], cover(distance, canvas.soft), out=out[box])
-
-
-def _add_ball(canvas: Canvas, out: Array, center: Point, radii: Point) -> None:
-    box = canvas.plane.box(center, max(radii) + 2 + canvas.margin)
-    if box is not None:
-        distance = ellipsoid(canvas.b[(slice(None), *box)], center, radii)
-        np.maximum(out[box], cover(distance, canvas.soft), out=out[box])
-
-
 def paint_dura(canvas: Canvas, head: Head, inside: Compartments, bright: float = 0.0) -> None:
     """Paint falx, tentorium, venous sinuses and the calcifications everybody has."""
     b = canvas.b
     sheet = cover(np.abs(middle(canvas)) - 0.5, canvas.soft) * ramp(_callosum(b), 4, 9)
-    sheet *= cover(-_tentorium(b) + 0, 2.0) * inside.cavity
+    sheet *= cover(-tentorium(b) + 0, 2.0) * inside.cavity
     canvas.mix(sheet * 0.85, head.falx_hu + bright)
-    tent = _tentorium(b)
+    tent = tentorium(b)
     leaf = cover(np.abs(tent) - 0.7, canvas.soft * 1.3) * ramp(b[1], 20, 28) * inside.cavity
     canvas.mix(leaf * 0.75, head.falx_hu + bright)
     edge = cover(np.abs(np.abs(b[0]) - 0) - 4, 2) * inside.cavity * ramp(b[1], 40, 70)

@@ -31,7 +31,7 @@ def smooth_noise(rng: np.random.Generator, size: int, sigma: float) -> Array:
     step = max(1, int(sigma / 3))
     coarse = -(-size // step)
     pad = int(4 * sigma / step) + 2
-    noise = rng.standard_normal((coarse, coarse), dtype=np.float32)
+    noise: Array = rng.standard_normal((coarse, coarse), dtype=np.float32)
     noise = np.pad(noise, pad, mode="wrap")
     noise = cv2.GaussianBlur(noise, (0, 0), sigma / step)
     if step > 1:
@@ -66,7 +66,7 @@ def lambert(direction: Array) -> Array:
     factor = np.sqrt(np.float32(2) / np.maximum(1 + direction[2], np.float32(1e-4)))
     half = np.float32((TEXTURE - 1) / 2)
     scaled = factor * np.float32((TEXTURE - 1) / 4)
-    return np.stack([direction[0] * scaled + half, direction[1] * scaled + half])
+    return np.stack([direction[0] * scaled + half, direction[1] * scaled + half]).astype(np.float32)
 
 
 def lambert_directions() -> Array:
@@ -76,7 +76,7 @@ def lambert_directions() -> Array:
     square = np.minimum(u * u + v * v, np.float32(3.98))
     factor = np.sqrt(1 - square / 4)
     out = np.stack([u * factor, v * factor, 1 - square / 2])
-    return (out / np.linalg.norm(out, axis=0)).astype(np.float32)
+    return np.asarray(out / np.linalg.norm(out, axis=0), np.float32)
 
 
 def ellipsoid(p: Array, center: npt.ArrayLike, radii: npt.ArrayLike) -> Array:

@@ -38,7 +38,7 @@ class Geometry:
         return np.stack([right, down, np.cross(right, down)])
 
     def plane(self, index: int, size: int, work: int, offset: float) -> Plane:
-        """Return slice `index` of `size` pixels on a grid of `work`, `offset` mm along the normal."""
+        """Return slice `index` of `size` pixels as a grid of `work`, moved `offset` mm headward."""
         right, down, normal = self.axes
         ratio = size / work
         corner = np.array(self.positions[index]) + offset * normal
@@ -91,10 +91,14 @@ def make_geometry(
     positions = [np.array([0, 0, h / frame[2, 2]]) - half for h in heights]
     return Geometry(
         (spacing, spacing), thick, tilt, (*right.tolist(), *down.tolist()),
-        tuple((round(float(p[0]), 4), round(float(p[1]), 4), round(float(p[2]), 4)) for p in positions),
+        tuple(_rounded(p) for p in positions),
         np.concatenate([matrix, -(matrix @ shift)[:, None]], 1),
         float(shift[1] + 101 * scale[1]),
     )  # fmt: skip
+
+
+def _rounded(p: Vector) -> tuple[float, float, float]:
+    return round(float(p[0]), 4), round(float(p[1]), 4), round(float(p[2]), 4)
 
 
 def _heights(
@@ -114,4 +118,4 @@ def _heights(
         start = float(np.clip(start, bottom, top - length))
     else:
         start = bottom
-    return start + thick * np.arange(count)
+    return np.asarray(start + thick * np.arange(count), np.float64)

@@ -118,7 +118,7 @@ def _surface(rng: np.random.Generator, d: Array) -> Array:
     temple = np.exp(-np.square((d[1] + 0.42) / 0.33) - np.square((d[2] + 0.12) / 0.33))
     muscle = outer + 1.4 + temple * np.abs(d[0]) * rng.uniform(5, 11)
     muscle += ramp(-d[2], 0.25, 0.6) * ramp(d[1], 0.2, 0.6) * rng.uniform(6, 14)
-    scalp = muscle + rng.uniform(2.0, 6.5) * (1 + 0.15 * smooth_noise(rng, TEXTURE, 40))
+    scalp = muscle + rng.uniform(3.5, 9.0) * (1 + 0.15 * smooth_noise(rng, TEXTURE, 40))
     scalp = np.maximum(scalp, _face(rng, d))
     return np.stack([inner, outer, np.minimum(muscle, scalp - 1.5), scalp], -1).astype(np.float32)
 
@@ -159,7 +159,7 @@ def _sulci(rng: np.random.Generator, sigma: float) -> Array:
     field = smooth_noise(rng, TEXTURE, sigma) - 0.8 * smooth_noise(rng, TEXTURE, 2.5 * sigma)
     field = field - cv2.GaussianBlur(field, (0, 0), 2 * sigma)
     inside = (field > 0).astype(np.uint8)
-    far = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    far: Array = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
     far += cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     open_ = np.exp(0.7 * np.maximum(smooth_noise(rng, TEXTURE, 20) - 0.4, 0))  # sulci that end
     return np.asarray((far - 0.5) * MM_PER_TEXEL * open_, np.float32)

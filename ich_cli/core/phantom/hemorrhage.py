@@ -1,110 +1,22 @@
-"""The five subtypes: where they lie, how they push, and how they are painted."""
+"""The five subtypes drawn at random, where anatomy puts them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.phantom.brain import HORN, Compartments, Effect, Point, _tentorium
-from ich_cli.core.phantom.fields import (
-    TEXTURE,
-    Array,
-    Canvas,
-    cover,
-    ellipsoid,
-    lambert_directions,
-    ramp,
-    smooth_noise,
-)
+from ich_cli.core.phantom.fields import TEXTURE, Array, lambert_directions, ramp, smooth_noise
 from ich_cli.core.phantom.head import CENTER, Head
-
-EPIDURAL, PARENCHYMAL, INTRAVENTRICULAR, SUBARACHNOID, SUBDURAL = range(len(SUBTYPES))
-
-
-@dataclass
-class Shell:
-    """An epidural or subdural collection over the convexity."""
-
-    kind: int
-    thickness: Array
-    """`(T, T)` over directions, mm."""
-    hu: float
-    swirl: float
-    """Standard deviation of its inner density, HU."""
-    layers: float
-    """HU that sink from its front to its back (sedimentation)."""
-
-
-@dataclass
-class Sheet:
-    """A subdural collection along the falx or on the tentorium."""
-
-    tentorial: bool
-    side: float
-    thickness: float
-    center: Point
-    radii: Point
-    hu: float
-
-
-@dataclass
-class Focus:
-    """An intraparenchymal hematoma: a rough, turned ellipsoid with a halo of oedema."""
-
-    center: Point
-    radii: Point
-    turn: float
-    rough: float
-    hu: float
-    swirl: float
-    halo: float
-    drop: float
-
-
-@dataclass
-class Flood:
-    """Blood in the subarachnoid CSF within an ellipsoid."""
-
-    center: Point
-    radii: Point
-    hu: float
-    strength: float
-
-
-@dataclass
-class Cast:
-    """Blood in the ventricles: the dependent part behind `level`, or all of it."""
-
-    center: Point
-    radii: Point
-    level: float
-    """Posterior of this (mm, head frame) the ventricle holds blood; -1000 = cast."""
-    hu: float
-
-
-@dataclass
-class Lesions:
-    """All that is wrong with one head."""
-
-    shells: list[Shell] = field(default_factory=list)
-    sheets: list[Sheet] = field(default_factory=list)
-    foci: list[Focus] = field(default_factory=list)
-    floods: list[Flood] = field(default_factory=list)
-    casts: list[Cast] = field(default_factory=list)
-    effect: Effect = field(default_factory=Effect)
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """How far the anatomy at the brain's center has moved (mm)."""
-    focus_of_interest: list[float] = field(default_factory=list)
-    """Heights of the lesions, so that a short series can be laid over one of them."""
-
-    @property
-    def reach(self) -> float:
-        """Largest displacement of brain tissue in mm."""
-        shells = max((float(s.thickness.max()) for s in self.shells), default=0.0)
-        foci = max((max(f.radii) for f in self.foci), default=0.0)
-        return shells + 0.5 * foci + float(np.abs(self.shift).sum()) + 2
+from ich_cli.core.phantom.lesions import (
+    EPIDURAL,
+    SUBDURAL,
+    Cast,
+    Flood,
+    Focus,
+    Lesions,
+    Sheet,
+    Shell,
+)
+from ich_cli.core.phantom.ventricles import HORN, Point
 
 
 def acute(rng: np.random.Generator) -> float:
@@ -223,10 +135,11 @@ def _add_focal(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
     hu, halo = acute(rng), float(rng.uniform(1, 5) + 0.25 * radius * rng.random())
     for k in range(count):
         size = radius * (1.0 if k == 0 else float(rng.uniform(0.25, 0.8)))
-        center = tuple(float(o + (k > 0) * rng.normal(0, 9)) for o in origin)
-        radii = tuple(float(size * rng.uniform(0.65, 1.35)) for _ in range(3))
-        focus = Focus(center, radii, float(rng.uniform(0, 3.1)), float(rng.uniform(0.08, 0.3)),
-                      hu + float(rng.normal(0, 3)), float(rng.choice([1.0, 3.0, 8.0])), halo,
+        x, y, z = (float(o + (k > 0) * rng.normal(0, 9)) for o in origin)
+        rx, ry, rz = (float(size * rng.uniform(0.65, 1.35)) for _ in range(3))
+        turn, rough = float(rng.uniform(0, 3.1)), float(rng.uniform(0.08, 0.3))
+        focus = Focus((x, y, z), (rx, ry, rz), turn, rough, hu + float(rng.normal(0, 3)),
+                      float(rng.choice([1.0, 3.0, 8.0])), halo,
                       float(rng.uniform(5, 13)))  # fmt: skip
         lesions.foci.append(focus)
     lesions.focus_of_interest.append(float(origin[2]))
@@ -235,6 +148,9 @@ def _add_focal(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
 
 
 def _focus_place(rng: np.random.Generator, place: str, side: float) -> tuple[float, float, float]:
+    x: float
+    y: float
+    z: float
     if place == "deep":
         x, y, z = ((26, -4, 5), (12, 8, 7), (20, -16, 10))[rng.choice(3, p=[0.55, 0.3, 0.15])]
         x, y, z = x * side + rng.normal(0, 2), y + rng.normal(0, 4), z + rng.normal(0, 4)
@@ -292,127 +208,3 @@ def _add_cast(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
     if pattern == "cast" or rng.random() < 0.2:
         lesions.casts.append(Cast((0, 10, -14), (12, 40, 44), -1000.0, hu))
     lesions.focus_of_interest.append(8.0)
-
-
-def displace(p: Array, thickness: Array, inner: Array, lesions: Lesions) -> Array:
-    """Return where each point `p (3, H, W)` lay before the hemorrhages pushed the brain."""
-    offset = p - CENTER[:, None, None]
-    r = np.sqrt(np.square(offset).sum(0)) + np.float32(1e-3)
-    q = np.square(np.clip(r / np.maximum(inner - thickness, 8), 0, 1))
-    b = p + offset * (thickness * q / r)
-    if any(lesions.shift):
-        fade = np.clip(1 - np.square(r / inner), 0, 1)
-        b -= np.asarray(lesions.shift, np.float32)[:, None, None] * fade
-    for focus in lesions.foci:
-        c = np.asarray(focus.center, np.float32)[:, None, None]
-        size = 0.8 * float(np.prod(focus.radii)) ** (1 / 3)
-        away = p - c
-        far = np.sqrt(np.square(away).sum(0)) + np.float32(1e-3)
-        pull = size**3 / np.square(np.maximum(far, size)) / 3 * ramp(far, 3.5 * size, 1.2 * size)
-        b -= away * (pull / far)
-    return b
-
-
-def flood_weight(b: Array, noise: Array, floods: list[Flood]) -> Array:
-    """Return how bloody the subarachnoid CSF is at each point, `(H, W)` in [0, 1]."""
-    out = np.zeros(b.shape[1:], np.float32)
-    for flood in floods:
-        distance = ellipsoid(b, flood.center, flood.radii) / min(flood.radii)
-        weight = ramp(distance + 0.12 * noise[..., 0], 0.05, -0.35) * flood.strength
-        np.maximum(out, weight, out=out)
-    return out
-
-
-def paint_bleeds(
-    canvas: Canvas,
-    inside: Compartments,
-    lesions: Lesions,
-    layers: tuple[Array, list[Array], Array],
-    flood: Array,
-) -> dict[int, Array]:
-    """Paint all hemorrhages; return the occupancy `(H, W)` in [0, 1] of each subtype present.
-
-    `layers` = (distance from the center, thickness of each shell here, inner radius of the skull).
-    """
-    found: dict[int, Array] = {}
-
-    def note(kind: int, alpha: Array) -> None:
-        found[kind] = np.maximum(found[kind], alpha) if kind in found else alpha
-
-    if lesions.floods:
-        alpha = inside.space * flood
-        canvas.mix(alpha, lesions.floods[0].hu)
-        note(SUBARACHNOID, alpha)
-    for cast in lesions.casts:
-        note(INTRAVENTRICULAR, _paint_cast(canvas, inside, cast))
-    for focus in lesions.foci:
-        alpha = _paint_focus(canvas, inside, focus)
-        if alpha is not None:
-            note(PARENCHYMAL, alpha)
-    for sheet in lesions.sheets:
-        note(SUBDURAL, _paint_sheet(canvas, inside, sheet))
-    r, thicknesses, inner = layers
-    depth = np.zeros_like(r)
-    for shell, thickness in sorted(
-        zip(lesions.shells, thicknesses, strict=True), key=lambda pair: pair[0].kind
-    ):
-        alpha = cover(inner - depth - thickness - r, -canvas.soft)
-        alpha = cover((inner - depth - thickness) - r, canvas.soft) * cover(
-            r - (inner - depth), canvas.soft
-        )
-        alpha *= inside.cavity * ramp(thickness, 0.2, 1.0)
-        sunk = shell.layers * ramp(canvas.p[1], -20, 60) if shell.layers else 0.0
-        canvas.mix(alpha, shell.hu + shell.swirl * canvas.noise[..., 1] + sunk)
-        note(shell.kind, alpha)
-        depth = depth + thickness
-    return found
-
-
-def _paint_cast(canvas: Canvas, inside: Compartments, cast: Cast) -> Array:
-    alpha = inside.ventricles * cover(ellipsoid(canvas.b, cast.center, cast.radii), 2.0)
-    if cast.level > -500:
-        alpha *= ramp(canvas.p[1] - cast.level, -1.0, 1.0)
-    canvas.mix(alpha, cast.hu)
-    return alpha
-
-
-def _paint_focus(canvas: Canvas, inside: Compartments, focus: Focus) -> Array | None:
-    reach = max(focus.radii) * 1.5 + 2 * focus.halo + 2
-    box = canvas.plane.box(focus.center, reach)
-    if box is None:
-        return None
-    part = canvas.near(focus.center, reach)
-    assert part is not None
-    box = canvas.plane.box(focus.center, reach + canvas.margin)
-    assert box is not None
-    c, s = np.float32(np.cos(focus.turn)), np.float32(np.sin(focus.turn))
-    x, y = part.p[0] - focus.center[0], part.p[1] - focus.center[1]
-    turned = np.stack([c * x + s * y, c * y - s * x, part.p[2] - focus.center[2]])
-    distance = ellipsoid(turned, (0, 0, 0), focus.radii)
-    distance += (part.noise[..., 0] + 0.5 * part.noise[..., 1]) * focus.rough * min(focus.radii)
-    room = inside.cavity[box] * inside.brain[box]
-    halo = ramp(distance, focus.halo * 1.6, 0.3 * focus.halo) * room
-    part.hu -= halo * focus.drop
-    alpha = cover(distance, 1.6) * room
-    part.mix(alpha, focus.hu + focus.swirl * part.noise[..., 2])
-    out = np.zeros_like(canvas.hu)
-    out[box] = alpha
-    return out
-
-
-def _paint_sheet(canvas: Canvas, inside: Compartments, sheet: Sheet) -> Array:
-    b = canvas.b
-    thick = sheet.thickness * ramp(
-        ellipsoid(b, sheet.center, sheet.radii), 0, -0.5 * min(sheet.radii)
-    )
-    if sheet.tentorial:
-        over = _tentorium(b)
-        alpha = cover(over - thick, canvas.soft) * cover(-over, canvas.soft) * ramp(b[1], 14, 22)
-        alpha *= cover(-sheet.side * b[0] + 8, 4.0)
-    else:
-        x = b[0] * np.float32(sheet.side)
-        alpha = cover(x - thick, canvas.soft) * cover(-x, canvas.soft)
-        alpha *= cover(-_tentorium(b), 2.0)
-    alpha *= inside.cavity * ramp(thick, 0.3, 1.0)
-    canvas.mix(alpha, sheet.hu)
-    return alpha

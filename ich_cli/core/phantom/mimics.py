@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ich_cli.core.phantom.brain import Compartments, Point
+from ich_cli.core.phantom.brain import Compartments
 from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid, ramp
 from ich_cli.core.phantom.head import Head
 from ich_cli.core.phantom.skull import Radial
+from ich_cli.core.phantom.ventricles import Point
 
 METAL = 6000.0
 
@@ -71,7 +72,7 @@ def _side_way(rng: np.random.Generator) -> Array:
     way = np.array(
         [rng.choice([-1, 1]) * rng.uniform(0.4, 1), rng.normal(0, 0.6), rng.uniform(0, 0.8)]
     )
-    return (way / np.linalg.norm(way)).astype(np.float32)
+    return np.asarray(way / np.linalg.norm(way), np.float32)
 
 
 def _infarct(rng: np.random.Generator) -> tuple[Point, Point, float]:
@@ -98,7 +99,7 @@ def swell(mimics: Mimics, direction: Array) -> Array | float:
     if mimics.swelling is None:
         return 0.0
     way, extent, thick, _ = mimics.swelling
-    return thick * ramp(_angle(direction, way) / extent, 1.0, 0.2)
+    return np.asarray(thick * ramp(_angle(direction, way) / extent, 1.0, 0.2))
 
 
 def paint_mimics(
@@ -116,10 +117,9 @@ def paint_mimics(
         alpha = cover(at.inner - rise - at.r, canvas.soft) * ramp(rise, 0.3, 1) * inside.cavity
         canvas.mix(alpha, value + 3 * canvas.noise[..., 2])
     for center, radii, value in mimics.spots:
-        part, box = canvas.near(center, 3 * max(radii)), None
-        if part is not None:
-            box = canvas.plane.box(center, 3 * max(radii) + canvas.margin)
-            assert box is not None
+        part = canvas.near(center, 3 * max(radii))
+        box = canvas.plane.box(center, 3 * max(radii) + canvas.margin)
+        if part is not None and box is not None:
             part.mix(cover(ellipsoid(part.b, center, radii), 1.2) * inside.cavity[box], value)
     _paint_bone_findings(canvas, mimics, at)
 

@@ -113,12 +113,12 @@ def noise_field(rng: np.random.Generator, shape: tuple[int, int], grain: float) 
     """Return CT-like noise `(H, W)`, variance 1: band-pass, for ramp and kernel shape it."""
     white = rng.standard_normal(shape, dtype=np.float32)
     fine = cv2.GaussianBlur(white, (0, 0), grain)
-    fine -= 0.75 * cv2.GaussianBlur(fine, (0, 0), 2.2 * grain)
+    fine = fine - 0.75 * cv2.GaussianBlur(fine, (0, 0), 2.2 * grain)
     return np.asarray(fine / np.float32(fine[::3, ::3].std() + 1e-6))
 
 
 def noise_level(picture: Array) -> Array:
-    """Return the noise's relative standard deviation: 1 in the middle, less at the rim and in air."""
+    """Return the noise's relative strength: 1 in the middle, less at the rim and in air."""
     body = np.clip((picture + 1000) / 1000, 0, 2.2).astype(np.float32)
     small = cv2.resize(body, (48, 48), interpolation=cv2.INTER_AREA)
     across = small.sum(1, keepdims=True) + small.sum(0, keepdims=True)

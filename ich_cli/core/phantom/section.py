@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from ich_cli.core.phantom import physics
+from ich_cli.core.phantom.bleeding import paint_bleeds
 from ich_cli.core.phantom.brain import paint_brain, paint_dura
 from ich_cli.core.phantom.fields import TEXTURE, Array, Canvas, Plane, lambert
 from ich_cli.core.phantom.geometry import Geometry
 from ich_cli.core.phantom.head import CENTER, Head
-from ich_cli.core.phantom.hemorrhage import Lesions, displace, flood_weight, paint_bleeds
+from ich_cli.core.phantom.lesions import Lesions, displace, flood_weight
 from ich_cli.core.phantom.mimics import Mimics, paint_mimics, swell
 from ich_cli.core.phantom.physics import Scanner
 from ich_cli.core.phantom.skull import AIR, Radial, paint_base, paint_outside
@@ -135,7 +136,7 @@ def _section(
     paint_outside(canvas, head, at)
     paint_base(canvas, head, at)
     place = lambert(_directions(b)[0]) if moved else texel
-    place = place + np.moveaxis(noise[..., :2], -1, 0) * np.float32([[[4.0]], [[2.5]]])
+    place = place + np.stack([4 * noise[..., 0], np.float32(2.5) * noise[..., 1]])
     flood = flood_weight(b, noise, lesions.floods)
     inside = paint_brain(canvas, head, at, _look(head.cortex, place), lesions.effect, flood)
     paint_dura(canvas, head, inside, mimics.venous)
@@ -173,14 +174,14 @@ def _finish(
     """Enlarge, apply the kernel, add noise and calibration error."""
     level = physics.noise_level(picture)
     picture = _enlarge(picture, size, how=cv2.INTER_CUBIC)
-    smooth = cv2.GaussianBlur(picture, (0, 0), scanner.blur * size / 512 + 0.15)
+    smooth: Array = np.asarray(
+        cv2.GaussianBlur(picture, (0, 0), scanner.blur * size / 512 + 0.15), np.float32
+    )
     if scanner.sharp > 0.02:
-        smooth += scanner.sharp * (
-            smooth - cv2.GaussianBlur(smooth, (0, 0), 2.0 * size / 512 + 0.2)
-        )
+        wide = cv2.GaussianBlur(smooth, (0, 0), 2.0 * size / 512 + 0.2)
+        smooth = smooth + scanner.sharp * (smooth - wide)
     strength = scanner.noise * np.sqrt(5 / geometry.thickness) * (size / 512) ** 0.5
     noise = physics.noise_field(rng, (size, size), max(0.45, scanner.grain * size / 512))
-    smooth += noise * _enlarge(level, size) * np.float32(strength)
-    smooth *= np.float32(scanner.gain)
-    smooth += np.float32(scanner.offset)
+    smooth = smooth + noise * _enlarge(level, size) * np.float32(strength)
+    smooth = smooth * np.float32(scanner.gain) + np.float32(scanner.offset)
     return np.asarray(np.maximum(smooth, -1024), np.float32)

@@ -139,7 +139,7 @@ def _paint_orbit(canvas: Canvas, head: Head, side: float) -> None:
         return
     socket = ellipsoid(part.p, (side * (31 + 0.0), -72, -31), (19, 31, 17))
     socket += 0.30 * np.maximum(part.p[1] + 68, 0) * (1 + side * (part.p[0] - side * 31) / 40)
-    bone = cover(socket - 2.2, part.soft) * ramp(part.p[1], -90, -82)
+    bone = cover(socket - 2.2, part.soft) * ramp(part.p[1], -86, -77)
     part.mix(bone, head.bone * 0.75)
     part.mix(cover(socket, part.soft) * ramp(part.p[1], -98, -93), head.fat)
     globe = (side * 32, -84.0, -31.0)

@@ -12,7 +12,8 @@ from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
 from ich_cli.core.phantom.geometry import Geometry, make_geometry
 from ich_cli.core.phantom.head import Head, make_head
-from ich_cli.core.phantom.hemorrhage import Lesions, add_bleed
+from ich_cli.core.phantom.hemorrhage import add_bleed
+from ich_cli.core.phantom.lesions import Lesions
 from ich_cli.core.phantom.mimics import Mimics, make_mimics
 from ich_cli.core.phantom.physics import Scanner, make_scanner
 from ich_cli.core.phantom.section import Patient, render_slice
