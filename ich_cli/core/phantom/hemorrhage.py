@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from ich_cli.core.phantom.fields import TEXTURE, Array, lambert_directions, ramp, smooth_noise
@@ -66,13 +67,14 @@ def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> Non
     d = lambert_directions()
     q = np.arccos(np.clip((d * center[:, None, None]).sum(0), -1, 1)) / extent
     q *= 1 + 0.09 * smooth_noise(rng, TEXTURE, 22)
-    lens = peak * np.clip(1 - q * q, 0, None)
+    lens = peak * np.clip(1 - q * q, 0, None) ** 0.7
     coronal = d[1] + 0.30 - 0.25 * d[2]  # sutures hold the dura: blood stops there
     lambdoid = d[1] - 0.72 + 0.35 * d[2]
     for plane in (coronal, lambdoid):
         mine = np.sign(float(plane.ravel()[np.argmin(q)]))
-        lens *= ramp(plane * mine, -0.03, 0.16)
-    shell = Shell(EPIDURAL, lens.astype(np.float32), acute(rng), 0.0, 0.0)
+        lens *= ramp(plane * mine, -0.02, 0.10)
+    lens = cv2.GaussianBlur(lens.astype(np.float32), (0, 0), 6.0)  # the dura makes no corner
+    shell = Shell(EPIDURAL, lens, acute(rng), 0.0, 0.0)
     shell.swirl = float(rng.choice([1.0, 4.0, 9.0]))
     lesions.shells.append(shell)
     lesions.focus_of_interest.append(float(center[2] * 66))
