@@ -103,7 +103,8 @@ class DicomSeries:
 
     def patient(self) -> str:
         """Return PatientID, or the study where there is none."""
-        return next((s.patient for s in self.read() if s.ct is not None), self.name)
+        found = next((f for f in self.frames if not isinstance(f, InputError)), None)
+        return self.name if found is None else found.patient or found.id.study_uid or self.name
 
     def read(self) -> Iterator[LabelledSlice]:
         """Yield the slices in the order of their positions."""
@@ -118,15 +119,16 @@ class DicomSeries:
         try:
             ct = load(frame, self.limits)
         except InputError as error:
-            return LabelledSlice(error.name, "", self.name, self.name, error=error)
+            ids = (_slice_name(frame.id), frame.id.study_uid, frame.id.series_uid)
+            return LabelledSlice(*ids, self.patient(), error=error)
         missing = NotApplicableError(
-            frame.path, "the label table has no row for this slice", "add one, or leave it out"
+            frame.id.path, "the label table has no row for this slice", "add one, or leave it out"
         )
         return LabelledSlice(
             name=_slice_name(ct.id),
             study=ct.id.study_uid,
             series=ct.id.series_uid,
-            patient=ct.patient or ct.id.study_uid or self.name,
+            patient=self.patient(),
             ct=ct,
             labels=labels,
             error=missing if labels is None else None,
@@ -168,8 +170,8 @@ def open_dicom(
     table = read_labels(labels or _find_table(kind, paths))
     series: dict[str, list[FrameRef | InputError]] = {}
     for found in scan(paths, limits):
-        uid = "" if isinstance(found, InputError) else found.series_uid
-        series.setdefault(uid or "unreadable", []).append(found)
+        name = "unreadable" if isinstance(found, InputError) else found.series
+        series.setdefault(name, []).append(found)
     out = [_labelled(name, frames, table, limits) for name, frames in series.items()]
     if not any(row is not None for one in out for row in one.labels):
         raise DataError(
@@ -185,7 +187,9 @@ def _labelled(
     limits: Limits,
 ) -> DicomSeries:
     rows = tuple(
-        None if isinstance(f, InputError) else find_labels(table, f.sop_uid, f.path, f.frame)
+        None
+        if isinstance(f, InputError)
+        else find_labels(table, f.id.sop_uid, f.id.path, f.id.frame)
         for f in frames
     )
     return DicomSeries(name, tuple(frames), rows, limits)

@@ -1,0 +1,109 @@
+"""``ich preprocess``: labelled CT to a prepared data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ich_cli import console
+from ich_cli.options import Json, Limit, Quiet, Seed, Workers
+
+Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom"]
+
+
+def preprocess(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Where the data lies; nothing for phantoms.",
+            metavar="[PATHS...]",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        Source,
+        typer.Option(
+            "--source",
+            "-s",
+            help="rsna: DICOM and stage_2_train.csv. dlmi: DICOM and "
+            "Public_train_label.csv. ct-ich: PhysioNet's folder. folder: DICOM and any "
+            "table of labels. phantom: made on the fly.",
+        ),
+    ] = "folder",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to make.", metavar="FOLDER")
+    ] = Path("prepared"),
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="Table of labels, where it does not lie beside the files.",
+            metavar="CSV",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        Literal["rsna", "dlmi"], typer.Option("--preset", help="How a slice becomes an input.")
+    ] = "rsna",
+    size: Annotated[int, typer.Option("--size", help="Side of the input in pixels.")] = 256,
+    context: Annotated[
+        int, typer.Option("--context", help="Neighbours on each side, as channels.")
+    ] = 0,
+    studies: Annotated[int, typer.Option("--studies", help="Number of phantoms.", min=1)] = 100,
+    seed: Seed = 0,
+    workers: Workers = None,
+    limit: Limit = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where a stopped run was.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Prepare labelled CT for training: windows, head crop, one array, splits by patient.
+
+    Example: ich preprocess rsna/ -s rsna -o prepared --size 256
+    """
+    from ich_cli.core.config import PreprocessConfig
+    from ich_cli.core.preparing import prepare_dataset
+    from ich_cli.core.sourcing import open_source
+    from ich_cli.options import parse_limits
+
+    config = (
+        PreprocessConfig.dlmi(size)
+        if preset == "dlmi"
+        else PreprocessConfig(size=size, context=context)
+    )
+    series, info = open_source(
+        source, tuple(paths or ()), labels, studies=studies, seed=seed, limits=parse_limits(limit)
+    )
+    with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
+        data = prepare_dataset(
+            series, output, config, info,
+            workers=(os.cpu_count() or 1) if workers is None else workers,
+            resume=resume, progress=lambda done, total: advance(1),
+        )  # fmt: skip
+    _tell(data.about, output, json)
+
+
+def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
+    import json
+
+    from rich.table import Table
+
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), **about}, ensure_ascii=False))
+        return
+    counts = about["labels"]
+    table = Table(title=f"{output}: {about['slices']} slices of {about['patients']} patients")
+    table.add_column("label")
+    table.add_column("slices", justify="right")
+    table.add_column("patients", justify="right")
+    if isinstance(counts, dict):
+        for label, count in counts.items():
+            table.add_row(label, str(count["slices"]), str(count["patients"]))
+    console.stdout().print(table)
+    if about["skipped"]:
+        console.note(f"{about['skipped']} slices were left out: {output / 'skipped.csv'} says why")

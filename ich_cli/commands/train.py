@@ -1,0 +1,192 @@
+"""``ich train``: prepared data to a bundle."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ich_cli import console
+from ich_cli.options import Device, Json, Quiet, Seed
+
+if TYPE_CHECKING:
+    from ich_cli.core.dataset import PreparedDataset
+    from ich_cli.core.experiment import Plan
+
+
+def train(
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Prepared data sets. The first is split and measured on; the others help to "
+            "learn.",
+            metavar="[DATA...]",
+            show_default="./prepared",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="timm's name or an alias.")
+    ] = "mobilenetv2",
+    init: Annotated[
+        str, typer.Option("--init", help="none, imagenet, a safetensors FILE or a BUNDLE's folder.")
+    ] = "imagenet",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the run.", show_default="runs/MODEL"),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", help="Folds by patient.", min=2)] = 5,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="Train this fold only, from 0.", show_default=False)
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Train on all patients, without validation.")
+    ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="After the folds, train on all patients and write the bundle."
+        ),
+    ] = False,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            "--mix", help="Share of each data set that an epoch sees: 1,0.5", show_default=False
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 10,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Slices a step.")] = 32,
+    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-4,
+    weight_decay: Annotated[float, typer.Option("--weight-decay")] = 0.02,
+    warmup: Annotated[float, typer.Option("--warmup", help="Share of the steps.")] = 0.1,
+    drop_rate: Annotated[
+        float, typer.Option("--drop-rate", help="Dropout before the classifier.")
+    ] = 0.2,
+    label_weights: Annotated[
+        str, typer.Option("--label-weights", help="Of each label in the loss.")
+    ] = "2,1,1,1,1,1",
+    pos_weight: Annotated[
+        Literal["none", "sqrt", "full"],
+        typer.Option("--pos-weight", help="Of positives in the loss: negatives / positives."),
+    ] = "none",
+    ema: Annotated[
+        float, typer.Option("--ema", help="Decay of the averaged weights; 0: off.")
+    ] = 0.995,
+    augmentation: Annotated[
+        float, typer.Option("--augmentation", help="Strength; 0: left and right only.")
+    ] = 1.0,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test/--no-flip-test", help="Validate on slice and mirror image.")
+    ] = True,
+    freeze_norms: Annotated[
+        Literal["auto", "yes", "no"],
+        typer.Option("--freeze-norms", help="Keep batch norms in eval mode; auto: if folded."),
+    ] = "auto",
+    grad_clip: Annotated[float, typer.Option("--grad-clip", help="0: off.")] = 1.0,
+    precision: Annotated[
+        Literal["auto", "no", "bf16", "fp16"], typer.Option("--precision", help="Of autocast.")
+    ] = "auto",
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean",
+            help="Of the input, one or one a window; by default ImageNet's.",
+            show_default=False,
+        ),
+    ] = None,
+    std: Annotated[str | None, typer.Option("--std", help="The same.", show_default=False)] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where a stopped run was.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Train a model on prepared data, by patient-level folds, and write a bundle.
+
+    Example: ich train prepared --model resnet18 --folds 5 --refit
+    """
+    from ich_cli.core.experiment import Plan
+    from ich_cli.core.training_config import TrainConfig
+
+    config = TrainConfig(
+        model=model, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
+        weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
+        label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight, ema=ema,
+        augmentation=augmentation, flip_test=flip_test, freeze_norms=freeze_norms,
+        grad_clip=grad_clip, precision=precision, seed=seed,
+    )  # fmt: skip
+    opened = _open(data)
+    windows = len(opened[0].preprocess.windows)
+    plan = Plan(
+        config=config, data=tuple(opened), out=out or Path("runs") / Path(model).name,
+        shares=_numbers("--mix", mix) if mix else (), folds=folds,
+        mean=_per_window("--mean", mean, windows), std=_per_window("--std", std, windows),
+        device=device, resume=resume, command=_command(),
+    )  # fmt: skip
+    _run(plan, fold, only_all=all_, with_refit=refit, quiet=quiet, as_json=json)
+
+
+def _run(
+    plan: Plan, fold: int | None, *, only_all: bool, with_refit: bool, quiet: bool, as_json: bool
+) -> None:
+    from ich_cli.core.errors import UsageError
+    from ich_cli.core.experiment import begin, gather, refit, train_fold
+    from ich_cli.training_table import watching
+
+    if only_all and fold is not None:
+        raise UsageError("--all trains on everything, --fold on a part: choose one")
+    begin(plan)
+    for one in () if only_all else range(plan.folds) if fold is None else (fold,):
+        with watching(f"fold {one} of {plan.folds}", plan.config.epochs, quiet=quiet) as watch:
+            train_fold(plan, one, watch)
+    found = None if only_all else gather(plan)
+    if found is not None:
+        _tell(plan, found.reports["slice"].to_dict(), as_json)
+    if only_all or (with_refit and found is not None):
+        with watching("all patients", plan.config.epochs, quiet=quiet) as watch:
+            bundle = refit(plan, found, watch)
+        console.note(f"bundle: {bundle}", quiet=quiet)
+
+
+def _tell(plan: Plan, report: dict[str, object], as_json: bool) -> None:
+    from ich_cli.metrics_table import print_report
+
+    title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), a slice"
+    print_report(title, report, as_json=as_json)
+
+
+def _open(folders: list[Path] | None) -> list[PreparedDataset]:
+    from ich_cli.core.dataset import PreparedDataset
+    from ich_cli.core.errors import DataError
+
+    if folders:
+        return [PreparedDataset.open(folder) for folder in folders]
+    if not Path("prepared").exists():
+        raise DataError(
+            "no data named and no ./prepared; make it with `ich preprocess FOLDER --source rsna`, "
+            "`… CT-ICH --source ct-ich`, or without data `ich preprocess --source phantom`"
+        )
+    return [PreparedDataset.open(Path("prepared"))]
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: numbers with commas between") from None
+
+
+def _per_window(option: str, text: str | None, windows: int) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    numbers = _numbers(option, text)
+    return numbers * windows if len(numbers) == 1 else numbers
+
+
+def _command() -> str:
+    """Return what was typed, without the folder of the program."""
+    return shlex.join(["ich", *sys.argv[1:]])

@@ -1,0 +1,109 @@
+"""From logits to probabilities that can be taken at their word, and thresholds on them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from ich_cli.core.bundle import Calibration
+from ich_cli.core.labels import ANY, LABELS
+
+Floats = NDArray[np.float64]
+
+SENSITIVITY: Final = 0.95
+"""At which the threshold of `any` is set: a screening tool may not miss."""
+_PRIOR_LOG_SLOPE: Final = 0.5  # standard deviation of log(1 / T) that is thought likely
+_PRIOR_BIAS: Final = 3.0  # of b: wide, for a loss that weights positives shifts it by up to 3.4
+_MIN_POSITIVES: Final = 5
+
+
+def calibrate(labels: ArrayLike, logits: ArrayLike) -> Calibration:
+    """Learn temperature and bias of each label: p = sigmoid(logit / T + b).
+
+    Maximum likelihood with a weak prior (log 1/T ~ N(0, 0.5²), b ~ N(0, 3²)) that holds a label of
+    few positives near where it is; the bias undoes what a weight of positives in the loss shifts.
+    A label with fewer than 5 positives or negatives keeps T = 1 and b = 0.
+
+    Parameters
+    ----------
+    labels
+        ``(N, 6)``.
+    logits
+        ``(N, 6)``, of slices that the model did not learn from.
+    """
+    y, z = np.asarray(labels, np.float64), np.asarray(logits, np.float64)
+    pairs = [_fit(y[:, k], z[:, k]) for k in range(len(LABELS))]
+    temperature, bias = zip(*pairs, strict=True)
+    return Calibration(tuple(temperature), tuple(bias))
+
+
+def apply_calibration(logits: ArrayLike, calibration: Calibration) -> Floats:
+    """Return probabilities ``(N, 6)`` of logits ``(N, 6)``."""
+    z = np.asarray(logits, np.float64)
+    p: Floats = expit(z / np.array(calibration.temperature) + np.array(calibration.bias))
+    return p
+
+
+def choose_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
+    """Choose a threshold a label: `any` at 95 % sensitivity, the subtypes at their best F1.
+
+    A label without positives or without negatives keeps 0.5.
+
+    Parameters
+    ----------
+    labels, probabilities
+        ``(N, 6)`` of slices that the model did not learn from.
+    """
+    y, p = np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64)
+    out = {}
+    for k, label in enumerate(LABELS):
+        if y[:, k].all() or not y[:, k].any():
+            out[label] = 0.5
+        elif k == ANY:
+            out[label] = at_sensitivity(y[:, k], p[:, k])
+        else:
+            out[label] = at_best_f1(y[:, k], p[:, k])
+    return out
+
+
+def at_sensitivity(y: NDArray[np.bool_], p: Floats, sensitivity: float = SENSITIVITY) -> float:
+    """Return the highest threshold at which at least this share of positives is found (≥)."""
+    falling = np.sort(p[y])[::-1]
+    needed = max(1, int(np.ceil(sensitivity * falling.size - 1e-9)))
+    return _floor(falling[needed - 1])
+
+
+def at_best_f1(y: NDArray[np.bool_], p: Floats) -> float:
+    """Return the threshold with the highest F1; among equals the highest threshold."""
+    order = np.argsort(-p, kind="stable")
+    hits = np.cumsum(y[order])
+    f1 = 2 * hits / (np.arange(1, len(p) + 1) + y.sum())
+    last_of_tie = np.append(np.diff(p[order]) != 0, True)  # equal values are called together
+    f1[~last_of_tie] = -1
+    return _floor(p[order][int(np.argmax(f1))])
+
+
+def _floor(value: float) -> float:
+    """Round down to 6 decimals, so that the value itself stays over the printed threshold."""
+    return float(np.floor(value * 1e6) / 1e6)
+
+
+def _fit(y: Floats, z: Floats) -> tuple[float, float]:
+    if min(y.sum(), (1 - y).sum()) < _MIN_POSITIVES:
+        return 1.0, 0.0
+
+    def cost(x: Floats) -> tuple[float, Floats]:
+        slope, bias = np.exp(x[0]), x[1]
+        t = slope * z + bias
+        residual = expit(t) - y
+        loss = np.sum(np.logaddexp(0, t) - y * t)
+        prior = 0.5 * (x[0] / _PRIOR_LOG_SLOPE) ** 2 + 0.5 * (bias / _PRIOR_BIAS) ** 2
+        slope_term = np.sum(residual * z) * slope + x[0] / _PRIOR_LOG_SLOPE**2
+        return loss + prior, np.array([slope_term, residual.sum() + bias / _PRIOR_BIAS**2])
+
+    found = minimize(cost, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-3, 3), (-10, 10)])
+    return float(np.exp(-found.x[0])), float(found.x[1])

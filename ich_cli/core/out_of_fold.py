@@ -1,0 +1,121 @@
+"""What the folds say of slices they never saw: calibration, thresholds and honest figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.bundle import Calibration
+from ich_cli.core.calibration import apply_calibration, calibrate, choose_thresholds
+from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
+from ich_cli.core.evaluation import Report, evaluate, quick_metrics
+from ich_cli.core.inference import Logits
+from ich_cli.core.labels import LABELS
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Predictions of every slice by a model that did not see its patient."""
+
+    data: PreparedDataset
+    fold_of: NDArray[np.int64]
+    logits: Logits
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Learned from all out-of-fold logits: what goes into the bundle."""
+        return calibrate(self.data.labels, self.logits)
+
+    @cached_property
+    def thresholds(self) -> dict[str, float]:
+        """Chosen on the probabilities that the bundle's calibration gives."""
+        return choose_thresholds(self.data.labels, apply_calibration(self.logits, self.calibration))
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Calibrated by the other folds only, so that figures do not flatter the calibration."""
+        out = np.empty(self.logits.shape)
+        for fold in np.unique(self.fold_of):
+            here = self.fold_of == fold
+            others = calibrate(self.data.labels[~here], self.logits[~here])
+            out[here] = apply_calibration(self.logits[here], others)
+        return out
+
+    def report(self, unit: str) -> Report:
+        """Return the metrics per ``slice`` or ``patient``."""
+        return evaluate(
+            self.data.labels, self.probabilities, self.data.patients, self.thresholds, unit=unit
+        )
+
+    @cached_property
+    def reports(self) -> dict[str, Report]:
+        """Both reports."""
+        return {unit: self.report(unit) for unit in ("slice", "patient")}
+
+    def per_fold(self) -> list[dict[str, float | None]]:
+        """Return the quick metrics of each fold by its own."""
+        return [
+            quick_metrics(self.data.labels[self.fold_of == fold], self.logits[self.fold_of == fold])
+            for fold in np.unique(self.fold_of)
+        ]
+
+    @property
+    def split(self) -> str:
+        """Say how these predictions came to be."""
+        return f"out of fold, {self.fold_of.max() + 1} folds by patient"
+
+    def for_bundle(self) -> dict[str, Any]:
+        """Return the figures that travel with the bundle."""
+        slices = self.reports["slice"]
+        names = ("auroc", "ap", "f1", "precision", "recall", "specificity", "brier", "ece")
+        return {
+            "on": f"{self.data.about['source']['name']}, {self.split}",
+            "slices": slices.count,
+            "patients": self.reports["patient"].count,
+            "labels": {
+                label: {name: _short(slices.labels[label][name]) for name in names}
+                for label in LABELS
+            },
+            "macro": {name: _short(slices.macro[name]) for name in names},
+            "weighted_log_loss": _short(slices.weighted_log_loss),
+            "any_auroc_95": [_short(v) for v in slices.intervals.get("any.auroc", ())],
+            "patient_any_auroc": _short(self.reports["patient"].labels["any"]["auroc"]),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write ``oof.csv`` and ``metrics.json``."""
+        columns = (
+            "row", "name", "patient", "fold", *(f"true_{label}" for label in LABELS),
+            *(f"logit_{label}" for label in LABELS), *LABELS,
+        )  # fmt: skip
+        lines = [
+            (
+                row.row, row.name, row.patient, fold, *(f"{v:g}" for v in row.labels),
+                *(f"{v:.6f}" for v in logits), *(f"{v:.6f}" for v in p),
+            )
+            for row, fold, logits, p in zip(
+                self.data.rows, self.fold_of, self.logits, self.probabilities, strict=True
+            )
+        ]  # fmt: skip
+        write_csv(folder / "oof.csv", columns, lines)
+        write_json(
+            folder / "metrics.json",
+            {
+                "data": self.data.name,
+                "data_sha256": self.data.sha256,
+                "split": self.split,
+                "thresholds": self.thresholds,
+                "thresholds_chosen": "on these same predictions: F1 and recall flatter a little",
+                **{unit: report.to_dict() for unit, report in self.reports.items()},
+                "folds": self.per_fold(),
+            },
+        )
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

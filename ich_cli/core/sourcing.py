@@ -1,0 +1,61 @@
+"""One door to all labelled sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ich_cli.core.config import DEFAULT_LIMITS, Limits
+from ich_cli.core.ct_ich import LICENCE, open_ct_ich
+from ich_cli.core.errors import UsageError
+from ich_cli.core.labelled import LabelledSeries, SourceKind, open_dicom, open_phantoms
+from ich_cli.core.preparing import SourceInfo
+
+RSNA_LICENCE = "RSNA Intracranial Hemorrhage Detection 2019, for non-commercial and academic use"
+
+
+def open_source(
+    kind: SourceKind,
+    paths: Sequence[Path],
+    labels: Path | None = None,
+    *,
+    studies: int = 100,
+    seed: int = 0,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[list[LabelledSeries], SourceInfo]:
+    """Open a source of labelled series.
+
+    Parameters
+    ----------
+    kind
+        Which layout.
+    paths
+        Where it lies; none for phantoms, one folder for CT-ICH.
+    labels
+        Table of labels, where it does not lie beside the files.
+    studies, seed
+        Of phantoms.
+    limits
+        Bounds on DICOM files.
+
+    Raises
+    ------
+    UsageError
+        If there are too many or too few paths.
+    DataError
+        If the data does not hold together.
+    """
+    if kind == "phantom":
+        if paths:
+            raise UsageError("phantoms are made, not read: leave out the path")
+        name = f"phantoms {seed} to {seed + studies - 1}"
+        return open_phantoms(studies, seed), SourceInfo(kind, name, real_ct=False)
+    if not paths:
+        raise UsageError(f"where does the data lie? ich preprocess FOLDER --source {kind}")
+    if kind == "ct-ich":
+        if len(paths) != 1 or labels is not None:
+            raise UsageError("CT-ICH is one folder with its own table")
+        return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
+    licence = RSNA_LICENCE if kind == "rsna" else ""
+    name = {"rsna": "RSNA 2019", "dlmi": "the course's data"}.get(kind, "own DICOM")
+    return open_dicom(kind, paths, labels, limits), SourceInfo(kind, name, licence)

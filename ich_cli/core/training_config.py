@@ -1,0 +1,96 @@
+"""All choices of a training run in one frozen object; saved with the run, so that it can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from ich_cli.core.errors import UsageError
+from ich_cli.core.labels import LABELS
+
+PosWeight = Literal["none", "sqrt", "full"]
+Precision = Literal["auto", "no", "bf16", "fp16"]
+FreezeNorms = Literal["auto", "yes", "no"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The data and the split are named apart."""
+
+    model: str = "mobilenetv2"
+    """timm's name or an alias."""
+    init: str = "imagenet"
+    """``none``, ``imagenet`` (from the Hub), a safetensors file, or a bundle."""
+    epochs: int = 10
+    batch_size: int = 32
+    """Slices a step, over all processes together."""
+    lr: float = 5e-4
+    """Peak learning rate of AdamW, after the warm-up."""
+    weight_decay: float = 0.02
+    """On matrices and kernels; biases and batch norms are left alone."""
+    warmup: float = 0.1
+    """Share of all steps in which the learning rate rises from 0; then a cosine to 0."""
+    drop_rate: float = 0.2
+    """Dropout before the classifier."""
+    label_weights: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    """Weight of each label in the loss; RSNA 2019 counts `any` twice."""
+    pos_weight: PosWeight = "none"
+    """Weight of positives: none, negatives / positives, or its root. Calibration undoes it."""
+    positives: float = 0.4
+    """Share of an epoch's slices that have `any`; 0 takes slices as they come."""
+    ema: float = 0.99
+    """Decay of the averaged weights, which are the ones kept; 0 keeps the last ones."""
+    augmentation: float = 1.0
+    """Strength; 0 leaves left and right only."""
+    flip_test: bool = True
+    """Validate on the mean logit of a slice and its mirror image."""
+    freeze_norms: FreezeNorms = "auto"
+    """Batch norms stay in eval mode; ``auto``: where the initial weights have them folded."""
+    grad_clip: float = 1.0
+    """Largest norm of the gradient; 0 sets no bound."""
+    precision: Precision = "auto"
+    """Of autocast; ``auto``: bf16 on GPUs that have it and on CPUs with AMX, else none."""
+    seed: int = 0
+    """Decides folds, order, augmentation and initial weights."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label_weights", tuple(float(w) for w in self.label_weights))
+        _check(self.epochs >= 1, "epochs must be at least 1")
+        _check(self.batch_size >= 1, "the batch size must be at least 1")
+        _check(self.lr > 0, "the learning rate must be positive")
+        _check(self.weight_decay >= 0, "weight decay must not be negative")
+        _check(0 <= self.warmup < 1, "the warm-up is a share of the steps, 0 … 1")
+        _check(0 <= self.drop_rate < 1, "the dropout rate lies in 0 … 1")
+        _check(0 <= self.positives < 1, "the share of positives lies in 0 … 1")
+        _check(0 <= self.ema < 1, "the EMA's decay lies in 0 … 1")
+        _check(self.grad_clip >= 0, "the gradient's bound must not be negative")
+        _check(self.seed >= 0, "the seed must not be negative")
+        _check(
+            len(self.label_weights) == len(LABELS)
+            and min(self.label_weights) >= 0
+            and sum(self.label_weights) > 0,
+            f"label weights are {len(LABELS)} numbers of at least 0, one of them above",
+        )
+        _check(self.pos_weight in ("none", "sqrt", "full"), "pos_weight is none, sqrt or full")
+        _check(self.freeze_norms in ("auto", "yes", "no"), "freeze_norms is auto, yes or no")
+        _check(self.precision in ("auto", "no", "bf16", "fp16"), "precision: auto, no, bf16, fp16")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "label_weights": list(self.label_weights)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Read what `to_dict` wrote; unknown keys and wrong types raise UsageError."""
+        unknown = set(values) - {f.name for f in fields(cls)}
+        _check(not unknown, f"unknown training settings: {', '.join(sorted(unknown))}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise UsageError(f"training settings do not parse: {error}") from None
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(message)
