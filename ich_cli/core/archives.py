@@ -13,7 +13,7 @@ from typing import IO, BinaryIO, Final
 
 from ich_cli.core.config import Limits
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
-from ich_cli.core.sources import Source, natural, printable
+from ich_cli.core.sources import Source, natural, printable, stamp
 from ich_cli.core.streams import Inflating, Seekable
 
 _ENTRY_BYTES: Final = 512  # of a zip's directory for one member; more is no honest one
@@ -28,7 +28,8 @@ def opened(source: Source, limits: Limits) -> Iterator[tuple[Seekable, int | Non
     """
     try:
         if source.entry is not None:
-            yield _member(source, limits), None
+            with _member(source, limits) as member:
+                yield member, None
             return
         with source.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -80,24 +81,27 @@ def members(source: Source, limits: Limits) -> Iterator[Source | InputError]:
             yield BrokenFileError(name, "encrypted", "unpack the zip first")
         elif info.file_size > limits.max_file_bytes:
             yield LimitError(name, f"unpacks to over {limits.max_file_bytes >> 20} MiB")
+        elif info.file_size > max(1 << 20, limits.max_zip_ratio * info.compress_size):
+            yield LimitError(name, f"unpacks to over {limits.max_zip_ratio:g} times its size")
         else:
             yield Source(source.path, name, True, at)
 
 
 def _archive(source: Source, limits: Limits) -> tuple[zipfile.ZipInfo, ...]:
-    info = source.path.stat()
-    stamp = (info.st_size, info.st_mtime_ns)
-    if (_KEPT.owner, _KEPT.path, _KEPT.stamp) != (os.getpid(), source.path, stamp):
+    now = stamp(source)
+    if (_KEPT.owner, _KEPT.path, _KEPT.stamp) != (os.getpid(), source.path, now):
         if _KEPT.archive is not None and _KEPT.owner == os.getpid():
             _KEPT.archive.close()
         _KEPT.archive = _KEPT.path = _KEPT.member = None
-        _check_directory(source, limits)
         try:
+            _check_directory(source, limits)
             _KEPT.archive = zipfile.ZipFile(source.path)
+        except InputError:
+            raise
         except Exception as error:  # damaged ones raise much besides BadZipFile
             raise _bad_zip(source, error) from None
         _KEPT.infos = tuple(_KEPT.archive.infolist())
-        _KEPT.owner, _KEPT.path, _KEPT.stamp = os.getpid(), source.path, stamp
+        _KEPT.owner, _KEPT.path, _KEPT.stamp = os.getpid(), source.path, now
     return _KEPT.infos
 
 
@@ -128,11 +132,12 @@ def _tail(file: BinaryIO) -> bytes:
     return file.read()
 
 
-def _member(source: Source, limits: Limits) -> Inflating:
+@contextmanager
+def _member(source: Source, limits: Limits) -> Iterator[Inflating]:
     infos = _archive(source, limits)
     if _KEPT.source == source and _KEPT.member is not None:
-        return _KEPT.member
-    _KEPT.member = None
+        yield _KEPT.member
+        return
     archive, entry = _KEPT.archive, source.entry
     if archive is None or entry is None or entry >= len(infos):
         raise BrokenFileError(source.name, "the zip has changed since it was read", "run again")
@@ -140,15 +145,12 @@ def _member(source: Source, limits: Limits) -> Inflating:
         file = archive.open(infos[entry])
     except Exception as error:  # an unknown method, a header that does not fit the directory
         raise _bad_zip(source, error) from None
-    _KEPT.source = source
-    _KEPT.member = Inflating(
-        _puller(source, file),
-        source.name,
-        limits.max_file_bytes,
-        infos[entry].compress_size,
-        limits.max_zip_ratio,
-    )
-    return _KEPT.member
+    packed, most = infos[entry].compress_size, limits.max_file_bytes
+    with file:
+        stream = Inflating(_puller(source, file), source.name, most, packed, limits.max_zip_ratio)
+        yield stream
+    if stream.ended:  # needs the file no more
+        _KEPT.source, _KEPT.member = source, stream
 
 
 def _puller(source: Source, file: IO[bytes]) -> Callable[[int], bytes]:

@@ -212,6 +212,12 @@ def _check_stream(data: bytes, fmt: PixelFormat, family: Family, name: str) -> i
         )
     if stream.components != 1 or not 2 <= stream.precision <= 16:
         raise BrokenFileError(name, "the compressed frame is not one channel of 2 to 16 bits")
+    if family == "jpeg" and stream.precision <= 8 < fmt.bits_stored:
+        raise BrokenFileError(
+            name,
+            f"compressed to 8 bits, but BitsStored is {fmt.bits_stored}: its HU are lost",
+            "export the original pixel data",
+        )
     if b"\xff\xd9" not in data[-64:]:  # else the codec would fill up with grey, without a word
         raise BrokenFileError(name, "the compressed frame ends before its end-of-image marker")
     return stream.precision

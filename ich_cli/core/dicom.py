@@ -120,10 +120,9 @@ def _check_kind(parsed: Parsed, name: str) -> None:
         if not modality and not sop_class:
             hint = "the file ends early" if parsed.short else "no Modality and no SOPClassUID"
             raise BrokenFileError(name, f"not a DICOM image: {hint}")
-        shown = (
-            f"Modality is {modality}" if modality in _MODALITIES.split() else "Modality is not CT"
-        )
-        raise NotApplicableError(name, f"not CT: {shown}")
+        known = modality in _MODALITIES.split()  # anything else might be a name
+        shown = modality if known else ("another one" if modality else "missing")
+        raise NotApplicableError(name, f"not CT: Modality is {shown}")
     secondary = sop_class == _SECONDARY or sop_class.startswith(_SECONDARY + ".")
     if sop_class and sop_class not in _CT_CLASSES and not secondary:
         raise NotApplicableError(name, f"SOPClassUID is {_class_name(sop_class)}, not a CT image")

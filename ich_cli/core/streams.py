@@ -73,13 +73,14 @@ class Inflating:
         self._pull, self._name, self._most, self._packed = pull, name, most, packed
         self._held = bytearray()
         self._at = 0
-        self._ended = False
+        self.ended = False
+        """Whether all of it is held, so that the stream beneath is needed no more."""
         self._ratio = ratio
 
     def _fill(self, upto: int) -> None:
-        while not self._ended and len(self._held) < upto:
+        while not self.ended and len(self._held) < upto:
             piece = self._pull(min(1 << 18, max(1 << 13, upto - len(self._held))))
-            self._ended = not piece
+            self.ended = not piece
             self._held += piece
             if len(self._held) > self._most:
                 raise LimitError(self._name, f"unpacks to more than {self._most >> 20} MiB")
