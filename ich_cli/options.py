@@ -29,7 +29,7 @@ def _device(value: str) -> str:
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS...",
+        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -41,7 +41,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         "--weights", "-w", envvar="ICH_WEIGHTS", metavar="BUNDLE", show_default=False,
-        help="A bundle's folder, or owner/name[@revision] on the Hugging Face Hub; "
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub; "
         "nothing: the bundle that ships.",
     ),
 ]  # fmt: skip

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Rows of a table for people; the files have them all."""
 
+REASONS = 4
+"""Reasons for files without an answer that the summary tells."""
+
 SHORT = {
     "any": "any",
     "epidural": "EDH",
@@ -53,16 +56,13 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
 
 def summary(tally: Tally) -> list[str]:
     """Say in a few lines what a run did."""
-    lines = [f"{one.id.path}: {one.status}, {one.note}" for one in tally.refused]
-    if (more := tally.skipped + tally.failed - len(lines)) > 0:
-        lines.append(f"and {more} more without an answer")
     parts = [
         _count(tally.slices, "slice"),
         f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} positive",
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]
-    lines += [" · ".join(parts)]
+    lines = [*_refusals(tally), " · ".join(parts)]
     lines += [f"written: {', '.join(map(str, tally.written))}"] if tally.written else []
     return [*lines, RESEARCH_ONLY]
 
@@ -71,9 +71,21 @@ def nothing_read(tally: Tally) -> str:
     """Say in one line that no slice has an answer, and why the first has none."""
     if not tally.refused:
         return "no slice was read"
-    first = tally.refused[0]
-    reason = f"{first.id.path}: {first.note}"
+    (_, note), one = next(iter(tally.refused.items()))
+    reason = f"{one.path}: {note}"
     return reason if tally.total == 1 else f"none of {tally.total} could be read; first {reason}"
+
+
+def _refusals(tally: Tally) -> list[str]:
+    """Say for the weightiest reasons which files have no answer; failed ones come first."""
+    reasons = sorted(tally.refused.items(), key=lambda item: (item[0][0], -item[1].files))
+    lines = []
+    for (status, note), (path, count) in reasons[:REASONS]:
+        more = f" and {count - 1:,} more" if count > 1 else ""
+        lines.append(f"{status}: {path}{more}: {note}")
+    if len(reasons) > REASONS:
+        lines.append("others: see status and note of their rows")
+    return lines
 
 
 def _remarks(tally: Tally) -> list[tuple[int, str]]:

@@ -10,13 +10,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ich_cli._version import __version__
 from ich_cli.console import is_terminal, note, progress, stdout, warn
-from ich_cli.core.batch import Tally, keep, studies_path, write_tables
+from ich_cli.core.atomic import aside
+from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
 from ich_cli.core.errors import IchError, InputError, NothingFoundError, UsageError
 from ich_cli.core.journal import Journal, fingerprint
 from ich_cli.core.labels import LABELS
@@ -112,11 +113,12 @@ def predict(
         entries = _without_own(_find(paths, limits, quiet), sinks)  # written later
         predictor = _load(weights, device, batch_size, quiet)
         chosen = parse_thresholds(threshold, dict(predictor.bundle.config.thresholds))
-        done = journal.begin(_manifest(predictor, chosen, entries), resume=resume) if journal else 0
-        work = predictor.stream(entries[done:], workers=workers, limits=limits, thresholds=chosen)
+        seam = _begin(journal, predictor, chosen, entries, resume) if journal else Seam()
+        rest = entries[seam.start :]
+        rows = predictor.stream(rest, workers=workers, limits=limits, thresholds=chosen)
         with _interruptible(journal, len(entries)):
-            rows = keep(journal, work) if journal else work
-            tally = _run(rows, sinks, Tally(len(entries), done), quiet)
+            rows = keep(journal, rows, seam) if journal else rows
+            tally = _run(rows, sinks, Tally(len(entries), seam.kept), quiet)
         if journal:
             tally.written = write_tables(journal, sinks.layout, studies=by is By.study)
     _end(tally, predictor.caveat, strict=strict, quiet=quiet)
@@ -137,7 +139,7 @@ class _Sinks:
         """Return the files that the run itself writes."""
         if not self.output:
             return set()
-        own = (self.output, studies_path(self.output, self.layout))
+        own = (self.output, studies_path(self.output, self.layout), aside(self.output, "partial"))
         return {path.resolve() for path in own}
 
 
@@ -159,7 +161,7 @@ def _find(paths: list[Path], limits: Limits, quiet: bool) -> Entries:
     from ich_cli.core.series import scan
 
     with progress("Looking for slices", unit="files", quiet=quiet) as advance:
-        return scan(paths, limits, advance)
+        return scan(paths, limits, lambda _: advance(1))
 
 
 def _without_own(entries: Entries, sinks: _Sinks) -> Entries:
@@ -185,18 +187,29 @@ def _load(weights: str | None, device: str, batch_size: int | None, quiet: bool)
         return Predictor.load(weights, device=device, batch_size=batch_size)
 
 
-def _manifest(
-    predictor: Predictor, thresholds: Mapping[str, float], entries: Entries
-) -> dict[str, Any]:
-    """Return all that the rows depend on, by the words in which a difference is told."""
+def _begin(
+    journal: Journal,
+    predictor: Predictor,
+    thresholds: Mapping[str, float],
+    entries: Entries,
+    resume: bool,
+) -> Seam:
+    """Start or resume the journal; its manifest's keys are the words that tell a difference."""
     bundle = json_text.dumps(predictor.bundle.config.to_dict(), sort_keys=True)
     files = (str(e if isinstance(e, InputError) else tuple(e.id)) for e in entries)
-    return {
+    kind = predictor.device.type
+    together = 1 if kind == "cpu" else predictor.batch_size
+    manifest = {
         "version of ich": __version__,
         "weights": fingerprint([bundle]),
         "thresholds": dict(thresholds),
         "files": fingerprint(files),
+        "device": kind,
+        "batch size": together,
     }
+    journal.begin(manifest, resume=resume)
+    context = max(one.context for one in predictor.preprocess)
+    return find_seam(journal, len(entries), together, context)
 
 
 @contextmanager
@@ -238,10 +251,10 @@ def _to_stdout(rows: Iterable[SlicePrediction], format: Format, by: By) -> None:
 
 
 def _end(tally: Tally, caveat: str, *, strict: bool, quiet: bool) -> None:
-    if caveat:
-        warn(caveat)
     if not tally.slices:
         raise NothingFoundError(nothing_read(tally))
+    if caveat:
+        warn(caveat)
     for line in summary(tally):
         note(line, quiet=quiet)
     if strict and tally.failed:

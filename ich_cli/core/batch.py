@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ich_cli.core.atomic import replacing
 from ich_cli.core.errors import OutputError
@@ -21,7 +23,15 @@ from ich_cli.core.writers import (
     study_row,
 )
 
-_SHOWN: Final = 3
+_REASONS: Final = 100
+
+
+class Refused(NamedTuple):
+    """Files without an answer for the same reason."""
+
+    path: str
+    """The first of them."""
+    files: int
 
 
 @dataclass(slots=True)
@@ -41,8 +51,8 @@ class Tally:
     """StudyInstanceUIDs with an answer."""
     positive: set[str] = field(default_factory=set)
     """Those with at least one label over its threshold in at least one slice."""
-    refused: list[SlicePrediction] = field(default_factory=list)
-    """The first few without an answer."""
+    refused: dict[tuple[str, str], Refused] = field(default_factory=dict)
+    """Status and note → who has them; of very many different notes, the first ones."""
     written: list[Path] = field(default_factory=list)
     """Files written."""
     seconds: float = 0.0
@@ -53,14 +63,19 @@ class Tally:
         if one.probabilities is None:
             self.skipped += one.status == "skipped"
             self.failed += one.status == "failed"
-            if len(self.refused) < _SHOWN:
-                self.refused.append(one)
+            self._refuse(one)
             return
         self.slices += 1
         self.repaired += one.status == "repaired"
         self.studies.add(one.id.study_uid)
         if one.positive:
             self.positive.add(one.id.study_uid)
+
+    def _refuse(self, one: SlicePrediction) -> None:
+        key = one.status, one.note
+        if key in self.refused or len(self.refused) < _REASONS:
+            first, count = self.refused.get(key, (one.id.path, 0))
+            self.refused[key] = Refused(first, count + 1)
 
     def watch(
         self, predictions: Iterable[SlicePrediction], advance: Callable[[int], None]
@@ -76,10 +91,47 @@ class Tally:
         self.seconds = time.perf_counter() - start
 
 
-def keep(journal: Journal, predictions: Iterable[SlicePrediction]) -> Iterator[SlicePrediction]:
+class Seam(NamedTuple):
+    """Where a run goes on. Each row comes out as in an unbroken run, whatever stood around it."""
+
+    kept: int = 0
+    """Rows to keep; the next is the first to be written."""
+    start: int = 0
+    """Entry to start from: those before `kept` are answered again and dropped."""
+
+
+def find_seam(journal: Journal, total: int, batch_size: int, context: int) -> Seam:
+    """Look for the seam, and cut the journal there.
+
+    Parameters
+    ----------
+    journal
+        Begun, with the rows of the earlier run.
+    total
+        Entries of the whole run.
+    batch_size
+        Slices whose probabilities may depend on each other by rounding; 1 on a CPU. Rows of a
+        batch that was not finished are given up, so that batches lie as in an unbroken run.
+    context
+        Neighbours that the model sees on each side: so many slices are read again.
+    """
+    if journal.rows_kept == total:
+        return Seam(total, total)
+    ends, answered = deque([0], maxlen=1 + -(-context // batch_size)), 0
+    for row, one in enumerate(journal.rows(), 1):
+        answered += one.probabilities is not None
+        if one.probabilities is not None and answered % batch_size == 0:
+            ends.append(row)
+    journal.keep_first(ends[-1])
+    return Seam(ends[-1], ends[0])
+
+
+def keep(
+    journal: Journal, predictions: Iterable[SlicePrediction], seam: Seam
+) -> Iterator[SlicePrediction]:
     """Pass on the rows kept earlier, then the new predictions, each kept before it is passed."""
     yield from journal.rows()
-    for one in predictions:
+    for one in islice(predictions, seam.kept - seam.start, None):
         journal.append(one)
         yield one
 

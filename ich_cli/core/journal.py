@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -96,6 +96,11 @@ class Journal:
             self._write(json.dumps(header).encode() + b"\n")
         self._empty = self.rows_kept == 0
         return self.rows_kept
+
+    def keep_first(self, rows: int) -> None:
+        """Give up all rows but the first `rows`."""
+        self._cut(sum(map(len, islice(self._whole_lines(), rows + 1))))
+        self.rows_kept, self._empty = rows, rows == 0
 
     def append(self, prediction: SlicePrediction) -> None:
         """Keep one more row; it survives a kill from here on."""
