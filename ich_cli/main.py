@@ -23,6 +23,9 @@ from ich_cli.core.labels import RESEARCH_ONLY
 
 COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict",
+    "preprocess",
+    "train",
+    "phantom",
 )
 
 

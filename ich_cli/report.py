@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import nlargest
+from itertools import count
 from typing import TYPE_CHECKING
 
 from ich_cli.console import plain
@@ -35,10 +36,11 @@ SHORT = {
 
 def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:
     """Lay out the slices with the highest probability of `any`; reads `rows` to the end."""
-    answered = ((one.probabilities, one) for one in rows if one.probabilities)
-    worst = nlargest(SHOWN, answered, key=lambda pair: pair[0][ANY])
-    table = _table("Slice")
-    for probabilities, one in worst:
+    number = count()
+    answered = ((one.probabilities, one, next(number)) for one in rows if one.probabilities)
+    worst = nlargest(SHOWN, answered, key=lambda found: found[0][ANY])
+    table = _table("Slice", len(worst), next(number))
+    for probabilities, one, _ in worst:
         name = f"{one.id.path} #{one.id.frame}" if one.id.frame > 1 else one.id.path
         _add(table, [name], probabilities, one.positive)
     return table if worst else None
@@ -47,7 +49,7 @@ def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:
 def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
     """Lay out the most urgent studies, each with its worst slice."""
     answered = [(study.probabilities, study) for study in studies if study.probabilities]
-    table = _table("Study and its worst slice")
+    table = _table("Study and its worst slice", min(SHOWN, len(answered)), len(answered))
     for probabilities, study in answered[:SHOWN]:
         worst = [study.worst.path] if study.worst else []
         _add(table, [study.study_uid, *worst], probabilities, study.positive)
@@ -80,8 +82,8 @@ def _refusals(tally: Tally) -> list[str]:
     """Say for the weightiest reasons which files have no answer; failed ones come first."""
     reasons = sorted(tally.refused.items(), key=lambda item: (item[0][0], -item[1].files))
     lines = []
-    for (status, note), (path, count) in reasons[:REASONS]:
-        more = f" and {count - 1:,} more" if count > 1 else ""
+    for (status, note), (path, files) in reasons[:REASONS]:
+        more = f" and {files - 1:,} more" if files > 1 else ""
         lines.append(f"{status}: {path}{more}: {note}")
     if len(reasons) > REASONS:
         lines.append("others: see status and note of their rows")
@@ -107,11 +109,13 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def _table(what: str) -> Table:
+def _table(what: str, shown: int, total: int) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, caption_justify="left")
+    if shown < total:
+        table.caption = f"{shown} of {total:,}; -o FILE writes them all"
     table.add_column(f"{what} (most urgent first)", overflow="fold", ratio=1)
     for label in LABELS:
         table.add_column(SHORT[label], justify="right", no_wrap=True, min_width=4)
