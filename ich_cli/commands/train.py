@@ -71,15 +71,18 @@ def train(
         Literal["none", "sqrt", "full"],
         typer.Option("--pos-weight", help="Of positives in the loss: negatives / positives."),
     ] = "none",
+    positives: Annotated[
+        float, typer.Option("--positives", help="Share of an epoch with `any`; 0: as they come.")
+    ] = 0.4,
     ema: Annotated[
         float, typer.Option("--ema", help="Decay of the averaged weights; 0: off.")
-    ] = 0.995,
+    ] = 0.99,
     augmentation: Annotated[
         float, typer.Option("--augmentation", help="Strength; 0: left and right only.")
     ] = 1.0,
     flip_test: Annotated[
         bool, typer.Option("--flip-test/--no-flip-test", help="Validate on slice and mirror image.")
-    ] = True,
+    ] = False,
     freeze_norms: Annotated[
         Literal["auto", "yes", "no"],
         typer.Option("--freeze-norms", help="Keep batch norms in eval mode; auto: if folded."),
@@ -115,7 +118,8 @@ def train(
     config = TrainConfig(
         model=model, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
-        label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight, ema=ema,
+        label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
+        positives=positives, ema=ema,
         augmentation=augmentation, flip_test=flip_test, freeze_norms=freeze_norms,
         grad_clip=grad_clip, precision=precision, seed=seed,
     )  # fmt: skip

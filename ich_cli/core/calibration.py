@@ -21,12 +21,13 @@ _PRIOR_BIAS: Final = 3.0  # of b: wide, for a loss that weights positives shifts
 _MIN_POSITIVES: Final = 5
 
 
-def calibrate(labels: ArrayLike, logits: ArrayLike) -> Calibration:
+def learn_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
     """Learn temperature and bias of each label: p = sigmoid(logit / T + b).
 
     Maximum likelihood with a weak prior (log 1/T ~ N(0, 0.5²), b ~ N(0, 3²)) that holds a label of
     few positives near where it is; the bias undoes what a weight of positives in the loss shifts.
-    A label with fewer than 5 positives or negatives keeps T = 1 and b = 0.
+    A label with fewer than 5 positives or negatives keeps T = 1 and learns b alone; one that has
+    none at all keeps b = 0, too.
 
     Parameters
     ----------
@@ -39,13 +40,6 @@ def calibrate(labels: ArrayLike, logits: ArrayLike) -> Calibration:
     pairs = [_fit(y[:, k], z[:, k]) for k in range(len(LABELS))]
     temperature, bias = zip(*pairs, strict=True)
     return Calibration(tuple(temperature), tuple(bias))
-
-
-def apply_calibration(logits: ArrayLike, calibration: Calibration) -> Floats:
-    """Return probabilities ``(N, 6)`` of logits ``(N, 6)``."""
-    z = np.asarray(logits, np.float64)
-    p: Floats = expit(z / np.array(calibration.temperature) + np.array(calibration.bias))
-    return p
 
 
 def choose_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
@@ -93,8 +87,10 @@ def _floor(value: float) -> float:
 
 
 def _fit(y: Floats, z: Floats) -> tuple[float, float]:
-    if min(y.sum(), (1 - y).sum()) < _MIN_POSITIVES:
+    rarer = min(y.sum(), (1 - y).sum())
+    if rarer == 0:
         return 1.0, 0.0
+    slopes = (-3.0, 3.0) if rarer >= _MIN_POSITIVES else (0.0, 0.0)
 
     def cost(x: Floats) -> tuple[float, Floats]:
         slope, bias = np.exp(x[0]), x[1]
@@ -105,5 +101,5 @@ def _fit(y: Floats, z: Floats) -> tuple[float, float]:
         slope_term = np.sum(residual * z) * slope + x[0] / _PRIOR_LOG_SLOPE**2
         return loss + prior, np.array([slope_term, residual.sum() + bias / _PRIOR_BIAS**2])
 
-    found = minimize(cost, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-3, 3), (-10, 10)])
+    found = minimize(cost, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[slopes, (-10, 10)])
     return float(np.exp(-found.x[0])), float(found.x[1])

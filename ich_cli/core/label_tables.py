@@ -29,7 +29,7 @@ VALUE_COLUMNS: Final = ("label", "value", "target", "probability")
 NEGATIVE_WORDS: Final = ("none", "normal", "negative", "no_hemorrhage", "healthy")
 
 
-def read_labels(path: Path) -> dict[str, LabelRow]:
+def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
     """Read a label table of any of the three layouts.
 
     Where `any` is missing it is the highest of the subtypes. Rows that repeat each other are one.
@@ -38,6 +38,8 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
     ----------
     path
         CSV with a header line.
+    scores
+        These are probabilities: `any` may be lower than a subtype.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _parse(csv.DictReader(file), path)
+            return _parse(csv.DictReader(file), path, scores)
     except OSError as error:
         raise DataError(f"{path}: the label table cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
@@ -92,19 +94,19 @@ def to_label(text: str, where: str) -> float:
     return value
 
 
-def with_any(found: Mapping[str, float], where: str) -> LabelRow:
+def with_any(found: Mapping[str, float], where: str, *, scores: bool = False) -> LabelRow:
     """Put labels in order; a missing `any` is the highest subtype."""
     missing = [name for name in SUBTYPES if name not in found]
     if missing:
         raise DataError(f"{where}: no label for {', '.join(missing)}")
     subtypes = [found[name] for name in SUBTYPES]
     highest = max(subtypes)
-    if found.get(LABELS[ANY], highest) < highest:
+    if not scores and found.get(LABELS[ANY], highest) < highest:
         raise DataError(f"{where}: `any` is lower than a subtype")
     return (found.get(LABELS[ANY], highest), *subtypes)
 
 
-def _parse(reader: csv.DictReader[str], path: Path) -> dict[str, LabelRow]:
+def _parse(reader: csv.DictReader[str], path: Path, scores: bool) -> dict[str, LabelRow]:
     columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
     key = _first(columns, KEY_COLUMNS)
     subtype, value = _first(columns, SUBTYPE_COLUMNS), _first(columns, VALUE_COLUMNS)
@@ -113,12 +115,14 @@ def _parse(reader: csv.DictReader[str], path: Path) -> dict[str, LabelRow]:
             f"{path}: no column names the slice; call one of them sop_uid, id, path or file"
         )
     if all(name in columns for name in SUBTYPES):
-        return _wide(reader, columns, key, path)
+        return _wide(reader, columns, key, path, scores)
     if subtype is not None:
         # without a column of values it is a list of what there is: the rest is absent
-        return _gather(_listed(reader, key, subtype, value, path), path, sparse=value is None)
+        return _gather(
+            _listed(reader, key, subtype, value, path), path, scores, sparse=value is None
+        )
     if value is not None:
-        return _gather(_suffixed(reader, key, value, path), path)
+        return _gather(_suffixed(reader, key, value, path), path, scores)
     raise DataError(
         f"{path}: no labels; there must be a column for each of {', '.join(SUBTYPES)}, "
         "or a column of subtypes, or ids that end in _epidural and so on, beside a column label"
@@ -130,7 +134,7 @@ def _first(columns: Mapping[str, str], wanted: Iterable[str]) -> str | None:
 
 
 def _wide(
-    reader: csv.DictReader[str], columns: Mapping[str, str], key: str, path: Path
+    reader: csv.DictReader[str], columns: Mapping[str, str], key: str, path: Path, scores: bool
 ) -> dict[str, LabelRow]:
     names = [name for name in LABELS if name in columns]
     frame = columns.get("frame")
@@ -138,7 +142,10 @@ def _wide(
     out: dict[str, LabelRow] = {}
     for row in reader:
         where = f"{path}, line {reader.line_num}"
-        labels = with_any({n: to_label(row[columns[n]] or "", where) for n in names}, where)
+        if scores and not any(row[columns[n]] for n in names):
+            continue  # a slice that was refused has a row, but no probabilities
+        found = {n: to_label(row[columns[n]] or "", where) for n in names}
+        labels = with_any(found, where, scores=scores)
         for column in keys:
             if row[column]:
                 suffix = f"#{row[frame]}" if frame and row[frame] else ""
@@ -175,7 +182,7 @@ def _label_name(text: str, where: str) -> str:
 
 
 def _gather(
-    cells: Iterable[tuple[str, str, float, str]], path: Path, *, sparse: bool = False
+    cells: Iterable[tuple[str, str, float, str]], path: Path, scores: bool, *, sparse: bool = False
 ) -> dict[str, LabelRow]:
     found: dict[str, dict[str, float]] = {}
     for key, name, label, where in cells:
@@ -183,7 +190,10 @@ def _gather(
         if name not in NEGATIVE_WORDS and of_slice.setdefault(name, label) != label:
             raise DataError(f"{where}: {key} has two different labels for {name}")
     absent = dict.fromkeys(SUBTYPES, 0.0) if sparse else {}
-    return {key: with_any({**absent, **row}, f"{path}, {key}") for key, row in found.items()}
+    return {
+        key: with_any({**absent, **row}, f"{path}, {key}", scores=scores)
+        for key, row in found.items()
+    }
 
 
 def _put(out: dict[str, LabelRow], key: str, labels: LabelRow, where: str) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.bundle import Calibration
-from ich_cli.core.calibration import apply_calibration, calibrate, choose_thresholds
+from ich_cli.core.calibration import choose_thresholds, learn_calibration
 from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
 from ich_cli.core.evaluation import Report, evaluate, quick_metrics
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
+from ich_cli.core.predictor import calibrate
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,14 @@ class OutOfFold:
     @cached_property
     def calibration(self) -> Calibration:
         """Learned from all out-of-fold logits: what goes into the bundle."""
-        return calibrate(self.data.labels, self.logits)
+        return learn_calibration(self.data.labels, self.logits)
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
         """Chosen on the probabilities that the bundle's calibration gives."""
-        return choose_thresholds(self.data.labels, apply_calibration(self.logits, self.calibration))
+        return choose_thresholds(
+            self.data.labels, calibrate(self.logits.astype(np.float64), self.calibration)
+        )
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -42,8 +45,8 @@ class OutOfFold:
         out = np.empty(self.logits.shape)
         for fold in np.unique(self.fold_of):
             here = self.fold_of == fold
-            others = calibrate(self.data.labels[~here], self.logits[~here])
-            out[here] = apply_calibration(self.logits[here], others)
+            others = learn_calibration(self.data.labels[~here], self.logits[~here])
+            out[here] = calibrate(self.logits[here].astype(np.float64), others)
         return out
 
     def report(self, unit: str) -> Report:

@@ -99,7 +99,7 @@ def fit(
             _write_history(folder / "metrics.jsonl", state.history)
         run.watch.epoch(record)
     empty = np.zeros((0, len(LABELS)), np.float32)
-    logits = empty if validation is None else run.predict(validation)
+    logits = empty if validation is None else run.predict(validation, exact=True)
     return FitResult(run.ema, logits, run.frozen, state.history)
 
 

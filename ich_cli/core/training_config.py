@@ -43,8 +43,9 @@ class TrainConfig:
     """Decay of the averaged weights, which are the ones kept; 0 keeps the last ones."""
     augmentation: float = 1.0
     """Strength; 0 leaves left and right only."""
-    flip_test: bool = True
-    """Validate on the mean logit of a slice and its mirror image."""
+    flip_test: bool = False
+    """Validate on the mean logit of a slice and its mirror image. `ich predict` does not do that,
+    so a calibration learned with it does not quite fit the bundle."""
     freeze_norms: FreezeNorms = "auto"
     """Batch norms stay in eval mode; ``auto``: where the initial weights have them folded."""
     grad_clip: float = 1.0

@@ -187,8 +187,11 @@ class TrainingRun:
             else:
                 kept.copy_(new)
 
-    def predict(self, selection: Selection) -> Logits:
-        """Return the averaged model's logits; each process does its share."""
+    def predict(self, selection: Selection, *, exact: bool = False) -> Logits:
+        """Return the averaged model's logits; each process does its share.
+
+        `exact` computes in float32, as `ich predict` does: what calibration is learned from.
+        """
         from accelerate.utils import gather_object
 
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -198,7 +201,7 @@ class TrainingRun:
             self.preprocess,
             batch_size=self.config.batch_size,
             flip=self.config.flip_test,
-            autocast=self.accelerator.autocast,
+            autocast=None if exact else self.accelerator.autocast,
         )
         out = np.empty((selection.rows.size, len(LABELS)), np.float32)
         for r, part in enumerate(gather_object([mine])):

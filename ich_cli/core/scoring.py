@@ -1,0 +1,53 @@
+"""A bundle on a prepared data set, through the predictor that `ich predict` uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.errors import DataError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.predictor import Predictor
+
+
+def score(
+    predictor: Predictor, data: PreparedDataset, advance: Callable[[int], None] = lambda n: None
+) -> NDArray[np.float64]:
+    """Return calibrated probabilities ``(N, 6)`` of all slices of a data set.
+
+    Parameters
+    ----------
+    predictor
+        A loaded bundle.
+    data
+        Prepared as the bundle asks for.
+    advance
+        Told the number of slices after each batch.
+
+    Raises
+    ------
+    DataError
+        If the data was prepared in another way than the bundle's input.
+    """
+    for wanted in predictor.preprocess:
+        for what in ("preset", "size", "windows", "context"):
+            a, b = getattr(wanted, what), getattr(data.preprocess, what)
+            if a != b:
+                raise DataError(f"the bundle takes {what} {a}, {data.name} has {b}; prepare it so")
+    out = np.empty((len(data), len(LABELS)))
+    for start in range(0, len(data), predictor.batch_size):
+        pixels = np.asarray(data.pixels[start : start + predictor.batch_size])
+        out[start : start + len(pixels)] = predictor.probabilities(
+            *[pixels] * len(predictor.preprocess)
+        )
+        advance(len(pixels))
+    return out
+
+
+def has_learned_from(predictor: Predictor, data: PreparedDataset) -> bool:
+    """Say whether a bundle's training names this very data set."""
+    configs = (predictor.bundle.config, *predictor.bundle.member_configs)
+    return any(data.sha256 in config.training.get("data_sha256", ()) for config in configs)
