@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, UsageError
+from ich_cli.core.labels import ANY
 
 Batch = tuple[Tensor, Tensor]
 """uint8 ``(B, C, S, S)`` and float32 ``(B, 6)``."""
@@ -66,20 +67,48 @@ class SliceDataset(Dataset[Batch]):
                 pixels[place] = one.data.pixels[row]
         return torch.from_numpy(pixels), torch.from_numpy(self.labels[wanted])
 
-    def epoch(self, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    def epoch(
+        self, batch_size: int, seed: int, epoch: int, positives: float = 0.0
+    ) -> list[NDArray[np.int64]]:
         """Return the batches of an epoch as indices; the same seed and epoch, the same batches.
 
-        A last batch that is not full is left out, unless it is the only one.
+        With `positives` above 0, that share of each selection's draw has `any`, drawn with
+        replacement and rare subtypes more often. A last batch that is not full is left out,
+        unless it is the only one.
         """
         rng = np.random.default_rng([seed, epoch])
         parts = []
         for number, one in enumerate(self.selections):
             wanted = max(1, round(one.share * one.rows.size))
-            deals = [rng.permutation(one.rows.size) for _ in range(-(-wanted // one.rows.size))]
-            parts.append(self._starts[number] + np.concatenate(deals)[:wanted])
+            labels = one.data.labels[one.rows]
+            drawn = _balanced(labels, wanted, positives, rng) if positives else None
+            parts.append(
+                self._starts[number] + (_deal(len(labels), wanted, rng) if drawn is None else drawn)
+            )
         order = rng.permutation(np.concatenate(parts)).astype(np.int64)
         full = max(1, order.size // batch_size)
         return [order[i * batch_size : (i + 1) * batch_size] for i in range(full)]
+
+
+def _deal(count: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deal rows like cards: none comes a second time before all have come once."""
+    return np.concatenate([rng.permutation(count) for _ in range(-(-wanted // count))])[:wanted]
+
+
+def _balanced(
+    labels: NDArray[np.float32], wanted: int, positives: float, rng: np.random.Generator
+) -> NDArray[np.int64] | None:
+    """Draw rows so that a share has `any`; None where one of the two classes is missing."""
+    bleeding = labels[:, ANY] >= 0.5
+    with_blood, without = np.flatnonzero(bleeding), np.flatnonzero(~bleeding)
+    if not with_blood.size or not without.size:
+        return None
+    subtypes = labels[with_blood, ANY + 1 :] >= 0.5
+    count = np.where(subtypes, subtypes.sum(axis=0), len(with_blood)).min(axis=1)
+    weight = 1 / np.sqrt(count)  # the rarest subtype of a slice decides how often it comes
+    chosen = rng.choice(with_blood, round(wanted * positives), p=weight / weight.sum())
+    rest = without[_deal(without.size, wanted - chosen.size, rng)]
+    return np.concatenate([chosen, rest])
 
 
 def in_order(count: int, batch_size: int) -> list[NDArray[np.int64]]:

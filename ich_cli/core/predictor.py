@@ -1,0 +1,320 @@
+"""From slices to probabilities: a plain array face over a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ich_cli.core import series
+from ich_cli.core.ahead import Recent, map_ahead
+from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, load_bundle
+from ich_cli.core.config import DEFAULT_LIMITS, Limits, PreprocessConfig
+from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.errors import IchError, InputError
+from ich_cli.core.hub import resolve_weights
+from ich_cli.core.labels import LABELS
+from ich_cli.core.model import normalize, resolve_device
+from ich_cli.core.prediction import Probabilities, SlicePrediction, over_thresholds
+from ich_cli.core.preprocessing import Prepared, prepare
+
+Entry = series.FrameRef | InputError
+"""A frame to read, or the reason why a file has none."""
+
+_BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
+_WORKERS: Final = 8  # more threads decode no faster: the header's parsing holds Python's lock
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A slice made ready, or its row where that failed."""
+
+    row: SlicePrediction
+    pixels: tuple[NDArray[np.uint8], ...] = ()
+    """One ``(C, S, S)`` for each of the predictor's preprocess settings."""
+
+
+class Predictor:
+    """A loaded bundle, single model or ensemble, on a device.
+
+    Use `load`. All methods may be called from several threads, one at a time.
+
+    Parameters
+    ----------
+    bundle
+        As `load_bundle` gave it.
+    device
+        Where the model runs.
+    batch_size
+        Slices at once through the model; None for what suits the device.
+    """
+
+    def __init__(
+        self, bundle: LoadedBundle, device: torch.device, batch_size: int | None = None
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise IchError(f"the batch size must be at least 1, not {batch_size}")
+        self.bundle = bundle
+        self.device = device
+        self.batch_size = batch_size or _BATCH[device.type]
+        self.thresholds: dict[str, float] = dict(bundle.config.thresholds)
+        """Label → probability from which it counts as positive; may be changed."""
+        self.preprocess: tuple[PreprocessConfig, ...] = tuple(
+            dict.fromkeys(one.preprocess for one in bundle.member_configs)
+        )
+        """The distinct settings of the members: what `probabilities` takes, in this order."""
+        for model in bundle.models:
+            model.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> Predictor:
+        """Load a bundle.
+
+        Parameters
+        ----------
+        weights
+            None for ``ICH_WEIGHTS`` or else the bundle that ships; a folder; or
+            ``owner/name[@revision]`` on the Hugging Face Hub.
+        device
+            ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        batch_size
+            None for what suits the device.
+
+        Raises
+        ------
+        IchError
+            A bundle that cannot be had or trusted; a device that is not there.
+        """
+        where = resolve_device(device)
+        chosen = weights if weights is not None else os.environ.get("ICH_WEIGHTS")
+        return cls(load_bundle(resolve_weights(chosen)), where, batch_size)
+
+    @property
+    def caveat(self) -> str:
+        """What must stand beside every probability; empty for weights trained on real CT."""
+        return self.bundle.config.caveat
+
+    @property
+    def members(self) -> tuple[tuple[nn.Module, BundleConfig], ...]:
+        """Each model with its config."""
+        return tuple(zip(self.bundle.models, self.bundle.member_configs, strict=True))
+
+    def prepare(
+        self, ct: CTSlice, neighbours: Mapping[int, Sequence[CTSlice | None]] | None = None
+    ) -> tuple[Prepared, ...]:
+        """Make a slice ready, once for each of `preprocess`.
+
+        Parameters
+        ----------
+        ct
+            The slice.
+        neighbours
+            Context n → the n slices before and the n after it; without it, the slice itself
+            stands in for its neighbours.
+        """
+        around = neighbours or {}
+        return tuple(prepare(ct, one, around.get(one.context, ())) for one in self.preprocess)
+
+    def probabilities(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        *pixels
+            For each of `preprocess` (one, unless the members of an ensemble differ) uint8
+            ``(N, C, S, S)`` as `prepare` made them.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(N, 6)`` in [0, 1], in the order of `LABELS`; of an ensemble, the mean of
+            its members' calibrated probabilities. On the CPU each slice's row is the same to the
+            bit whatever stands beside it.
+
+        Raises
+        ------
+        ValueError
+            If the number of arrays or their shape is not as `preprocess` says.
+        """
+        for array, config in zip(pixels, self.preprocess, strict=True):
+            if array.shape[1:] != (config.channels, config.size, config.size):
+                raise ValueError(f"(N, {config.channels}, {config.size}, {config.size}) expected")
+        by_config = dict(zip(self.preprocess, pixels, strict=True))
+        each = [
+            calibrate(self._logits(model, by_config[config.preprocess], config), config.calibration)
+            for model, config in self.members
+        ]
+        mean: NDArray[np.float32] = np.mean(each, axis=0).astype(np.float32)
+        return mean
+
+    def predict(self, *paths: str | Path) -> list[SlicePrediction]:
+        """Answer for every slice found in files, folders and zips.
+
+        Returns
+        -------
+        list of SlicePrediction
+            One a slice, in anatomical order inside a series; files that cannot be used have
+            their row, with the reason.
+        """
+        return list(self.stream(series.scan([Path(path) for path in paths])))
+
+    def stream(
+        self,
+        entries: Sequence[Entry],
+        *,
+        start: int = 0,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Iterator[SlicePrediction]:
+        """Answer entry by entry, in their order.
+
+        Files are read and made ready in threads ahead of the model, at most a few batches, so
+        memory does not grow with the number of entries. A file that fails costs its own row.
+
+        Parameters
+        ----------
+        entries
+            As `series.scan` gave them.
+        start
+            The first one to answer; those before it are known only as neighbours.
+        workers
+            Threads that read; 0 for none beside the caller's; None for what suits the machine.
+        limits
+            Bounds on what is read.
+        thresholds
+            In place of `self.thresholds`.
+        """
+        limen = dict(self.thresholds if thresholds is None else thresholds)
+        threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
+        reader = _Reader(self, entries, limits, kept=2 * threads + 2)
+        ahead = self.batch_size + 2 * threads
+        waiting: list[_Read] = []
+        full = 0
+        for read in map_ahead(reader, range(start, len(entries)), workers=threads, ahead=ahead):
+            waiting.append(read)
+            full += bool(read.pixels)
+            if full in (0, self.batch_size) or len(waiting) >= 16 * self.batch_size:
+                yield from self._answer(waiting, limen)
+                waiting, full = [], 0
+        yield from self._answer(waiting, limen)
+
+    def _answer(
+        self, reads: Sequence[_Read], thresholds: Mapping[str, float]
+    ) -> Iterator[SlicePrediction]:
+        ready = [read.pixels for read in reads if read.pixels]
+        rows = iter(self.probabilities(*map(np.stack, zip(*ready, strict=True))) if ready else ())
+        for read in reads:
+            if not read.pixels:
+                yield read.row
+                continue
+            yield answer(read.row, next(rows), thresholds)
+
+    def _logits(
+        self, model: nn.Module, pixels: NDArray[np.uint8], config: BundleConfig
+    ) -> NDArray[np.float64]:
+        # On the CPU slices go one by one: matrix products of one row and of several round
+        # differently in the last bit, and it is no slower. Elsewhere a batch keeps the GPU busy.
+        step = 1 if self.device.type == "cpu" else self.batch_size
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, self._is_cuda):
+            parts = [
+                model(self.to_input(pixels[start : start + step], config.preprocess))
+                for start in range(0, len(pixels), step)
+            ]
+        logits = torch.cat(parts) if parts else torch.empty((0, len(LABELS)))
+        return cast("NDArray[np.float64]", logits.float().cpu().numpy().astype(np.float64))
+
+    def to_input(self, pixels: NDArray[np.uint8], config: PreprocessConfig) -> Tensor:
+        """Return prepared pixels ``(N, C, S, S)`` as the model's input, float32 on the device."""
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        scaled = normalize(tensor, config.mean, config.std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def _is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+
+class _Reader:
+    """Reads and prepares entry number i; whatever goes wrong becomes its row."""
+
+    def __init__(
+        self, predictor: Predictor, entries: Sequence[Entry], limits: Limits, kept: int
+    ) -> None:
+        self._predictor, self._entries, self._limits = predictor, entries, limits
+        self._contexts = {c.context for c in predictor.preprocess} - {0}
+        self._recent: Recent[CTSlice] = Recent(kept + 2 * max(self._contexts, default=0))
+
+    def __call__(self, index: int) -> _Read:
+        entry = self._entries[index]
+        if isinstance(entry, InputError):
+            return _Read(SlicePrediction.from_error(entry))
+        try:
+            return self._read(entry, index)
+        except InputError as error:
+            return _Read(SlicePrediction.from_error(error, entry.id))
+        except Exception as error:  # its text may quote a patient's data: only the kind is told
+            note = f"unexpected {type(error).__name__} while reading; please report it"
+            return _Read(SlicePrediction(entry.id, status="failed", note=note))
+
+    def _read(self, ref: series.FrameRef, index: int) -> _Read:
+        ct = self._load(ref)
+        around = {context: self._around(index, context) for context in self._contexts}
+        prepared = self._predictor.prepare(ct, around)
+        row = SlicePrediction(ref.id, status=ct.status, note="; ".join(ct.notes))
+        return _Read(row, tuple(one.pixels for one in prepared))
+
+    def _around(self, index: int, context: int) -> list[CTSlice | None]:
+        near = series.neighbours(self._entries, index, context)
+        return [None if one is None else self._load_or_none(one) for one in near]
+
+    def _load_or_none(self, ref: series.FrameRef) -> CTSlice | None:
+        try:
+            return self._load(ref)
+        except InputError:
+            return None  # it has its own row, which says why
+
+    def _load(self, ref: series.FrameRef) -> CTSlice:
+        if not self._contexts:
+            return series.load(ref, self._limits)
+        return self._recent.get(id(ref), lambda: series.load(ref, self._limits))
+
+
+def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
+    """Return ``sigmoid(logits / temperature + bias)``, label by label.
+
+    Parameters
+    ----------
+    logits
+        ``(N, 6)``.
+    calibration
+        Temperature and bias of each label.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(N, 6)`` in [0, 1].
+    """
+    scaled = logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias)
+    return cast("NDArray[np.float64]", 0.5 * (1.0 + np.tanh(0.5 * scaled)))  # never overflows
+
+
+def answer(
+    row: SlicePrediction, probabilities: NDArray[np.float32], thresholds: Mapping[str, float]
+) -> SlicePrediction:
+    """Return a slice's row with its six probabilities and the labels that reach `thresholds`."""
+    six = cast("Probabilities", tuple(float(p) for p in probabilities))
+    return SlicePrediction(row.id, six, over_thresholds(six, thresholds), row.status, row.note)
