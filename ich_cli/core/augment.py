@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ich_cli.core.errors import UsageError
+
+_HALF_LEVEL: Final = 0.5 / 255  # resampling leaves a trace of its neighbours in black and white
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def augment(
     changed = _sharpen(moved, config, generator)
     changed = _shift_hu(changed, config, per_channel, generator)
     changed = changed.clamp(0, 1)
-    changed = torch.where((moved > 0) & (moved < 1), changed, moved)
+    inside = (moved > _HALF_LEVEL) & (moved < 1 - _HALF_LEVEL)
+    changed = torch.where(inside, changed, moved)
     return _erase(changed, config, generator) * 255
 
 

@@ -108,7 +108,9 @@ def _settings(
 ) -> dict[str, Any]:
     """Return what must be equal for a run to be resumed, as JSON types."""
     data = [[one.data.sha256, one.share, _digest(one.rows)] for one in train]
-    return {**config.to_dict(), "data": data, "preprocess": preprocess.to_dict()}
+    values = {**config.to_dict(), "data": data, "preprocess": preprocess.to_dict()}
+    as_read: dict[str, Any] = json.loads(json.dumps(values))  # tuples are lists when read again
+    return as_read
 
 
 def _digest(rows: NDArray[np.int64]) -> str:

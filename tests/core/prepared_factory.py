@@ -1,0 +1,62 @@
+"""Small prepared data sets made in memory, for tests of training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.ctslice import CTSlice, SliceId
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.errors import BrokenFileError
+from ich_cli.core.labelled import LabelledSlice
+from ich_cli.core.preparing import SourceInfo, prepare_dataset
+
+
+@dataclass(frozen=True)
+class BlobSeries:
+    """A disc of brain in which every third slice has a bright blob: `any` and epidural."""
+
+    number: int
+    who: str
+    slices: int = 6
+    broken: int = -1
+    """Index of a slice that does not read."""
+
+    @property
+    def name(self) -> str:
+        return f"series-{self.number}"
+
+    def patient(self) -> str:
+        return self.who
+
+    def read(self) -> Iterator[LabelledSlice]:
+        rng = np.random.default_rng(self.number)
+        rows, columns = np.mgrid[:64, :64]
+        for index in range(self.slices):
+            name = f"{self.name}/{index}"
+            ids = (name, "study", self.name, self.who)
+            if index == self.broken:
+                yield LabelledSlice(*ids, error=BrokenFileError(name, "cannot be read"))
+                continue
+            hu = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 900, 30.0, -1000.0)
+            hu = hu + rng.normal(0, 3, hu.shape)
+            bleeds = (self.number + index) % 3 == 0
+            if bleeds:
+                row, column = rng.integers(24, 40, 2)
+                hu[(rows - row) ** 2 + (columns - column) ** 2 < 64] = 75.0
+            ct = CTSlice(hu.astype(np.float32), SliceId(name))
+            labels = (1.0, 1.0, 0.0, 0.0, 0.0, 0.0) if bleeds else (0.0,) * 6
+            yield LabelledSlice(*ids, ct, labels)
+
+
+def blobs(
+    folder: Path, series: int = 10, size: int = 32, *, real_ct: bool = False, context: int = 0
+) -> PreparedDataset:
+    """Return a prepared data set of as many patients as series."""
+    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}") for i in range(series)]
+    config = PreprocessConfig(size=size, context=context)
+    return prepare_dataset(sources, folder, config, SourceInfo("test", "blobs", real_ct=real_ct))

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ich_cli.core.batches import Selection, SliceDataset
+from ich_cli.core.bundle import load_bundle
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
+from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
+from ich_cli.core.inference import predict_logits
+from ich_cli.core.training import fit
+from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.training_run import Watch, positive_weights
+from tests.core.prepared_factory import blobs
+
+TINY = TrainConfig(
+    model="test_resnet", init="none", epochs=3, batch_size=8, lr=3e-3, ema=0.9, drop_rate=0.1,
+    augmentation=0.5, precision="no",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return blobs(tmp_path_factory.mktemp("data") / "blobs", 16)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def everything(data: PreparedDataset, share: float = 1.0) -> Selection:
+    return Selection(data, np.arange(len(data), dtype=np.int64), share)
+
+
+def train(config: TrainConfig, data: PreparedDataset, folder: Path, **more: Any) -> Any:
+    half = len(data) // 2
+    rows = np.arange(len(data), dtype=np.int64)
+    return fit(
+        config, [Selection(data, rows[:half])], Selection(data, rows[half:]), data.preprocess,
+        folder, device="cpu", **more,
+    )  # fmt: skip
+
+
+def changed(**values: Any) -> TrainConfig:
+    return TrainConfig(**{**vars(TINY), **values})
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def test_it_learns_to_see_a_blob_in_patients_it_never_saw(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    result = train(changed(epochs=25), data, tmp_path)
+    assert result.history[-1]["auc_any"] > 0.95
+    assert result.history[-1]["auc_epidural"] > 0.95
+    assert result.history[-1]["auc_subdural"] is None
+    assert result.logits.shape == (48, 6)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert [line["epoch"] for line in lines] == list(range(1, 26))
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
+    data: PreparedDataset, tmp_path: Path, after: int
+) -> None:
+    whole = train(TINY, data, tmp_path / "whole")
+
+    def dies(step: int, steps: int, loss: float) -> None:
+        if step == after * steps // 3 + 2:  # in the middle of the next epoch
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, data, tmp_path / "out", watch=Watch(step=dies))
+    seen: list[int] = []
+    again = train(
+        TINY, data, tmp_path / "out", resume=True,
+        watch=Watch(epoch=lambda record: seen.append(record["epoch"])),
+    )  # fmt: skip
+    assert seen == list(range(after + 1, 4))  # it did go on, and did not start again
+    for key, value in weights(whole.model).items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
+    np.testing.assert_array_equal(whole.logits, again.logits)
+    assert (tmp_path / "whole" / "metrics.jsonl").read_text() == (
+        tmp_path / "out" / "metrics.jsonl"
+    ).read_text()
+
+
+def test_another_seed_gives_other_weights(data: PreparedDataset, tmp_path: Path) -> None:
+    a = train(changed(epochs=1), data, tmp_path / "a")
+    b = train(changed(epochs=1, seed=1), data, tmp_path / "b")
+    assert not np.array_equal(a.logits, b.logits)
+
+
+def test_resuming_with_other_settings_names_them(data: PreparedDataset, tmp_path: Path) -> None:
+    train(changed(epochs=1), data, tmp_path)
+    with pytest.raises(DataError, match=r"\(lr\)"):
+        train(changed(epochs=1, lr=1e-3), data, tmp_path, resume=True)
+
+
+def test_only_one_checkpoint_stays_and_none_of_it_is_a_pickle(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    train(TINY, data, tmp_path)
+    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert files == [
+        "checkpoints/epoch-0003/state.json",
+        "checkpoints/epoch-0003/state.safetensors",
+        "metrics.jsonl",
+    ]
+
+
+def test_frozen_norms_keep_their_statistics(data: PreparedDataset, tmp_path: Path) -> None:
+    frozen = train(changed(epochs=1, freeze_norms="yes"), data, tmp_path / "a")
+    free = train(changed(epochs=1, freeze_norms="no"), data, tmp_path / "b")
+    means = [k for k in frozen.model.state_dict() if k.endswith("running_mean")]
+    assert means
+    assert all(not frozen.model.state_dict()[k].any() for k in means)
+    assert any(free.model.state_dict()[k].any() for k in means)
+
+
+def test_without_an_average_the_last_weights_are_kept(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    result = train(changed(epochs=1, ema=0.0), data, tmp_path)
+    from safetensors.torch import load_file
+
+    saved = load_file(tmp_path / "checkpoints" / "epoch-0001" / "state.safetensors")
+    for key, value in weights(result.model).items():
+        assert torch.equal(saved[f"model.{key}"], value), key
+
+
+def test_bf16_trains_too(data: PreparedDataset, tmp_path: Path) -> None:
+    result = train(changed(epochs=1, precision="bf16"), data, tmp_path)
+    assert np.isfinite(result.logits).all()
+    assert all(v.dtype != torch.bfloat16 for v in weights(result.model).values())
+
+
+def test_test_time_flips_are_blind_to_left_and_right(data: PreparedDataset, tmp_path: Path) -> None:
+    model = train(changed(epochs=1), data, tmp_path).model
+    first = predict_logits(model, everything(data), data.preprocess, flip=True)
+    mirrored = PreparedDataset(
+        data.folder, data.preprocess, np.ascontiguousarray(data.pixels[..., ::-1]), data.labels,
+        data.patients, data.rows, data.about,
+    )  # fmt: skip
+    second = predict_logits(model, everything(mirrored), data.preprocess, flip=True)
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_weights_of_positives_by_hand() -> None:
+    labels = np.zeros((100, 6), np.float32)
+    labels[:20, 0], labels[:1, 1], labels[:80, 2] = 1, 1, 1
+    full = positive_weights(labels, "full")
+    np.testing.assert_allclose(full, [4, 30, 1, 1, 1, 1])  # 99 is cut at 30, 1/4 raised to 1
+    np.testing.assert_allclose(positive_weights(labels, "sqrt")[:2], [2, np.sqrt(99)])
+    np.testing.assert_allclose(positive_weights(labels, "none"), 1)
+
+
+def test_an_epoch_sees_each_slice_once_and_half_of_the_other_data(data: PreparedDataset) -> None:
+    slices = SliceDataset([everything(data), everything(data, 0.5)])
+    n = len(data)
+    seen = np.concatenate(slices.epoch(1, seed=0, epoch=0))
+    assert sorted(seen[seen < n].tolist()) == list(range(n))
+    assert len(set(seen[seen >= n].tolist())) == n // 2
+    again = np.concatenate(slices.epoch(1, seed=0, epoch=0))
+    other = np.concatenate(slices.epoch(1, seed=0, epoch=1))
+    assert np.array_equal(seen, again)
+    assert not np.array_equal(seen, other)
+    pixels, labels = slices.__getitems__([n + 3, 3, 0])
+    assert torch.equal(pixels[0], pixels[1])
+    np.testing.assert_array_equal(labels[2], data.labels[0])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"epochs": 0}, {"lr": 0.0}, {"ema": 1.0}, {"label_weights": (1, 1)}, {"pos_weight": "big"},
+        {"precision": "int8"}, {"warmup": 1.0}, {"label_weights": (0,) * 6},
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        changed(**values)
+
+
+def test_settings_survive_json() -> None:
+    assert TrainConfig.from_dict(json.loads(json.dumps(TINY.to_dict()))) == TINY
+    with pytest.raises(UsageError, match="unknown training settings: speed"):
+        TrainConfig.from_dict({"speed": 3})
+
+
+def plan(data: PreparedDataset, out: Path, *others: PreparedDataset, **more: Any) -> Plan:
+    values = {"config": changed(epochs=2), "folds": 2, "device": "cpu", **more}
+    return Plan(data=(data, *others), out=out, **values)
+
+
+def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    this = plan(data, tmp_path / "run", command="ich train blobs")
+    begin(this)
+    train_fold(this, 0)
+    assert gather(this) is None
+    train_fold(this, 1)
+    found = gather(this)
+    assert found is not None
+    assert np.isfinite(found.logits).all()
+    folder = refit(this, found)
+    bundle = load_bundle(folder)
+    training = bundle.config.training
+    assert training["real_ct"] is False
+    assert training["data"] == "blobs, 96 slices of 16 patients"
+    assert training["command"] == "ich train blobs"
+    assert bundle.config.thresholds == pytest.approx(found.thresholds)
+    assert bundle.config.calibration == found.calibration
+    assert "out of fold, 2 folds by patient" in bundle.config.metrics["on"]
+    called = np.asarray(found.probabilities)
+    assert called.shape == (96, 6)
+    rows = (tmp_path / "run" / "oof.csv").read_text().splitlines()
+    assert len(rows) == 97
+    assert rows[1].startswith("0,series-0/0,0,")
+
+
+def test_a_run_resumes_only_as_itself(data: PreparedDataset, tmp_path: Path) -> None:
+    this = plan(data, tmp_path / "run")
+    begin(this)
+    done = train_fold(this, 0)
+    stamp = done.stat().st_mtime_ns
+    with pytest.raises(OutputError, match="holds a run"):
+        begin(this)
+    again = plan(data, tmp_path / "run", resume=True)
+    begin(again)
+    train_fold(again, 0)
+    assert done.stat().st_mtime_ns == stamp  # what is done is not done again
+    other = plan(data, tmp_path / "run", resume=True, folds=3)
+    with pytest.raises(OutputError, match=r"other settings \(folds\)"):
+        begin(other)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "thesis.tex").touch()
+    with pytest.raises(OutputError, match="holds something else"):
+        begin(plan(data, tmp_path / "else"))
+
+
+def test_real_ct_in_the_mix_is_told(data: PreparedDataset, tmp_path: Path) -> None:
+    real = blobs(tmp_path / "real", 4, real_ct=True)
+    this = plan(real, tmp_path / "run", data, shares=(1.0, 0.1))
+    begin(this)
+    bundle = load_bundle(refit(this, None))
+    assert bundle.config.training["real_ct"] is True
+    assert bundle.config.training["shares"] == [1.0, 0.1]
+    assert set(bundle.config.thresholds.values()) == {0.5}
+
+
+def test_data_prepared_in_other_ways_does_not_mix(data: PreparedDataset, tmp_path: Path) -> None:
+    other = blobs(tmp_path / "other", 2, size=48)
+    with pytest.raises(DataError, match="differ in size: 32, 48"):
+        plan(data, tmp_path / "run", other)
+
+
+def test_training_starts_from_a_bundle_and_says_where_one_does_not_fit(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    this = plan(data, tmp_path / "run")
+    begin(this)
+    folder = refit(this, None)
+    start = changed(
+        epochs=1, lr=1e-12, init=str(folder), ema=0.0, drop_rate=0.0, freeze_norms="yes"
+    )
+    result = train(start, data, tmp_path / "next")
+    kept = load_bundle(folder).models[0].state_dict()
+    for key, value in weights(result.model).items():
+        torch.testing.assert_close(value, kept[key], atol=1e-6, rtol=1e-5)
+    with pytest.raises(IchError, match="not resnet18"):
+        train(changed(init=str(folder), model="resnet18"), data, tmp_path / "x")
+    with pytest.raises(UsageError, match="neither none, imagenet"):
+        train(changed(init="nowhere"), data, tmp_path / "y")
+
+
+def test_context_makes_nine_channels(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "data", 4, context=1)
+    result = train(changed(epochs=1), data, tmp_path / "out")
+    assert data.preprocess.channels == 9
+    assert np.isfinite(result.logits).all()
