@@ -142,10 +142,21 @@ class _Utf8:
         self._stream.write(text.encode("utf-8", "backslashreplace"))
 
 
+class _Lines(_Utf8):
+    """Takes csv's rows, which end in CR LF, and ends them in LF.
+
+    With LF as its own line end, csv leaves a lone CR inside a cell unquoted, and no reader gets it
+    back.
+    """
+
+    def write(self, text: str) -> None:
+        super().write(text.removesuffix("\r\n") + "\n")
+
+
 class _CsvWriter:
     def __init__(self, stream: BinaryIO, columns: Sequence[str]) -> None:
         self._stream, self._columns = stream, columns
-        self._csv = csv.writer(_Utf8(stream), lineterminator="\n")
+        self._csv = csv.writer(_Lines(stream))
         self._csv.writerow(columns)
 
     def append(self, row: Row) -> None:
@@ -230,7 +241,7 @@ class _RsnaWriter:
         if "sop_uid" not in columns:
             raise UsageError("an RSNA submission has slices, not studies")
         self._stream = stream
-        self._csv = csv.writer(_Utf8(stream), lineterminator="\n")
+        self._csv = csv.writer(_Lines(stream))
         self._csv.writerow(("ID", "Label"))
 
     def append(self, row: Row) -> None:
