@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ich_cli.core import series
-from ich_cli.core.ahead import Recent, map_ahead
+from ich_cli.core.ahead import map_ahead
 from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, load_bundle
 from ich_cli.core.config import DEFAULT_LIMITS, Limits, PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
@@ -24,21 +23,10 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import normalize, resolve_device
 from ich_cli.core.prediction import Probabilities, SlicePrediction, over_thresholds
 from ich_cli.core.preprocessing import Prepared, prepare
-
-Entry = series.FrameRef | InputError
-"""A frame to read, or the reason why a file has none."""
+from ich_cli.core.reading import Around, Entry, Read, Reader
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # more threads decode no faster: the header's parsing holds Python's lock
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A slice made ready, or its row where that failed."""
-
-    row: SlicePrediction
-    pixels: tuple[NDArray[np.uint8], ...] = ()
-    """One ``(C, S, S)`` for each of the predictor's preprocess settings."""
 
 
 class Predictor:
@@ -112,9 +100,7 @@ class Predictor:
         """Each model with its config."""
         return tuple(zip(self.bundle.models, self.bundle.member_configs, strict=True))
 
-    def prepare(
-        self, ct: CTSlice, neighbours: Mapping[int, Sequence[CTSlice | None]] | None = None
-    ) -> tuple[Prepared, ...]:
+    def prepare(self, ct: CTSlice, neighbours: Around | None = None) -> tuple[Prepared, ...]:
         """Make a slice ready, once for each of `preprocess`.
 
         Parameters
@@ -200,9 +186,9 @@ class Predictor:
         """
         limen = dict(self.thresholds if thresholds is None else thresholds)
         threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
-        reader = _Reader(self, entries, limits, kept=2 * threads + 2)
+        reader = Reader(self.prepare, self.preprocess, entries, limits, kept=2 * threads + 2)
         ahead = self.batch_size + 2 * threads
-        waiting: list[_Read] = []
+        waiting: list[Read] = []
         full = 0
         for read in map_ahead(reader, range(start, len(entries)), workers=threads, ahead=ahead):
             waiting.append(read)
@@ -212,8 +198,24 @@ class Predictor:
                 waiting, full = [], 0
         yield from self._answer(waiting, limen)
 
+    def read(
+        self, entries: Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[CTSlice, Around]:
+        """Read one entry and those of its neighbours that the models look at, for `prepare`.
+
+        Raises
+        ------
+        InputError
+            If it cannot be used.
+        """
+        entry = entries[index]
+        if isinstance(entry, InputError):
+            raise entry
+        reader = Reader(self.prepare, self.preprocess, entries, limits, kept=1)
+        return series.load(entry, limits), reader.around(index)
+
     def _answer(
-        self, reads: Sequence[_Read], thresholds: Mapping[str, float]
+        self, reads: Sequence[Read], thresholds: Mapping[str, float]
     ) -> Iterator[SlicePrediction]:
         ready = [read.pixels for read in reads if read.pixels]
         rows = iter(self.probabilities(*map(np.stack, zip(*ready, strict=True))) if ready else ())
@@ -246,51 +248,6 @@ class Predictor:
     @property
     def _is_cuda(self) -> bool:
         return self.device.type == "cuda"
-
-
-class _Reader:
-    """Reads and prepares entry number i; whatever goes wrong becomes its row."""
-
-    def __init__(
-        self, predictor: Predictor, entries: Sequence[Entry], limits: Limits, kept: int
-    ) -> None:
-        self._predictor, self._entries, self._limits = predictor, entries, limits
-        self._contexts = {c.context for c in predictor.preprocess} - {0}
-        self._recent: Recent[CTSlice] = Recent(kept + 2 * max(self._contexts, default=0))
-
-    def __call__(self, index: int) -> _Read:
-        entry = self._entries[index]
-        if isinstance(entry, InputError):
-            return _Read(SlicePrediction.from_error(entry))
-        try:
-            return self._read(entry, index)
-        except InputError as error:
-            return _Read(SlicePrediction.from_error(error, entry.id))
-        except Exception as error:  # its text may quote a patient's data: only the kind is told
-            note = f"unexpected {type(error).__name__} while reading; please report it"
-            return _Read(SlicePrediction(entry.id, status="failed", note=note))
-
-    def _read(self, ref: series.FrameRef, index: int) -> _Read:
-        ct = self._load(ref)
-        around = {context: self._around(index, context) for context in self._contexts}
-        prepared = self._predictor.prepare(ct, around)
-        row = SlicePrediction(ref.id, status=ct.status, note="; ".join(ct.notes))
-        return _Read(row, tuple(one.pixels for one in prepared))
-
-    def _around(self, index: int, context: int) -> list[CTSlice | None]:
-        near = series.neighbours(self._entries, index, context)
-        return [None if one is None else self._load_or_none(one) for one in near]
-
-    def _load_or_none(self, ref: series.FrameRef) -> CTSlice | None:
-        try:
-            return self._load(ref)
-        except InputError:
-            return None  # it has its own row, which says why
-
-    def _load(self, ref: series.FrameRef) -> CTSlice:
-        if not self._contexts:
-            return series.load(ref, self._limits)
-        return self._recent.get(id(ref), lambda: series.load(ref, self._limits))
 
 
 def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
