@@ -43,12 +43,12 @@ class Journal:
     """
 
     def __init__(self, output: Path) -> None:
-        if output.is_dir():
-            raise OutputError(f"cannot write {output}: it is a folder; name a file in it")
-        if output.exists() and not output.is_file():
-            raise OutputError(f"cannot write {output}: it is no regular file; write to stdout")
         self.output, self.path, self.rows_kept = output, aside(output, "partial"), 0
         try:
+            if output.is_dir():
+                raise OutputError(f"cannot write {output}: it is a folder; name a file in it")
+            if output.exists() and not output.is_file():
+                raise OutputError(f"cannot write {output}: it is no regular file; use stdout")
             self._file = self.path.open("ab+", buffering=0)
         except OSError as error:
             raise output_error(output, error) from error

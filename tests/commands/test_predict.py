@@ -1,0 +1,552 @@
+"""``ich predict`` as its users see it: files in, rows out, one line where something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner, Result
+
+from ich_cli.core.atomic import replacing
+from ich_cli.core.batch import find_seam
+from ich_cli.core.bundle import BundleConfig, save_bundle
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.ctslice import SliceId
+from ich_cli.core.errors import OutputError
+from ich_cli.core.journal import Journal
+from ich_cli.core.labels import LABELS
+from ich_cli.core.model import build_model
+from ich_cli.core.phantom.dicom_io import write_studies
+from ich_cli.core.prediction import SlicePrediction
+from ich_cli.core.predictor import Predictor
+from ich_cli.core.writers import SLICE_COLUMNS
+from ich_cli.main import app
+
+SLICES = 8
+CAVEAT = "never saw a real CT"
+
+
+def make_bundle(folder: Path, context: int = 0, *, real: bool = False) -> Path:
+    torch.manual_seed(0)
+    prep = PreprocessConfig(size=64, context=context)
+    model = build_model("test_resnet", in_chans=prep.channels)
+    with torch.no_grad():  # spreads the answers, so that a mix-up of slices is seen
+        model.get_classifier().weight.mul_(30)  # type: ignore[operator]
+    training = {"real_ct": real, "data": "random numbers"}
+    save_bundle(folder, model, BundleConfig("test_resnet", training=training, preprocess=prep))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "random")
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two studies of four slices, nothing but DICOM."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_studies(folder, 2, 3, size=64, slices=(4, 4), thickness=(8, 10))
+    for other in [*folder.rglob("*.csv"), *folder.rglob("*.npz")]:
+        other.unlink()
+    return folder
+
+
+@pytest.fixture
+def scans(phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of them as ``scans`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(phantoms, "scans"))
+
+
+@pytest.fixture
+def predict(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setenv("ICH_WEIGHTS", str(bundle))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, ["predict", *map(str, arguments)], prog_name="ich")
+
+    return run
+
+
+def rows(path: str | Path) -> list[dict[str, str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def left_over(folder: Path = Path()) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def assert_one_line(result: Result, *parts: str, code: int = 1) -> None:
+    assert result.exit_code == code
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("ich: ")
+    for part in parts:
+        assert part in result.stderr
+
+
+def stopping_after(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the user press Ctrl-C after so many answers, in the first run only."""
+    whole = Predictor.stream
+
+    def stream(self: Predictor, *args: Any, **options: Any) -> Iterator[SlicePrediction]:
+        for done, one in enumerate(whole(self, *args, **options)):
+            if done == number:
+                monkeypatch.setattr(Predictor, "stream", whole)
+                raise KeyboardInterrupt
+            yield one
+
+    monkeypatch.setattr(Predictor, "stream", stream)
+
+
+class TestTable:
+    def test_every_slice_has_a_row_in_order(self, scans: Path, predict: Any) -> None:
+        result = predict(scans, "-o", "out.csv")
+
+        assert result.exit_code == 0
+        assert result.stdout == ""
+        table = rows("out.csv")
+        assert tuple(table[0]) == SLICE_COLUMNS
+        assert len(table) == SLICES
+        studies = [row["study_uid"] for row in table]
+        assert len(set(studies[:4])) == len(set(studies[4:])) == 1
+        assert {row["status"] for row in table} == {"ok"}
+        assert all(len(row[label]) == len("0.123456") for row in table for label in LABELS)
+        assert left_over() == []
+
+    def test_the_summary_counts_and_is_honest(self, scans: Path, predict: Any) -> None:
+        (scans / "notes.txt").write_text("hello")
+        (scans / "x.dcm").write_text("hello")
+
+        told = predict(scans, "-o", "out.csv", "-t", "0").stderr
+
+        assert "8 slices · 2 studies, 2 positive · 1 skipped · 1 failed" in told
+        assert "slices/s" in told
+        assert CAVEAT in told
+        assert "failed: scans/x.dcm: not DICOM" in told
+        assert told.endswith("written: out.csv\nResearch use only, not a medical device.\n")
+
+    def test_quiet_leaves_only_the_caveat(self, scans: Path, predict: Any) -> None:
+        told = predict(scans, "-o", "out.csv", "--quiet").stderr
+
+        assert CAVEAT in told
+        assert told.count("\n") == 1
+
+    def test_weights_trained_on_real_ct_have_no_caveat(
+        self, scans: Path, predict: Any, tmp_path: Path
+    ) -> None:
+        real = make_bundle(tmp_path / "real", real=True)
+
+        assert predict(scans, "-w", real, "-q").stderr == ""
+
+    def test_csv_goes_to_stdout_where_nobody_watches(self, scans: Path, predict: Any) -> None:
+        predict(scans, "-o", "out.csv")
+
+        assert predict(scans).stdout == Path("out.csv").read_text()
+
+    def test_json_lines(self, scans: Path, predict: Any) -> None:
+        lines = [json.loads(line) for line in predict(scans, "--json").stdout.splitlines()]
+
+        assert len(lines) == SLICES
+        assert tuple(lines[0]) == SLICE_COLUMNS
+
+    @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.pq"])
+    def test_the_ending_tells_the_format(self, name: str, scans: Path, predict: Any) -> None:
+        assert predict(scans, "-o", name).exit_code == 0
+        assert Path(name).read_bytes()[:4] == (b'{"pa' if "json" in name else b"PAR1")
+
+    def test_rsna_submission(self, scans: Path, predict: Any) -> None:
+        assert predict(scans, "-o", "sub.csv", "--format", "rsna").exit_code == 0
+        assert len(Path("sub.csv").read_text().splitlines()) == 1 + 6 * SLICES
+
+    def test_thresholds_decide_what_is_positive(self, scans: Path, predict: Any) -> None:
+        predict(scans, "-o", "a.csv", "-t", "1", "-t", "any=0", "-t", "subdural=0")
+        predict(scans, "-o", "b.csv", "-t", "1")
+
+        assert {row["positive"] for row in rows("a.csv")} == {"any;subdural"}
+        assert {row["positive"] for row in rows("b.csv")} == {""}
+
+    def test_studies_stand_beside_most_urgent_first(self, scans: Path, predict: Any) -> None:
+        predict(scans, "-o", "out.csv", "--by", "study")
+
+        studies = rows("out.studies.csv")
+        assert len(studies) == 2
+        assert studies[0]["any"] >= studies[1]["any"]
+        slices = [r for r in rows("out.csv") if r["study_uid"] == studies[0]["study_uid"]]
+        assert studies[0]["any"] == max(row["any"] for row in slices)
+        assert studies[0]["slices"] == "4"
+
+    def test_studies_on_stdout(self, scans: Path, predict: Any) -> None:
+        lines = predict(scans, "--by", "study", "--json").stdout.splitlines()
+
+        assert [json.loads(line)["slices"] for line in lines] == [4, 4]
+
+    def test_a_terminal_gets_a_table_of_the_worst(
+        self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ich_cli.commands.predict.is_terminal", lambda: True)
+        predict(scans, "-o", "out.csv")
+        worst = max(rows("out.csv"), key=lambda row: float(row["any"]))
+
+        shown = predict(scans).stdout
+
+        assert "any    EDH    IPH    IVH    SAH    SDH" in shown
+        assert worst["path"] in shown.splitlines()[3]
+        assert f"{float(worst['any']):.2f}" in shown.splitlines()[3]
+        assert "Study and its worst slice" in predict(scans, "--by", "study").stdout
+
+    def test_the_output_may_lie_in_the_folder_that_is_read(self, scans: Path, predict: Any) -> None:
+        for _ in range(2):
+            assert predict(scans, "-o", scans / "out.csv", "--by", "study").exit_code == 0
+            assert len(rows(scans / "out.csv")) == SLICES
+
+    def test_workers_and_batches_change_nothing(self, scans: Path, predict: Any) -> None:
+        one = predict(scans, "--workers", "0", "--batch-size", "1").stdout
+
+        assert predict(scans, "--workers", "3", "--batch-size", "5").stdout == one
+
+
+class TestResume:
+    @pytest.mark.parametrize("context", [0, 1])
+    @pytest.mark.parametrize("number", [1, 3, 7])
+    def test_a_stopped_run_goes_on_to_the_same_bytes(
+        self,
+        number: int,
+        context: int,
+        scans: Path,
+        predict: Any,
+        bundle: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        (scans / "x.dcm").write_text("hello")
+        weights = make_bundle(tmp_path / "context", context) if context else bundle
+        command = (scans, "-w", weights, "-o", "out.csv", "--by", "study")
+        predict(*command)
+        whole = Path("out.csv").read_bytes(), Path("out.studies.csv").read_bytes()
+        Path("out.csv").unlink()
+        stopping_after(number, monkeypatch)
+
+        stopped = predict(*command)
+
+        assert_one_line(stopped, f"{number} of 9 rows are kept", "--resume", code=130)
+        assert not Path("out.csv").exists()
+        with Path(".out.csv.partial").open("ab") as partial:
+            partial.write(b'["torn')  # as a kill in the middle of a row leaves it
+        resumed = predict(*command, "--resume")
+        assert resumed.exit_code == 0
+        assert "kept from before" in resumed.stderr
+        assert (Path("out.csv").read_bytes(), Path("out.studies.csv").read_bytes()) == whole
+        assert left_over() == []
+
+    @pytest.mark.parametrize(
+        ("change", "word"),
+        [(["-t", "0.9"], "thresholds"), (["scans/study-0001"], "files"), (["-w", "b"], "weights")],
+    )
+    def test_another_run_is_not_resumed(
+        self,
+        change: list[str],
+        word: str,
+        scans: Path,
+        predict: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        make_bundle(Path("b"), real=True)
+        stopping_after(3, monkeypatch)
+        predict(scans, "-o", "out.csv")
+        kept = Path(".out.csv.partial").read_bytes()
+        paths = [] if word == "files" else [scans]
+
+        result = predict(*paths, *change, "-o", "out.csv", "--resume")
+
+        assert_one_line(result, "cannot resume out.csv", f"had other {word};")
+        assert Path(".out.csv.partial").read_bytes() == kept
+
+    def test_without_resume_the_run_starts_over(
+        self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stopping_after(3, monkeypatch)
+        predict(scans, "-o", "out.csv")
+
+        result = predict(scans, "-o", "out.csv")
+
+        assert "kept" not in result.stderr
+        assert len(rows("out.csv")) == SLICES
+
+    def test_resume_of_nothing_is_a_first_run(self, scans: Path, predict: Any) -> None:
+        assert predict(scans, "-o", "out.csv", "--resume").exit_code == 0
+        assert len(rows("out.csv")) == SLICES
+
+    def test_resume_needs_a_file(self, scans: Path, predict: Any) -> None:
+        assert_one_line(predict(scans, "--resume"), "-o", code=2)
+
+    def test_a_batch_that_was_not_finished_is_done_again(self, tmp_path: Path) -> None:
+        answer = (0.5,) * 6
+        with Journal(tmp_path / "out.csv") as journal:
+            journal.begin({}, resume=False)
+            for number in range(12):  # every third failed: answered are 0 1 3 4 6 7 9 10
+                six = None if number % 3 == 2 else answer
+                journal.append(SlicePrediction(SliceId(str(number)), six))
+
+            assert find_seam(journal, 12, batch_size=3, context=0) == (12, 12)
+            assert find_seam(journal, 99, batch_size=3, context=2) == (8, 4)
+            assert [one.id.path for one in journal.rows()] == [str(n) for n in range(8)]
+            assert find_seam(journal, 99, batch_size=1, context=0) == (8, 8)
+            assert find_seam(journal, 99, batch_size=5, context=1) == (7, 0)
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        ("output", "reason"),
+        [
+            ("missing/out.csv", "its folder does not exist"),
+            ("file/out.csv", "a part of the path is a file, not a folder"),
+            ("folder.csv", "it is a folder"),
+            ("/dev/null", "it is no regular file"),
+            ("n" * 260 + ".csv", "the name is too long"),
+        ],
+    )
+    def test_an_output_that_cannot_be_written_is_told_before_the_work(
+        self,
+        output: str,
+        reason: str,
+        scans: Path,
+        predict: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        Path("file").write_text("")
+        Path("folder.csv").mkdir()
+        monkeypatch.setattr(Predictor, "load", lambda *_, **__: pytest.fail("work has begun"))
+
+        result = predict(scans, "-o", output, "--format", "csv")
+
+        assert_one_line(result, "cannot write", reason)
+
+    def test_two_runs_on_one_output_are_kept_apart(self, scans: Path, predict: Any) -> None:
+        with Journal(Path("out.csv")):
+            assert_one_line(predict(scans, "-o", "out.csv"), "another run is writing it")
+
+        assert predict(scans, "-o", "out.csv").exit_code == 0
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+    def test_a_full_disk_is_told(self, tmp_path: Path) -> None:
+        with Journal(tmp_path / "out.csv") as journal:
+            journal.begin({}, resume=False)
+            journal.append(SlicePrediction(SliceId("a")))
+            journal._file.close()
+            journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
+            with pytest.raises(
+                OutputError, match=r"out.csv: the disk is full; free some space; 1 rows are kept"
+            ):
+                journal.append(SlicePrediction(SliceId("b")))
+
+    def test_a_disk_that_fills_up_keeps_the_rows_for_resume(
+        self, scans: Path, predict: Any
+    ) -> None:
+        resource = pytest.importorskip("resource")
+        whole = predict(scans).stdout
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        try:
+            result = predict(scans, "-o", "out.csv")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        assert_one_line(result, "cannot write out.csv: ", "rows are kept for --resume")
+        assert Path(".out.csv.partial").stat().st_size == 2000  # the last row is torn
+        resumed = predict(scans, "-o", "out.csv", "--resume")
+        assert "kept from before" in resumed.stderr
+        assert Path("out.csv").read_text() == whole
+
+    def test_a_table_that_cannot_be_finished_leaves_the_old_one_and_the_rows(
+        self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path("out.csv").write_text("old")
+        monkeypatch.setattr("ich_cli.core.batch.replacing", _failing)
+
+        result = predict(scans, "-o", "out.csv")
+
+        assert_one_line(result, "the disk is full", "the rows are kept, --resume writes them")
+        assert Path("out.csv").read_text() == "old"
+        assert left_over() == [".out.csv.partial"]
+
+    def test_a_scan_is_never_overwritten(self, scans: Path, predict: Any) -> None:
+        target = next(scans.rglob("*.dcm"))
+        before = target.read_bytes()
+
+        result = predict(scans, "-o", target, "--format", "csv")
+
+        assert_one_line(result, "is one of the scans to read", code=2)
+        assert target.read_bytes() == before
+
+    def test_a_block_that_raises_leaves_what_was_there(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        with suppress(ZeroDivisionError), replacing(tmp_path / "a") as file:
+            file.write(b"new")
+            raise ZeroDivisionError
+
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+        assert (tmp_path / "a").read_text() == "old"
+
+
+def _failing(path: Path) -> Any:
+    raise OutputError(f"cannot write {path}: the disk is full")
+
+
+class TestBadInput:
+    def test_an_empty_folder(self, predict: Any, tmp_path: Path) -> None:
+        assert_one_line(predict(tmp_path), "no file there")
+
+    def test_a_path_that_does_not_exist(self, predict: Any, tmp_path: Path) -> None:
+        assert_one_line(predict(tmp_path / "nope"), "nope")
+
+    def test_a_text_file_called_dcm(self, predict: Any, tmp_path: Path) -> None:
+        (tmp_path / "x.dcm").write_text("hello")
+        output = tmp_path / "out.csv"
+
+        assert_one_line(predict(tmp_path / "x.dcm", "-o", output), "x.dcm: not DICOM")
+        assert rows(output)[0]["status"] == "failed"
+        assert left_over(tmp_path) == []
+
+    def test_nothing_but_junk(self, predict: Any, tmp_path: Path) -> None:
+        for name in "abc":
+            (tmp_path / name).write_text("hello")
+
+        assert_one_line(predict(tmp_path, "-q"), "none of 3 could be read; first", "not DICOM")
+
+    def test_one_bad_file_costs_its_own_row_only(self, scans: Path, predict: Any) -> None:
+        bad = scans / "study-0001" / "slice-002.dcm"
+        bad.write_bytes(bad.read_bytes()[:-500])
+
+        result = predict(scans, "-o", "out.csv")
+
+        assert result.exit_code == 0
+        table = {row["path"]: row for row in rows("out.csv")}
+        assert len(table) == SLICES
+        assert table[str(bad)]["status"] == "failed"
+        assert table[str(bad)]["note"]
+        assert [table[str(bad)][label] for label in LABELS] == [""] * 6
+        assert sum(row["status"] == "ok" for row in table.values()) == SLICES - 1
+
+    def test_strict_fails_if_a_file_failed(self, scans: Path, predict: Any) -> None:
+        assert predict(scans, "--strict", "-q").exit_code == 0
+        (scans / "x.dcm").write_text("hello")
+
+        result = predict(scans, "--strict", "-o", "out.csv")
+
+        assert result.exit_code == 1
+        assert "ich: 1 of 9 failed, and --strict forbids it" in result.stderr
+        assert len(rows("out.csv")) == SLICES + 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "reason"),
+        [
+            (["-t", "bleed=0.5"], "a label is one of any, epidural"),
+            (["-t", "1.5"], "a probability lies in 0 … 1"),
+            (["-t", "nan"], "is not a finite number"),
+            (["-t", "half"], "'half' is not a number"),
+            (["--limit", "max_sides=1"], "a limit is one of max_side,"),
+            (["--limit", "max_side=0"], "a limit is positive"),
+            (["--device", "tpu"], "a device is auto, cpu"),
+            (["-o", "out.xlsx"], "cannot tell the format"),
+            (["--json", "--format", "csv"], "--json is a format of its own"),
+            (["--format", "parquet"], "parquet needs a file"),
+            (["--format", "rsna", "--by", "study"], "slices, not studies"),
+            (["--by", "patient"], "'slice', 'study'"),
+        ],
+    )
+    def test_wrong_usage(
+        self, arguments: list[str], reason: str, scans: Path, predict: Any
+    ) -> None:
+        assert_one_line(predict(scans, *arguments), reason, code=2)
+
+    def test_a_limit_is_kept(self, scans: Path, predict: Any) -> None:
+        assert_one_line(predict(scans, "--limit", "max_side=63", "-q"), "none of 8")
+        assert predict(scans, "--limit", "max_side=64", "-q").exit_code == 0
+
+    def test_a_bundle_without_a_key(self, scans: Path, predict: Any, bundle: Path) -> None:
+        Path(shutil.copytree(bundle, "b"))
+        tensors = load_file("b/model.safetensors")
+        del tensors["conv1.0.weight"]
+        save_file(tensors, "b/model.safetensors")
+        _forge_checksum(Path("b"))
+
+        assert_one_line(predict(scans, "-w", "b"), "conv1.0.weight")
+
+    def test_a_bundle_that_is_a_pickle_is_refused_unread(
+        self, scans: Path, predict: Any, bundle: Path
+    ) -> None:
+        Path(shutil.copytree(bundle, "b"))
+        Path("b/model.safetensors").write_bytes(pickle.dumps(_Trap()))
+        _forge_checksum(Path("b"))
+
+        result = predict(scans, "-w", "b", "-o", "out.csv")
+
+        assert_one_line(result, "model.safetensors")
+        assert not Path("sprung").exists()
+        assert left_over() == []
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("sprung"),)
+
+
+def _forge_checksum(bundle: Path) -> None:
+    config = json.loads((bundle / "config.json").read_text())
+    weights = (bundle / "model.safetensors").read_bytes()
+    config["ich"]["sha256"] = hashlib.sha256(weights).hexdigest()
+    (bundle / "config.json").write_text(json.dumps(config))
+
+
+PLANTED = {
+    "PatientName": "PLANTED^JANE",
+    "PatientID": "PLANTED-4711",
+    "PatientBirthDate": "19511231",
+    "AccessionNumber": "PLANTED-ACC",
+    "InstitutionName": "PLANTED HOSPITAL",
+    "ReferringPhysicianName": "PLANTED^DOCTOR",
+    "StudyDescription": "PLANTED STUDY",
+    "PatientComments": "PLANTED COMMENT",
+}
+
+
+def test_no_identifier_reaches_any_output(scans: Path, predict: Any) -> None:
+    for number, path in enumerate(sorted(scans.rglob("*.dcm"))):
+        image = pydicom.dcmread(path)
+        for keyword, value in PLANTED.items():
+            setattr(image, keyword, value)
+        if number == 1:  # errors must not quote values either
+            image["RescaleSlope"]._value = "PLANTED"
+        image.save_as(path)
+        if number == 2:
+            path.write_bytes(path.read_bytes()[:-900])
+
+    results = [
+        predict(scans, "-o", "out.csv", "--by", "study"),
+        predict(scans, "-o", "out.parquet"),
+        predict(scans, "--json"),
+        predict(scans),
+    ]
+
+    statuses = [row["status"] for row in rows("out.csv")]
+    assert statuses.count("failed") == 2
+    told = [text for result in results for text in (result.stdout, result.stderr)]
+    files = [path.read_bytes().decode("latin-1") for path in Path().iterdir() if path.is_file()]
+    assert len(files) == 3
+    for text in (*told, *files):
+        assert "PLANTED" not in text
+        assert "19511231" not in text
