@@ -27,7 +27,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 demo: setup      ## two phantom studies, their predictions, and a picture of the worst slice
-	@$(BIN)/python benchmarks/demo.py
+	@test -d examples/hemorrhage || $(BIN)/ich phantom examples/hemorrhage --seed 7 --studies 1 --subtypes subdural,intraparenchymal --quiet
+	@test -d examples/normal || $(BIN)/ich phantom examples/normal --seed 8 --studies 1 --subtypes none --quiet
+	$(BIN)/ich predict examples/ -o out.csv --by study
+	$(BIN)/ich explain examples/ -o demo.explain.png
+	@echo "The table: out.csv, one row a file; a study a row: out.studies.csv. The picture: demo.explain.png"
 
 test: $(VENV)/.installed-dev ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
@@ -53,5 +57,5 @@ constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is instal
 	mv constraints.new constraints.txt
 
 clean:           ## remove what the targets made, .venv too
-	rm -rf $(VENV) build dist *.egg-info examples out.csv *.explain.png
+	rm -rf $(VENV) build dist *.egg-info examples out.csv out.studies.csv *.explain.png
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
