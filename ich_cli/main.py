@@ -25,6 +25,7 @@ COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown i
     "predict",
     "preprocess",
     "train",
+    "evaluate",
     "phantom",
 )
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.atomic import aside, output_error
 from ich_cli.core.errors import DataError
+from ich_cli.core.training_config import TrainConfig
 
 TENSORS: Final = "state.safetensors"
 STATE: Final = "state.json"
@@ -99,10 +100,10 @@ def load_checkpoint(
         return None
     values = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
     state = RunState(**values)
+    # what an earlier version did not know had its default then
+    before = {**TrainConfig().to_dict(), **state.settings}
     differing = sorted(
-        key
-        for key in settings.keys() | state.settings.keys()
-        if settings.get(key) != state.settings.get(key)
+        key for key in settings.keys() | before.keys() if settings.get(key) != before.get(key)
     )
     if differing:
         raise DataError(

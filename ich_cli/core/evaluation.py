@@ -230,11 +230,12 @@ def _intervals(
     if draws == 0 or unique.size < 2:
         return {}
     rng = np.random.default_rng(seed)
+    loss = _log_loss(y.astype(np.float64), p)
     seen: dict[str, list[float]] = {}
     for _ in range(draws):
         rows = np.concatenate([rows_of[i] for i in rng.integers(0, unique.size, unique.size)])
-        for name, value in _drawn(y[rows], p[rows], cut).items():
-            if value is not None:
+        for name, value in _drawn(y[rows], p[rows], loss[rows], cut).items():
+            if value == value:  # not NaN
                 seen.setdefault(name, []).append(value)
         progress(1)
     # a label of few patients is absent from many draws: with too few left, nothing is claimed
@@ -245,13 +246,27 @@ def _intervals(
     }
 
 
-def _drawn(y: NDArray[np.bool_], p: Floats, cut: Floats) -> dict[str, float | None]:
-    out: dict[str, float | None] = {}
-    for k, label in enumerate(LABELS):
-        out[f"{label}.auroc"] = auroc(y[:, k], p[:, k])
-        rates = _rates(y[:, k], p[:, k] >= cut[k])
-        out |= {f"{label}.{name}": rates[name] for name in ("f1", "recall", "specificity")}
+def _drawn(y: NDArray[np.bool_], p: Floats, loss: Floats, cut: Floats) -> dict[str, float]:
+    """Return the figures of one draw, all labels at once; NaN where one is not defined."""
+    called = p >= cut
+    positive, negative = y.sum(axis=0), (~y).sum(axis=0)
+    hit, false = (y & called).sum(axis=0), (~y & called).sum(axis=0)
+    surplus = (rankdata(p, axis=0) * y).sum(axis=0) - positive * (positive + 1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "auroc": surplus / (positive * negative),
+            "f1": np.where(positive > 0, 2 * hit / (hit + false + positive), np.nan),
+            "recall": hit / positive,
+            "specificity": (negative - false) / negative,
+        }
+    out = {
+        f"{label}.{name}": float(values[k])
+        for name, values in found.items()
+        for k, label in enumerate(LABELS)
+    }
     for name in ("auroc", "f1"):
-        out[f"macro.{name}"] = _mean([out[f"{label}.{name}"] for label in LABELS[ANY + 1 :]])
-    out["weighted_log_loss"] = weighted_log_loss(y, p)
+        known = found[name][ANY + 1 :]
+        known = known[~np.isnan(known)]
+        out[f"macro.{name}"] = float(known.mean()) if known.size else float("nan")
+    out["weighted_log_loss"] = float((loss.mean(axis=0) * WEIGHTS).sum() / WEIGHTS.sum())
     return out

@@ -232,6 +232,8 @@ def _described(data: PreparedDataset) -> str:
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    # what an earlier version did not know had its default then
+    before = {**before, "config": {**TrainConfig().to_dict(), **before.get("config", {})}}
     for what in ("config", "preprocess", "folds", "data"):
         if before.get(what) != json.loads(json.dumps(now[what])):
             raise OutputError(

@@ -39,7 +39,7 @@ def score(
                 raise DataError(f"the bundle takes {what} {a}, {data.name} has {b}; prepare it so")
     out = np.empty((len(data), len(LABELS)))
     for start in range(0, len(data), predictor.batch_size):
-        pixels = np.asarray(data.pixels[start : start + predictor.batch_size])
+        pixels = np.array(data.pixels[start : start + predictor.batch_size])  # out of the map
         out[start : start + len(pixels)] = predictor.probabilities(
             *[pixels] * len(predictor.preprocess)
         )

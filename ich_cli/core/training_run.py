@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -111,7 +112,7 @@ class TrainingRun:
         """Return what a checkpoint holds."""
         return self.raw, self.ema, self.optimizer
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Return the steps of the whole run."""
         return len(self._batches(0)) * self.config.epochs

@@ -68,7 +68,8 @@ def test_it_learns_to_see_a_blob_in_patients_it_never_saw(
     assert result.history[-1]["auc_epidural"] > 0.95
     assert result.history[-1]["auc_subdural"] is None
     assert result.logits.shape == (48, 6)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    text = (tmp_path / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 26))
 
 
