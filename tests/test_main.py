@@ -17,7 +17,18 @@ from ich_cli import main as entry
 from ich_cli._version import __version__
 from ich_cli.core.errors import BundleError, UsageError
 
-HEAVY = ("torch", "gradio", "pydicom", "timm", "matplotlib", "sklearn", "pyarrow", "cv2", "scipy")
+HEAVY = (
+    "torch",
+    "numpy",
+    "gradio",
+    "pydicom",
+    "timm",
+    "matplotlib",
+    "sklearn",
+    "pyarrow",
+    "cv2",
+    "scipy",
+)
 
 
 def python(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +104,7 @@ def test_help_takes_no_more_than_a_few_times_what_its_libraries_take() -> None:
             times.append(time.perf_counter() - start)
         return min(times)
 
-    libraries = fastest("-c", "import typer, rich.console, rich.table, rich.markdown")
+    libraries = fastest("-c", "import typer, rich.console, rich.table, rich.markdown, rich.syntax")
     assert fastest("-m", "ich_cli", "--help") < 3 * libraries
 
 

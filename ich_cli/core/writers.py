@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY, SUBTYPES
-from ich_cli.core.prediction import SlicePrediction, StudyPrediction
+
+if TYPE_CHECKING:
+    from ich_cli.core.prediction import SlicePrediction, StudyPrediction
 
 Row = Mapping[str, str | int | float | tuple[str, ...] | None]
 """Column → value; None where there is no answer."""

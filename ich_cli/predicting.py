@@ -1,0 +1,180 @@
+"""The steps of ``ich predict``: find, load, answer, write."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ich_cli._version import __version__
+from ich_cli.console import is_terminal, progress, stdout
+from ich_cli.core.atomic import aside
+from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
+from ich_cli.core.errors import InputError, NothingFoundError, UsageError
+from ich_cli.core.journal import Journal, fingerprint
+from ich_cli.core.prediction import SlicePrediction, by_study
+from ich_cli.core.writers import (
+    SLICE_COLUMNS,
+    STUDY_COLUMNS,
+    Format,
+    open_table,
+    slice_row,
+    study_row,
+)
+from ich_cli.options import parse_thresholds
+from ich_cli.report import slices_table, studies_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ich_cli.core.config import Limits
+    from ich_cli.core.predictor import Predictor
+    from ich_cli.core.series import FrameRef
+
+    Entries = list[FrameRef | InputError]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    paths: list[Path]
+    limits: Limits
+    thresholds: list[str] | None
+    """As given; they change the bundle's."""
+    weights: str | None
+    device: str
+    batch_size: int | None
+    workers: int | None
+    output: Path | None
+    layout: Format
+    """Of the output."""
+    stream: Format | None
+    """Of stdout; None: nothing there, or the table for people where there is no output."""
+    studies: bool
+    """Whether studies have rows of their own."""
+    resume: bool
+    quiet: bool
+
+
+def run(request: Request) -> tuple[Tally, str]:
+    """Answer for every slice; return the counts, and the caveat that must stand beside them."""
+    output, quiet = request.output, request.quiet
+    # opening the journal tells now what could not be written later
+    with Journal(output) if output else nullcontext() as journal:
+        entries = _without_own(_find(request.paths, request.limits, quiet), request)
+        predictor = _load(request.weights, request.device, request.batch_size, quiet)
+        defaults = dict(predictor.bundle.config.thresholds)
+        chosen = parse_thresholds(request.thresholds, defaults)
+        seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
+        rows = predictor.stream(
+            entries[seam.start :],
+            workers=request.workers,
+            limits=request.limits,
+            thresholds=chosen,
+        )
+        tally = Tally(len(entries), seam.kept)
+        with _interruptible(journal, len(entries)):
+            _consume(keep(journal, rows, seam) if journal else rows, request, tally)
+        if journal:
+            tally.written = write_tables(journal, request.layout, studies=request.studies)
+    return tally, predictor.caveat
+
+
+def _find(paths: list[Path], limits: Limits, quiet: bool) -> Entries:
+    from ich_cli.core.series import scan
+
+    with progress("Looking for slices", unit="files", quiet=quiet) as advance:
+        return scan(paths, limits, lambda _: advance(1))
+
+
+def _without_own(entries: Entries, request: Request) -> Entries:
+    """Leave out the run's own files, which may lie in the folder that is read."""
+    if not (output := request.output):
+        return entries
+    files = (output, studies_path(output, request.layout), aside(output, "partial"))
+    names, own = {path.name for path in files}, {path.resolve() for path in files}
+    found: Entries = []
+    for entry in entries:
+        path = Path(entry.name if isinstance(entry, InputError) else entry.id.path)
+        if path.name not in names or path.resolve() not in own:
+            found.append(entry)
+        elif not isinstance(entry, InputError):
+            raise UsageError(f"{path} is one of the scans to read; choose another name for -o")
+    if not found:
+        raise NothingFoundError("there is no file to read besides the output's own")
+    return found
+
+
+def _load(weights: str | None, device: str, batch_size: int | None, quiet: bool) -> Predictor:
+    with progress("Loading the model", unit="", quiet=quiet):
+        from ich_cli.core.predictor import Predictor  # torch: seconds
+
+        return Predictor.load(weights, device=device, batch_size=batch_size)
+
+
+def _begin(
+    journal: Journal,
+    predictor: Predictor,
+    thresholds: Mapping[str, float],
+    entries: Entries,
+    resume: bool,
+) -> Seam:
+    """Start or resume the journal; its manifest's keys are the words that tell a difference."""
+    bundle = json.dumps(predictor.bundle.config.to_dict(), sort_keys=True)
+    files = (str(e if isinstance(e, InputError) else tuple(e.id)) for e in entries)
+    kind = predictor.device.type
+    together = 1 if kind == "cpu" else predictor.batch_size
+    manifest = {
+        "version of ich": __version__,
+        "weights": fingerprint([bundle]),
+        "thresholds": dict(thresholds),
+        "files": fingerprint(files),
+        "device": kind,
+        "batch size": together,
+    }
+    journal.begin(manifest, resume=resume)
+    context = max(one.context for one in predictor.preprocess)
+    return find_seam(journal, len(entries), together, context)
+
+
+@contextmanager
+def _interruptible(journal: Journal | None, total: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if journal and journal.rows_kept:
+            raise KeyboardInterrupt(
+                f"interrupted; {journal.rows_kept} of {total} rows are kept: "
+                "the same command with --resume goes on"
+            ) from None
+        raise
+
+
+def _consume(rows: Iterable[SlicePrediction], request: Request, tally: Tally) -> None:
+    """Let all rows pass by, to stdout where they go there."""
+    table: Table | None = None
+    silent = request.quiet or (request.stream is not None and is_terminal())
+    with progress("Predicting", tally.total, quiet=silent) as advance:
+        passing = tally.watch(rows, advance)
+        if request.stream:
+            _to_stdout(passing, request.stream, request.studies)
+        elif request.output:
+            deque(passing, maxlen=0)
+        else:
+            table = studies_table(by_study(passing)) if request.studies else slices_table(passing)
+    if table:
+        stdout().print(table)
+
+
+def _to_stdout(rows: Iterable[SlicePrediction], format: Format, studies: bool) -> None:
+    columns = STUDY_COLUMNS if studies else SLICE_COLUMNS
+    lines = map(study_row, by_study(rows)) if studies else map(slice_row, rows)
+    with open_table(sys.stdout.buffer, format, columns) as writer:
+        for line in lines:
+            writer.append(line)
