@@ -95,6 +95,14 @@ class Explanation:
     """Label → float32 ``(H, W)`` in [0, 1] over the slice; its peak is near the probability."""
     method: str
 
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """Return label → row and column of its map's highest value; none of an empty map."""
+        return {
+            label: divmod(int(values.argmax()), values.shape[1])
+            for label, values in self.maps.items()
+            if values.any()
+        }
+
 
 class _Head(nn.Module):
     """A model from its last feature map on; `tap` is what the package hooks."""

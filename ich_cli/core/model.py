@@ -208,6 +208,13 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cpu" if kind == "cpu" else name)
 
 
+def devices() -> list[str]:
+    """Return the devices that are here, by the names `resolve_device` takes, and what they are."""
+    found = [f"cpu: {torch.get_num_threads()} threads"]
+    found += [f"cuda:{n}: {torch.cuda.get_device_name(n)}" for n in range(_gpus())]
+    return found + (["mps: Apple GPU"] if torch.backends.mps.is_available() else [])
+
+
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Turn prepared pixels into a model's input: divide by 255, subtract mean, divide by std.
 

@@ -1,88 +1,120 @@
-"""Pictures of a slice: orientation marks, and a map laid over it. Pure functions of arrays."""
+"""Pictures of slices and of maps over them, and the letters at their edges: arrays only."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.config import BRAIN, Window
 from ich_cli.core.ctslice import Geometry, Vector
+from ich_cli.core.windowing import to_uint8
 
-_AXES: Final = (("L", "R"), ("P", "A"), ("H", "F"))  # where +x, +y, +z point, and the other way
+OPACITY: Final = 0.75
+"""Of the strongest map value: the anatomy stays visible under it."""
 
-
-class Marks(NamedTuple):
-    """Letters at the four sides of a picture; empty where the orientation is not known."""
-
-    left: str = ""
-    right: str = ""
-    top: str = ""
-    bottom: str = ""
+_OBLIQUE: Final = 0.38  # sine of 22.5 degrees: a tilted gantry alone does not add a letter
+_LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))  # + and - of x, y, z
 
 
-def orientation_marks(geometry: Geometry) -> Marks:
-    """Return which side of the patient each side of the picture shows.
+class EdgeLetters(NamedTuple):
+    """Directions of the body at the edges of a picture, as PS3.3 C.7.6.1.1.1 writes them."""
 
-    Letters of PS3.3 C.7.6.1.1.1 (Patient Orientation): R, L, A, P, H, F, the nearest axis.
+    left: str
+    right: str
+    top: str
+    bottom: str
 
-    Parameters
-    ----------
-    geometry
-        Of the slice; its directions come from ImageOrientationPatient.
+
+def edge_letters(geometry: Geometry) -> EdgeLetters | None:
+    """Return the letters for the edges of a slice as stored, None where they are not known.
+
+    A (front), P (back), L and R (the patient's left and right), H (head), F (feet), from
+    ImageOrientationPatient (PS3.3 C.7.6.2.1.1). An oblique edge has two letters, the nearer first.
     """
-    if geometry.row_direction is None or geometry.column_direction is None:
-        return Marks()
-    right, left = _letters(geometry.row_direction)
-    bottom, top = _letters(geometry.column_direction)
-    return Marks(left=left, right=right, top=top, bottom=bottom)
+    across, down = geometry.row_direction, geometry.column_direction
+    if across is None or down is None:
+        return None
+    return EdgeLetters(
+        left=_letters(across, flip=True),
+        right=_letters(across),
+        top=_letters(down, flip=True),
+        bottom=_letters(down),
+    )
 
 
-def _letters(direction: Vector) -> tuple[str, str]:
-    axis = int(np.argmax(np.abs(direction)))
-    plus, minus = _AXES[axis]
-    return (plus, minus) if direction[axis] > 0 else (minus, plus)
-
-
-def colour_map(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return colours of a map: matplotlib's `inferno`, which the colour-blind can read too.
+def picture(hu: NDArray[np.float32], window: Window = BRAIN) -> NDArray[np.uint8]:
+    """Return a slice in a window as RGB.
 
     Parameters
     ----------
-    values
-        ``(H, W)`` in [0, 1].
+    hu
+        float32 ``(H, W)`` in HU.
+    window
+        Center and width in HU.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``(H, W, 3)`` RGB in [0, 1].
+        uint8 ``(H, W, 3)``, grey.
     """
-    from matplotlib import colormaps
-
-    return np.asarray(colormaps["inferno"](np.clip(values, 0, 1))[..., :3], np.float32)
+    return np.repeat(to_uint8(hu, window)[:, :, None], 3, axis=2)
 
 
-def blend(
-    grey: NDArray[np.float32], values: NDArray[np.float32], opacity: float = 0.6
-) -> NDArray[np.float32]:
-    """Lay a map over a slice; the colour is as strong as the map, so a weak map looks weak.
+def blend(background: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay a map over a picture: the higher its value, the brighter and the more opaque.
 
     Parameters
     ----------
-    grey
-        ``(H, W)`` in [0, 1], a windowed slice.
+    background
+        uint8 ``(H, W, 3)``, RGB.
     values
-        ``(H, W)`` in [0, 1].
-    opacity
-        Of the colour where the map is 1, in [0, 1].
+        float32 ``(H, W)`` in [0, 1]; colour and opacity mean the same value in every picture.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``(H, W, 3)`` RGB in [0, 1].
+        uint8 ``(H, W, 3)``, RGB. Where the map is 0 the picture is unchanged.
     """
-    if not 0 <= opacity <= 1:
-        raise ValueError(f"an opacity lies in 0 … 1, not {opacity}")
-    strength = (np.clip(values, 0, 1) * opacity)[..., None]
-    mixed = grey[..., None] * (1 - strength) + colour_map(values) * strength
-    return np.asarray(mixed, np.float32)
+    clipped = np.clip(np.nan_to_num(values), 0, 1)
+    opacity = opacity_of(clipped)[:, :, None]
+    mixed = background * (1 - opacity) + colours(clipped) * opacity
+    return np.rint(mixed).astype(np.uint8)
+
+
+def opacity_of(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how opaque map values in [0, 1] are drawn, float32 of the same shape."""
+    opacity: NDArray[np.float32] = (OPACITY * values**0.75).astype(np.float32)
+    return opacity
+
+
+def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the colours of map values.
+
+    The scale is inferno: it grows evenly in lightness, so it reads the same with any colour vision
+    and in grey.
+
+    Parameters
+    ----------
+    values
+        float32 ``(H, W)`` in [0, 1].
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``(H, W, 3)``, RGB.
+    """
+    bgr = cv2.applyColorMap(np.rint(values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
+
+
+def _letters(direction: Vector, *, flip: bool = False) -> str:
+    signed = [-value if flip else value for value in direction]
+    largest = sorted(range(3), key=lambda axis: -abs(signed[axis]))
+    return "".join(
+        _LETTERS[axis][signed[axis] < 0]
+        for place, axis in enumerate(largest)
+        if place == 0 or abs(signed[axis]) > _OBLIQUE
+    )
