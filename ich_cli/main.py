@@ -23,10 +23,12 @@ from ich_cli.core.labels import RESEARCH_ONLY
 
 COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict",
+    "explain",
     "preprocess",
     "train",
     "evaluate",
     "phantom",
+    "info",
 )
 
 
