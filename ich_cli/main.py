@@ -24,6 +24,7 @@ from ich_cli.core.labels import RESEARCH_ONLY
 COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict",
     "explain",
+    "serve",
     "preprocess",
     "train",
     "evaluate",
