@@ -19,3 +19,22 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real files are absent: ../shared/data is not part of the project")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small random bundle, 64 pixels, never trained."""
+    import torch
+
+    from ich_cli.core.bundle import BundleConfig, save_bundle
+    from ich_cli.core.config import PreprocessConfig
+    from ich_cli.core.model import build_model
+
+    torch.manual_seed(0)
+    model = build_model("test_resnet")
+    torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    training = {"real_ct": False, "data": "nothing: random numbers"}
+    config = BundleConfig("test_resnet", training, PreprocessConfig(size=64))
+    save_bundle(folder, model, config)
+    return folder

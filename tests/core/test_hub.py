@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from huggingface_hub import errors
+
+from ich_cli.core import hub
+from ich_cli.core.errors import BundleError, HubError
+
+
+def _response(status: int) -> Any:
+    return httpx2.Response(status, request=httpx2.Request("GET", "http://hub.invalid/secret"))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_id", "is_pinned"),
+    [
+        ("owner/name", True, False),
+        ("owner/name@v1.0", True, False),
+        ("owner/name@refs/pr/1", True, False),
+        ("owner/name@" + "a1" * 20, True, True),
+        ("name", False, False),
+        ("a/b/c", False, False),
+        ("../name", False, False),
+        ("owner/..", False, False),
+        ("http://x/y", False, False),
+    ],
+)
+def test_form_of_hub_ids(text: str, is_id: bool, is_pinned: bool) -> None:
+    assert hub.is_hub_id(text) is is_id
+    assert hub.is_pinned(text) is is_pinned
+
+
+def test_folder_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert hub.resolve_weights("owner/name") == Path("owner/name")
+
+
+@pytest.mark.parametrize("value", ["no such folder", "a/b/c"])
+def test_what_is_neither_folder_nor_hub_id(value: str) -> None:
+    with pytest.raises(BundleError, match="neither a folder nor owner/name"):
+        hub.resolve_weights(value)
+
+
+def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(BundleError, match="give the folder"):
+        hub.resolve_weights(tmp_path / "model.safetensors")
+
+
+def test_default_bundle_is_found_in_package_or_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PACKAGE", tmp_path / "ich_cli")
+    with pytest.raises(BundleError, match="--weights or ICH_WEIGHTS"):
+        hub.resolve_weights(None)
+    for folder in (tmp_path / "hub" / "default", tmp_path / "ich_cli" / "bundles" / "default"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
+        assert hub.resolve_weights("") == folder  # that in the package wins
+
+
+def test_offline_without_cache_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(HubError, match=r"owner/name: not in the cache.*give a folder"):
+        hub.fetch("owner/name")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.RepositoryNotFoundError("x", response=_response(404)), "no such model"),
+        (errors.RepositoryNotFoundError("x", response=_response(401)), "no such model"),
+        (errors.GatedRepoError("x", response=_response(403)), "gated"),
+        (errors.RevisionNotFoundError("x", response=_response(404)), "no such revision"),
+        (errors.HfHubHTTPError("x", response=_response(500)), "HTTP status 500"),
+        (httpx2.ConnectError("x"), r"cannot be fetched \(ConnectError\)"),
+        (PermissionError(13, "Permission denied"), r"stored in the cache \(Permission denied\)"),
+    ],
+)
+def test_each_failure_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*args: object, **kwargs: object) -> str:
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(HubError, match=f"owner/name@v1: .*{told}") as raised:
+        hub.fetch("owner/name@v1")
+    assert "secret" not in str(raised.value)
+
+
+def test_only_a_bundles_files_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def give(repo: str, **kwargs: Any) -> str:
+        asked.update(kwargs, repo=repo)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", give)
+    with pytest.raises(HubError, match=r"no config\.json"):
+        hub.resolve_weights("owner/name@v2")
+    (tmp_path / "config.json").touch()
+    assert hub.resolve_weights("owner/name@v2") == tmp_path
+    assert (asked["repo"], asked["revision"]) == ("owner/name", "v2")
+    assert not any("bin" in one or "pt" in one for one in asked["allow_patterns"])
