@@ -19,6 +19,7 @@ from ich_cli.core.dicom import Frame, read_frames
 from ich_cli.core.errors import (
     BrokenFileError,
     InputError,
+    LimitError,
     NotApplicableError,
     NothingFoundError,
 )
@@ -147,7 +148,7 @@ def _zip(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]
     dicom = False
     for member in members(source, limits):
         held.append([member] if isinstance(member, InputError) else _read(member, limits))
-        dicom = dicom or not all(_is_other(entry) for entry in held[-1])
+        dicom = dicom or not all(_is_other(entry, source) for entry in held[-1])
         if dicom:
             yield from held
             held = []
@@ -157,7 +158,14 @@ def _zip(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]
         yield from held
 
 
-def _is_other(entry: FrameRef | InputError) -> bool:
+def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
+    """Say whether a member gives no hint of DICOM.
+
+    What is zipped inside but not named so (NumPy's ``.npz``, an office document) may pack better
+    than CT ever does: there a member beyond the ratio is no bomb that somebody meant to be read.
+    """
+    if isinstance(entry, LimitError):
+        return archive.found and not archive.name.lower().endswith(".zip")
     return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
 
 

@@ -267,3 +267,10 @@ def test_many_frames_in_a_zip_and_deflated(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"m": encoded(ds), "d": encoded(ds, DEFLATED)})
     values = [one.hu[16, 16] for one in read_slices(path)]
     assert values == [float(at) for at in range(20) for _ in "md"]
+
+
+def test_a_numpy_archive_beside_the_slices_is_skipped_whole(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "masks.npz", masks=np.zeros((2000, 2000), np.uint8))
+    (row,) = scan([tmp_path])
+    assert isinstance(row, NotApplicableError)
+    assert row.note == "not DICOM: a zip without DICOM"
