@@ -1,24 +1,86 @@
-"""The shortest honest card of a bundle, for those who bring none of their own."""
+"""The card of a bundle: what it learned from, how good it is on what, what it must not be used for."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
 
 from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 
+_COLUMNS: Final = {
+    "auroc": "AUROC", "ap": "AP", "f1": "F1", "recall": "sensitivity", "specificity": "specificity",
+    "ece": "ECE",
+}  # fmt: skip
+
 
 def minimal_card(config: BundleConfig) -> str:
     """Return Markdown that says what a bundle is, what it learned from and how to use it."""
-    caveat = f"\n**{config.caveat}**\n" if config.caveat else ""
-    thresholds = "\n".join(f"| {label} | {config.thresholds[label]:g} |" for label in LABELS)
-    return f"""# Intracranial hemorrhage on head CT: {config.architecture}
+    parts = [
+        _FRONT_MATTER,
+        f"# Intracranial hemorrhage on head CT: {config.architecture}",
+        f"**{RESEARCH_ONLY}**" + (f"\n\n**{config.caveat}**" if config.caveat else ""),
+        _USES,
+        f"## What it learned from\n\n{config.training['data']}."
+        + (f"\n\nSplit: {config.training['split']}." if "split" in config.training else ""),
+        "## How good it is\n\n" + _figures(config.metrics),
+        "## Thresholds\n\n"
+        + ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS),
+        "## How its input is made\n\n" + _input(config),
+        "## How to use it\n\n```\nich predict scan.dcm --weights THIS_FOLDER\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
 
-**{RESEARCH_ONLY}**
-{caveat}
-Trained on: {config.training["data"]}
 
-| label | threshold |
-|---|---|
-{thresholds}
+_FRONT_MATTER: Final = """---
+library_name: timm
+pipeline_tag: image-classification
+tags: [medical-imaging, ct, intracranial-hemorrhage, multi-label, ich]
+---"""
 
-Use: `ich predict scan.dcm --weights THIS_FOLDER`
-"""
+_USES: Final = """## What it is for, and not for
+
+Research, teaching, and as a start for better models. Not for diagnosis, triage or any decision
+about a patient: it is no medical device and nobody has tested it as one."""
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    """Return the table of a run with folds; what else was measured, as it is."""
+    if "labels" not in metrics:
+        lines = [f"- {name}: {value}" for name, value in metrics.items()]
+        return "\n".join(lines) or "Nothing was measured."
+    head = f"| label | {' | '.join(_COLUMNS.values())} |\n|---|{'---|' * len(_COLUMNS)}"
+    rows = [(label, metrics["labels"][label]) for label in LABELS]
+    rows.append(("mean of subtypes", metrics["macro"]))
+    body = "\n".join(
+        f"| {name} | {' | '.join(_number(values.get(key)) for key in _COLUMNS)} |"
+        for name, values in rows
+    )
+    interval = metrics.get("any_auroc_95") or ()
+    between = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f}, " if interval else " ("
+    return (
+        f"Per slice, on {metrics['on']}: {metrics['slices']} slices of {metrics['patients']} "
+        f"patients.\n\n{head}\n{body}\n\nAUROC of `any`: {metrics['labels']['any']['auroc']:.3f} "
+        f"per slice{between}bootstrap over patients), {_number(metrics['patient_any_auroc'])} per "
+        f"patient. RSNA's weighted log loss: {_number(metrics['weighted_log_loss'])}. F1, "
+        "sensitivity and specificity are at the thresholds below, which were chosen on these same "
+        "predictions and so flatter a little."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _input(config: BundleConfig) -> str:
+    if config.members:
+        return f"As each of its {len(config.members)} members says."
+    own = config.preprocess
+    windows = ", ".join(f"{w.center:g}/{w.width:g}" for w in own.windows)
+    around = f", with {own.context} neighbours on each side" if own.context else ""
+    return (
+        f"Preset `{own.preset}`: HU windows {windows} as channels{around}, head crop, padded to a "
+        f"square, {own.size} px, (x / 255 - mean) / std with mean {list(own.mean)} and std "
+        f"{list(own.std)}. Probability = sigmoid(logit / T + b) with the calibration in "
+        "`config.json`."
+    )
