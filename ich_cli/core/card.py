@@ -1,4 +1,4 @@
-"""The card of a bundle: what it learned from, how good it is on what, what it must not be used for."""
+"""The card of a bundle: what it learned from, how good it is on what, what it is not for."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _input(config: BundleConfig) -> str:
