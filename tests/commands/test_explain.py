@@ -1,0 +1,177 @@
+"""``ich explain`` as its users see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from ich_cli.commands.explain import default_name
+from ich_cli.core import series
+from ich_cli.core.labels import LABELS
+from ich_cli.core.predictor import Predictor
+from ich_cli.main import app
+from tests.core.dicom_factory import ct, enhanced, save
+
+Explain = Callable[..., Result]
+
+
+@pytest.fixture
+def explain(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explain:
+    monkeypatch.setenv("ICH_WEIGHTS", str(tiny_bundle))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, ["explain", *map(str, arguments)], prog_name="ich")
+
+    return run
+
+
+def stored(seed: int) -> np.ndarray:
+    image = np.full((64, 64), 24)
+    image[8:56, 8:56] = 1024 + np.random.default_rng(seed).integers(0, 90, (48, 48))
+    return image
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    for n in range(5):
+        save(tmp_path / "scans" / f"{n}.dcm", ct(stored(n), position=(0, 0, n), instance=n))
+    return tmp_path / "scans"
+
+
+@pytest.mark.parametrize(
+    ("path", "frame", "name"),
+    [
+        ("scan.dcm", None, "scan.explain.png"),
+        ("/media/cd/IM00001", None, "IM00001.explain.png"),
+        ("1.2.840.113619.2", None, "1.2.840.113619.2.explain.png"),
+        ("a.zip!folder/x.IMA", None, "x.explain.png"),
+        ("C:\\scans\\x.dcm", 7, "x.frame7.explain.png"),
+        (".dcm", None, "slice.explain.png"),
+    ],
+)
+def test_name_of_the_picture(path: str, frame: int | None, name: str) -> None:
+    assert default_name(path, frame) == name
+
+
+def test_one_file_becomes_one_picture_in_the_current_folder(explain: Explain, scans: Path) -> None:
+    done = explain(scans / "2.dcm")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == "2.explain.png\n"
+    with Image.open("2.explain.png") as image:
+        assert image.format == "PNG"
+    assert "never saw a real CT" in done.stderr
+    assert "Research use only" in done.stderr
+
+
+def test_of_many_the_one_with_the_highest_any(
+    explain: Explain, scans: Path, tiny_bundle: Path
+) -> None:
+    rows = Predictor.load(tiny_bundle, device="cpu").predict(scans)
+    worst = max(rows, key=lambda row: row.probabilities[0] if row.probabilities else -1)
+    (scans / "junk.dcm").write_text("no DICOM")
+    found = json.loads(explain(scans, "--json").stdout)
+    assert found["path"] == worst.id.path
+    assert found["probabilities"]["any"] == round(worst.probabilities[0], 6)  # type: ignore[index]
+    assert tuple(found["positive"]) == worst.positive
+
+
+def test_zip_and_single_file_say_the_same(explain: Explain, scans: Path, tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(scans / "3.dcm", "folder/three.dcm")
+    zipped = json.loads(explain("a.zip", "--json").stdout)
+    plain = json.loads(explain(scans / "3.dcm", "--json").stdout)
+    assert zipped["probabilities"] == plain["probabilities"]
+    assert zipped["picture"] == "three.explain.png"
+
+
+def test_labels_asked_for(explain: Explain, scans: Path) -> None:
+    one = explain(scans / "0.dcm", "-l", "subdural", "--json", "-o", "one.png")
+    found = json.loads(one.stdout)
+    assert found["labels"] == ["subdural"]
+    assert found["reason"].endswith("(asked for)")
+    every = json.loads(explain(scans / "0.dcm", "--all-labels", "--json", "-o", "all.png").stdout)
+    assert every["labels"] == list(LABELS)
+    with Image.open("one.png") as small, Image.open("all.png") as large:
+        assert large.width > small.width
+        assert large.height > small.height
+
+
+def test_without_a_positive_label_the_likeliest_and_it_says_so(
+    explain: Explain, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Predictor.load
+
+    def strict(*args: object, **kwargs: object) -> Predictor:
+        predictor = load(*args, **kwargs)  # type: ignore[arg-type]
+        predictor.thresholds = dict.fromkeys(LABELS, 1.0)
+        return predictor
+
+    monkeypatch.setattr(Predictor, "load", strict)
+    found = json.loads(explain(scans / "0.dcm", "--json").stdout)
+    likeliest = max(found["probabilities"], key=found["probabilities"].get)
+    assert found["labels"] == [likeliest]
+    assert found["positive"] == []
+    assert "none is over its threshold: this is the likeliest" in found["reason"]
+
+
+def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
+    frames = np.stack([stored(n) for n in range(3)])
+    path = save(tmp_path / "multi", enhanced(frames, [(0, 0, n) for n in range(3)]))
+    found = json.loads(explain(path, "--frame", "2", "--json").stdout)
+    assert found["frame"] == 2
+    assert found["picture"] == "multi.frame2.explain.png"
+    refused = explain(path, "--frame", "9")
+    assert refused.exit_code == 2
+    assert refused.stderr == "ich: --frame 9: there is no such frame\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["text.dcm"], 1, "text.dcm: "),
+        (["nowhere.dcm"], 1, "nowhere.dcm"),
+        (["scans/0.dcm", "-l", "sub"], 2, "--label sub: a label is one of any, epidural"),
+        (["scans/0.dcm", "-l", "any", "--all-labels"], 2, "give one of the two"),
+        (["scans/0.dcm", "--method", "magic"], 2, "no method is called 'magic'"),
+        (["scans/0.dcm", "-o", "no/such/x.png"], 1, "its folder does not exist"),
+        (["scans/0.dcm", "-w", "no-bundle"], 1, "no-bundle: neither a folder nor owner/name"),
+    ],
+)
+def test_what_is_wrong_takes_one_line(
+    explain: Explain, scans: Path, arguments: list[str], code: int, told: str
+) -> None:
+    Path("text.dcm").write_text("not DICOM")
+    done = explain(*arguments)
+    assert done.exit_code == code
+    lines = [line for line in done.stderr.splitlines() if "real CT" not in line]
+    assert len(lines) == 1
+    assert told in lines[0]
+    assert done.stdout == ""
+
+
+def test_no_identifier_in_picture_or_output(explain: Explain, scans: Path) -> None:
+    done = explain(scans, "--json", "-o", "out.png")
+    everything = done.stdout.encode() + done.stderr.encode() + Path("out.png").read_bytes()
+    assert b"PLANTED" not in everything
+    assert b"PLANTED" in (scans / "0.dcm").read_bytes()
+
+
+def test_quiet_leaves_the_result_and_the_caveat(explain: Explain, scans: Path) -> None:
+    done = explain(scans / "0.dcm", "-q")
+    assert done.stdout == "0.explain.png\n"
+    assert len(done.stderr.splitlines()) == 1
+    assert "never saw a real CT" in done.stderr
+
+
+def test_real_head_ct(explain: Explain, shared_data: Path) -> None:
+    found = json.loads(explain(shared_data / "dicom" / "ge-head", "--json").stdout)
+    assert "gantry tilt 18.5" in found["note"]
+    assert len(series.scan([found["path"]])) == 1

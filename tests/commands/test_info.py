@@ -1,0 +1,88 @@
+"""``ich info`` as its users see it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ich_cli import __version__
+from ich_cli.core import hub
+from ich_cli.core.bundle import read_config
+from ich_cli.main import app
+
+Info = Callable[..., Result]
+
+
+@pytest.fixture
+def info(monkeypatch: pytest.MonkeyPatch) -> Info:
+    monkeypatch.delenv("ICH_WEIGHTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, ["info", *map(str, arguments)], prog_name="ich")
+
+    return run
+
+
+def test_for_machines(info: Info, tiny_bundle: Path) -> None:
+    done = info("--json", "-w", tiny_bundle)
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["versions"]["ich"] == __version__
+    assert found["versions"]["python"] == platform.python_version()
+    assert found["versions"]["torch"] == version("torch")
+    assert found["devices"][0].startswith("cpu: ")
+    bundle = found["bundle"]
+    assert bundle["architecture"] == ["test_resnet"]
+    assert bundle["sha256"] == read_config(tiny_bundle).sha256
+    assert bundle["training"] == {"real_ct": False, "data": "nothing: random numbers"}
+    assert bundle["thresholds"]["any"] == 0.5
+    assert bundle["preprocess"][0]["size"] == 64
+
+
+def test_decoders_of_the_transfer_syntaxes_of_ct(info: Info, tiny_bundle: Path) -> None:
+    decoders = json.loads(info("--json", "-w", tiny_bundle).stdout)["decoders"]
+    for uid in ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80",
+                "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"):  # fmt: skip
+        assert decoders[uid]["decoder"], decoders[uid]["name"]
+
+
+def test_for_people(info: Info, tiny_bundle: Path) -> None:
+    done = info("--weights", tiny_bundle)
+    texts = [__version__, "test_resnet", "nothing: random numbers", "windows 40/80, 80/200"]
+    texts += [read_config(tiny_bundle).sha256, "JPEG 2000 Lossless", "Research use only"]
+    for text in texts:
+        assert text in done.stdout, text
+    assert "missing" not in done.stdout
+    assert "never saw a real CT" in done.stderr
+
+
+def test_useful_without_any_weights(
+    info: Info, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PACKAGE", tmp_path / "ich_cli")
+    done = info()
+    assert done.exit_code == 0
+    assert "not usable" in done.stdout
+    assert "no default bundle is installed" in done.stdout
+    assert "JPEG 2000 Lossless" in done.stdout
+    found = json.loads(info("--json").stdout)
+    assert "no default bundle" in found["bundle"]["error"]
+
+
+def test_a_broken_bundle_that_was_named_is_told_and_fails(
+    info: Info, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(tiny_bundle, tmp_path / "broken"))
+    (broken / "model.safetensors").unlink()
+    done = info("-w", broken)
+    assert done.exit_code == 1
+    assert "Versions" in done.stdout
+    assert done.stderr == f"ich: {broken}: no model.safetensors\n"
