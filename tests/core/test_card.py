@@ -11,7 +11,7 @@ METRICS: dict[str, Any] = {
     "on": "CT-X, out of fold, 5 folds by patient",
     "slices": 20,
     "patients": 4,
-    "labels": {label: FIGURES for label in LABELS},
+    "labels": dict.fromkeys(LABELS, FIGURES),
     "macro": FIGURES,
     "weighted_log_loss": 0.1234,
     "any_auroc_95": [0.8, 0.95],
