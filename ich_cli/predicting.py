@@ -73,7 +73,8 @@ def run(request: Request) -> tuple[Tally, str]:
         chosen = parse_thresholds(request.thresholds, defaults)
         seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
         rows = predictor.stream(
-            entries[seam.start :],
+            entries,
+            start=seam.start,  # those before it stay known as neighbours
             workers=request.workers,
             limits=request.limits,
             thresholds=chosen,
