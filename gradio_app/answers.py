@@ -176,6 +176,8 @@ def view(predictor: Predictor, answers: Answers, number: int, label: str = "") -
         try:
             values = explain(predictor, ct, [label], neighbours=around).maps[label]
             overlay = blend(brain, values)
+            if not values.any():
+                lines.append(f"The map is empty: nothing in this slice speaks for {label}.")
         except IchError as error:  # a transformer has no feature map: the slice is shown all the
             lines.append(f"No Grad-CAM: {error}")  # same
     return View(brain, overlay, "\n\n".join(lines))

@@ -111,6 +111,13 @@ def launch(demo: gr.Blocks, *, host: str, port: int, open_browser: bool = False)
     return str(address)
 
 
+def close(demo: gr.Blocks) -> None:
+    """Stop serving at once: a page that stands open in a browser is not waited for."""
+    if demo.server is not None:
+        demo.server.force_exit = True
+    demo.close(verbose=False)
+
+
 class _Page:
     """The page's components and what happens on them."""
 
@@ -130,13 +137,13 @@ class _Page:
                 self.predict = gr.Button("Predict", variant="primary")
                 planted = " and ".join(EXAMPLE_SUBTYPES)
                 self.example = gr.Button(f"Try a synthetic head with {planted} hemorrhage")
-            with gr.Column(scale=2):
                 self.headline = gr.Markdown()
-                self.table = gr.Dataframe(
-                    headers=list(SLICE_HEADERS), label="Slices, highest probability first",
-                    interactive=False, max_height=330, buttons=[],
-                )  # fmt: skip
-        self._lay_out_view()
+            with gr.Column(scale=3):
+                self._lay_out_view()
+        self.table = gr.Dataframe(
+            headers=list(SLICE_HEADERS), label="Slices, highest probability first; choose one",
+            interactive=False, max_height=400, buttons=[],
+        )  # fmt: skip
         self.refused = gr.Dataframe(
             headers=list(REFUSED_HEADERS), label="Refused files", interactive=False,
             visible=False, wrap=True, buttons=[],
@@ -149,8 +156,8 @@ class _Page:
                 ["none", *LABELS], value="any", label="Grad-CAM: where the model looked for"
             )
         with gr.Row():
-            self.picture = _image("Brain window (center 40, width 80 HU)")
-            self.overlay = _image("Grad-CAM over it; brighter and more opaque is stronger")
+            self.picture = _image("Brain window: center 40, width 80 HU")
+            self.overlay = _image("With Grad-CAM: brighter is stronger")
         self.caption = gr.Markdown()
 
     def wire(self) -> None:
@@ -234,6 +241,7 @@ def _image(label: str) -> gr.Image:
     return gr.Image(
         label=label, format="png", interactive=False, height=420, buttons=["fullscreen"],
         elem_classes="ich-picture",
+        min_width=260,
     )  # fmt: skip
 
 

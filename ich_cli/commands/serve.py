@@ -35,10 +35,9 @@ def serve(
     open_browser: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve the demo page: upload a study, see its probabilities and where the model looked.
+    """Serve a page to upload studies to, with probabilities and where the model looked.
 
-    Nothing leaves this machine. Uploads lie in a private folder for an hour at most, which goes
-    when the command ends.
+    Nothing leaves this machine. Uploads are deleted after about an hour, or when this ends.
 
     Example: ich serve --port 8080 --open
     """
@@ -47,7 +46,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="ich-serve-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         with progress("Loading the model", unit="", quiet=quiet):
-            from gradio_app.app import build_demo, launch
+            from gradio_app.app import build_demo, close, launch
             from ich_cli.core.predictor import Predictor
 
             predictor = Predictor.load(weights, device=device)
@@ -63,7 +62,7 @@ def serve(
             note(f"Ctrl-C ends it. {RESEARCH_ONLY}", quiet=quiet)
             _wait()
         finally:
-            demo.close(verbose=False)
+            close(demo)
 
 
 def _wait() -> None:
