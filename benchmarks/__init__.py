@@ -1,0 +1,1 @@
+"""How fast `ich` is, as ratios that hold across machines: ``python -m benchmarks``."""
