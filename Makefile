@@ -27,8 +27,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 demo: setup      ## two phantom studies, their predictions, and a picture of the worst slice
-	@test -d examples/hemorrhage || $(BIN)/ich phantom examples/hemorrhage --seed 7 --studies 1 --subtypes subdural,intraparenchymal --quiet
-	@test -d examples/normal || $(BIN)/ich phantom examples/normal --seed 8 --studies 1 --subtypes none --quiet
+	@test -d examples/hemorrhage || $(BIN)/ich phantom examples/hemorrhage --seed 2010 --studies 1 --size 384 --quiet
+	@test -d examples/normal || $(BIN)/ich phantom examples/normal --seed 2008 --studies 1 --size 384 --quiet
 	$(BIN)/ich predict examples/ -o out.csv --by study
 	@cut -d, -f2-11 out.studies.csv
 	$(BIN)/ich explain examples/ -o demo.explain.png
