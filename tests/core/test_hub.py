@@ -12,7 +12,7 @@ from ich_cli.core.errors import BundleError, HubError
 
 
 def _response(status: int) -> Any:
-    return httpx2.Response(status, request=httpx2.Request("GET", "http://hub.invalid/secret"))
+    return httpx2.Response(status, request=httpx2.Request("GET", "https://example.org/secret"))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def _response(status: int) -> Any:
         ("a/b/c", False, False),
         ("../name", False, False),
         ("owner/..", False, False),
-        ("http://x/y", False, False),
+        ("https://example.org/y", False, False),
     ],
 )
 def test_form_of_hub_ids(text: str, is_id: bool, is_pinned: bool) -> None:
