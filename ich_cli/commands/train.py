@@ -77,6 +77,16 @@ def train(
     ema: Annotated[
         float, typer.Option("--ema", help="Decay of the averaged weights; 0: off.")
     ] = 0.99,
+    mask_weight: Annotated[
+        float,
+        typer.Option("--mask-weight", help="Of the loss on where it bleeds, if known; 0: off."),
+    ] = 0.0,
+    transplants: Annotated[
+        float,
+        typer.Option(
+            "--transplants", help="Share of slices without blood that get another's; 0: none."
+        ),
+    ] = 0.0,
     augmentation: Annotated[
         float, typer.Option("--augmentation", help="Strength; 0: left and right only.")
     ] = 1.0,
@@ -119,7 +129,7 @@ def train(
         model=model, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
         label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
-        positives=positives, ema=ema,
+        positives=positives, ema=ema, mask_weight=mask_weight, transplants=transplants,
         augmentation=augmentation, flip_test=flip_test, freeze_norms=freeze_norms,
         grad_clip=grad_clip, precision=precision, seed=seed,
     )  # fmt: skip

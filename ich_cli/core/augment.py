@@ -60,7 +60,11 @@ class AugmentConfig:
 
 
 def augment(
-    pixels: Tensor, config: AugmentConfig, widths: Sequence[float], generator: torch.Generator
+    pixels: Tensor,
+    config: AugmentConfig,
+    widths: Sequence[float],
+    generator: torch.Generator,
+    pose: Tensor | None = None,
 ) -> Tensor:
     """Change each slice of a batch at random.
 
@@ -74,13 +78,16 @@ def augment(
         Width in HU of each window; repeated over the slices of a context.
     generator
         On the same device; all randomness comes from it.
+    pose
+        Of `draw_pose`, where something else shall be moved alike; None draws one.
 
     Returns
     -------
     torch.Tensor
         float32 ``(N, C, S, S)`` in [0, 255].
     """
-    moved = _move(pixels.float() / 255, config, generator)
+    pose = draw_pose(len(pixels), config, generator) if pose is None else pose
+    moved = move(pixels.float() / 255, pose)
     per_channel = torch.tensor(widths, device=pixels.device).repeat(pixels.shape[1] // len(widths))
     changed = _sharpen(moved, config, generator)
     changed = _shift_hu(changed, config, per_channel, generator)
@@ -98,9 +105,8 @@ def _symmetric(n: int, most: float, generator: torch.Generator) -> Tensor:
     return _uniform(n, -most, most, generator)
 
 
-def _move(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Flip, rotate, scale, shear and shift in one resampling; what comes from outside is air."""
-    n = x.shape[0]
+def draw_pose(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Draw flips, rotations, scales, shears and shifts: matrices ``(n, 2, 3)`` for `move`."""
     angle = _symmetric(n, math.radians(config.rotate), generator)
     shear = torch.tan(_symmetric(n, math.radians(config.shear), generator))
     zoom = 1 / (1 + _symmetric(n, config.scale, generator))
@@ -112,8 +118,12 @@ def _move(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tenso
         torch.stack([sin, shear * sin + cos], 1),
     ]
     offset = torch.stack([_symmetric(n, 2 * config.shift, generator) for _ in range(2)], 1)
-    theta = torch.cat([torch.stack(rows, 1), offset[:, :, None]], 2)  # (N, 2, 3)
-    grid = functional.affine_grid(theta, list(x.shape), align_corners=False)
+    return torch.cat([torch.stack(rows, 1), offset[:, :, None]], 2)
+
+
+def move(x: Tensor, pose: Tensor) -> Tensor:
+    """Move ``(N, C, S, S)`` in one resampling; what comes from outside is 0, air."""
+    grid = functional.affine_grid(pose, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, align_corners=False)
 
 

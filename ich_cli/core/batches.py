@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.labels import ANY
+from ich_cli.core.lesions import UNKNOWN
 
 Batch = tuple[Tensor, Tensor]
 """uint8 ``(B, C, S, S)`` and float32 ``(B, 6)``."""
@@ -66,6 +67,16 @@ class SliceDataset(Dataset[Batch]):
             for place, row in zip(here, rows, strict=True):
                 pixels[place] = one.data.pixels[row]
         return torch.from_numpy(pixels), torch.from_numpy(self.labels[wanted])
+
+    def masks(self, indices: Sequence[int]) -> Tensor:
+        """Return where slices bleed, uint8 ``(B, S, S)``; `UNKNOWN` where nobody knows."""
+        side = self.selections[0].data.preprocess.size
+        out = np.full((len(indices), side, side), UNKNOWN, np.uint8)
+        for place, index in enumerate(indices):
+            one = self.selections[part := int(np.searchsorted(self._starts, index, "right")) - 1]
+            if one.data.masks is not None:
+                out[place] = one.data.masks[one.rows[index - self._starts[part]]]
+        return torch.from_numpy(out)
 
     def epoch(
         self, batch_size: int, seed: int, epoch: int, positives: float = 0.0

@@ -3,6 +3,7 @@
     hemorrhage_diagnosis.csv
     Patients_CT/049/brain/1.jpg    window 40/120
     Patients_CT/049/bone/1.jpg     window 700/3200
+    boxes.csv                      if there: boxes that people drew around hemorrhages
 
 The DICOM files were never published. HU are rebuilt: to half a HU between -20 and 100, where blood
 and brain lie, and to 12.5 HU outside, both plus a few HU of JPEG noise.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from ich_cli.core.errors import BrokenFileError, DataError, InputError, NotAppli
 from ich_cli.core.label_tables import LabelRow, to_label, with_any
 from ich_cli.core.labelled import LabelledSeries, LabelledSlice
 from ich_cli.core.labels import SUBTYPES
+from ich_cli.core.lesions import BOXES, Box, blood_in_boxes, read_boxes
 
 TABLE: Final = "hemorrhage_diagnosis.csv"
 LICENCE: Final = (
@@ -45,6 +47,8 @@ class CtIchSeries:
     folder: Path
     labels: dict[int, LabelRow]
     """Slice number → labels."""
+    boxes: dict[int, tuple[Box, ...]] = field(default_factory=dict)
+    """Slice number → boxes around its hemorrhages."""
 
     @property
     def name(self) -> str:
@@ -70,7 +74,9 @@ class CtIchSeries:
             return LabelledSlice(*ids, error=error)
         labels = self.labels.get(number)
         missing = NotApplicableError(name, f"{TABLE} has no row for this slice")
-        return LabelledSlice(*ids, ct, labels, missing if labels is None else None)
+        boxes = self.boxes.get(number)
+        mask = blood_in_boxes(ct.hu, boxes) if boxes else None
+        return LabelledSlice(*ids, ct, labels, missing if labels is None else None, mask)
 
 
 def open_ct_ich(root: Path) -> list[LabelledSeries]:
@@ -93,7 +99,14 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     patients = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     if not patients:
         raise DataError(f"{folder}: no patient's folder")
-    return [CtIchSeries(p, labels.get(int(p.name), {})) for p in patients]
+    boxes: dict[int, dict[int, tuple[Box, ...]]] = {}
+    for (patient, number), found in _read_boxes(root).items():
+        boxes.setdefault(patient, {})[number] = found
+    numbers = [int(p.name) for p in patients]
+    return [
+        CtIchSeries(p, labels.get(n, {}), boxes.get(n, {}))
+        for p, n in zip(patients, numbers, strict=True)
+    ]
 
 
 def read_pictures(patient: Path, number: int) -> CTSlice:
@@ -152,6 +165,10 @@ def _read_jpeg(path: Path) -> NDArray[np.uint8] | None:
         return None
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
+    return read_boxes(root / BOXES) if (root / BOXES).is_file() else {}
 
 
 def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:

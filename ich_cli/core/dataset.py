@@ -1,6 +1,7 @@
 """The prepared data set on disk, format 1: what `ich preprocess` writes and `ich train` reads.
 
     pixels.npy     uint8 (N, C, S, S), memory-mapped: a batch is read where it lies
+    masks.npy      uint8 (N, S, S): where it bleeds, if that is known of any slice
     index.csv      one line a slice: row, name, study, series, patient, position, labels, …
     skipped.csv    what could not be used, with the reason
     dataset.json   format, preprocessing, source, licence, counts, hash of the index
@@ -29,7 +30,8 @@ from ich_cli.core.label_tables import LabelRow
 from ich_cli.core.labels import LABELS
 
 FORMAT: Final = 1
-PIXELS, INDEX, SKIPPED, ABOUT = "pixels.npy", "index.csv", "skipped.csv", "dataset.json"
+PIXELS, MASKS, ABOUT = "pixels.npy", "masks.npy", "dataset.json"
+INDEX, SKIPPED = "index.csv", "skipped.csv"
 INDEX_COLUMNS: Final = (
     "row", "name", "study", "series", "patient", "position", *LABELS, "status", "note", "hash",
 )  # fmt: skip
@@ -86,6 +88,9 @@ class PreparedDataset:
         The whole index.
     about
         What ``dataset.json`` says.
+    masks
+        uint8 ``(N, S, S)``, memory-mapped: bit k of a pixel is set where `SUBTYPES[k]` bleeds,
+        `UNKNOWN` all over a slice of which nobody knows; None where that is so of all slices.
     """
 
     folder: Path
@@ -95,6 +100,7 @@ class PreparedDataset:
     patients: NDArray[np.int64]
     rows: tuple[IndexRow, ...]
     about: dict[str, Any]
+    masks: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -131,6 +137,8 @@ class PreparedDataset:
         try:
             config = PreprocessConfig.from_dict(about["preprocess"])
             pixels = np.load(folder / PIXELS, mmap_mode="r")
+            located = (folder / MASKS).is_file()
+            masks = np.load(folder / MASKS, mmap_mode="r") if located else None
         except (BundleError, OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: does not open ({error}); prepare it again") from None
         shape = (len(rows), config.channels, config.size, config.size)
@@ -138,9 +146,11 @@ class PreparedDataset:
             raise DataError(f"{folder}: {INDEX} has rows out of order; prepare it again")
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise DataError(f"{folder}: {PIXELS} is {pixels.shape}, the index asks for {shape}")
+        if masks is not None and (masks.shape != (shape[0], *shape[2:]) or masks.dtype != np.uint8):
+            raise DataError(f"{folder}: {MASKS} is {masks.shape} and does not fit {PIXELS}")
         labels = np.array([row.labels for row in rows], np.float32)
         patients = np.array([row.patient for row in rows], np.int64)
-        return cls(folder, config, pixels, labels, patients, rows, about)
+        return cls(folder, config, pixels, labels, patients, rows, about, masks)
 
 
 def write_index(path: Path, rows: Iterable[IndexRow]) -> str:

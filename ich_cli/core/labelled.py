@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ctslice import CTSlice, SliceId
@@ -48,6 +49,8 @@ class LabelledSlice:
     labels: LabelRow | None = None
     error: InputError | None = None
     """Why there is no slice or no label; a slice without labels still serves as neighbour."""
+    mask: NDArray[np.uint8] | None = None
+    """uint8 ``(H, W)``, a bit field over `SUBTYPES`: where it bleeds; None: nobody knows."""
 
 
 class LabelledSeries(Protocol):
@@ -84,11 +87,12 @@ class PhantomSeries:
     def read(self) -> Iterator[LabelledSlice]:
         """Yield the slices from the feet upward."""
         study = generate(PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size))
-        for index, (hu, labels) in enumerate(zip(study.hu, study.labels, strict=True)):
+        slices = zip(study.hu, study.labels, study.masks, strict=True)
+        for index, (hu, labels, mask) in enumerate(slices):
             name = f"{self.name}/{index + 1}"
             ct = CTSlice(hu.astype(np.float32), SliceId(name, instance=index + 1))
             row = tuple(float(label) for label in labels)
-            yield LabelledSlice(name, self.name, self.name, self.name, ct, row)
+            yield LabelledSlice(name, self.name, self.name, self.name, ct, row, mask=mask)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import timm
 import torch
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.labels import LABELS
@@ -131,9 +132,9 @@ def build_model(
 def load_initial(model: nn.Module, path: Path) -> InitReport:
     """Start a model from a safetensors file of a timm or torchvision model.
 
-    The classifier is dropped where its number of outputs differs. A stem with more input channels
-    than the file's gets the file's weights repeated over the slices and scaled, so that equal
-    slices give what one slice gave.
+    The classifier is dropped where its number of outputs differs. Where the input has neighbours
+    besides the slice, its stem begins by looking at the slice alone, and learns of the others.
+    With another number of windows, the file's weights are repeated over them and scaled.
 
     Raises
     ------
@@ -269,9 +270,12 @@ def _fit_stem(model: nn.Module, found: dict[str, Tensor], wanted: Mapping[str, T
         key = f"{name}.weight"
         if key in found and key in wanted and found[key].shape[1] == 3:
             channels = wanted[key].shape[1]
-            if channels != 3:
-                found[key] = adapt_input_conv(channels, found[key])
-                return f"3 channels spread over {channels}"
+            if channels % 3 == 0 and channels // 3 % 2:
+                neighbours = (channels - 3) // 2
+                found[key] = functional.pad(found[key], (0, 0, 0, 0, neighbours, neighbours))
+                return "kept" if not neighbours else "kept for the slice, 0 for its neighbours"
+            found[key] = adapt_input_conv(channels, found[key])
+            return f"3 channels spread over {channels}"
     return "kept"
 
 

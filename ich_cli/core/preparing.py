@@ -22,6 +22,7 @@ from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.atomic import aside, output_error
@@ -31,6 +32,7 @@ from ich_cli.core.dataset import (
     ABOUT,
     FORMAT,
     INDEX,
+    MASKS,
     PIXELS,
     SKIPPED,
     SKIPPED_COLUMNS,
@@ -44,9 +46,12 @@ from ich_cli.core.dataset import (
 )
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.labelled import LabelledSeries, LabelledSlice
-from ich_cli.core.preprocessing import prepare
+from ich_cli.core.labels import ANY
+from ich_cli.core.lesions import UNKNOWN
+from ich_cli.core.preprocessing import Placement, prepare, prepare_mask
 
 PLAN: Final = "plan.json"
+Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """Called with series done and series in all."""
 
@@ -180,7 +185,9 @@ def _prepare_series(
     series: LabelledSeries, work: Path, index: int, config: PreprocessConfig
 ) -> str:
     """Write one shard: the pixels first, the rows last, so that rows mean it is whole."""
-    pixels: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+    pixels: list[Pixels] = []
+    masks: list[Pixels] = []
+    located = False
     rows: list[list[object]] = []
     skipped: list[SkippedRow] = []
     patient = ""
@@ -191,16 +198,28 @@ def _prepare_series(
             note = one.error.note if one.error else "no image"
             skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
             continue
-        ready = prepare(one.ct, config, neighbours).pixels
+        ready, placement = prepare(one.ct, config, neighbours)
         pixels.append(ready)
+        masks.append(_mask(one, placement))
+        located |= one.mask is not None
         digest = hashlib.sha256(ready.tobytes()).hexdigest()[:32]
         note = "; ".join(one.ct.notes)
         ids = (one.name, one.study, one.series)
         rows.append([*ids, position, one.labels, one.ct.status, note, digest])
     shape = (0, config.channels, config.size, config.size)
     np.save(_pixels_file(work, index), np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
+    if located:
+        np.save(_masks_file(work, index), np.stack(masks))
     write_json(_rows_file(work, index), {"rows": rows, "skipped": skipped})
     return patient or series.name
+
+
+def _mask(one: LabelledSlice, placement: Placement) -> Pixels:
+    """Return where a slice bleeds: nowhere if it has no label, and else maybe nobody knows."""
+    if one.mask is not None:
+        return prepare_mask(one.mask, placement)
+    bleeds = one.labels is not None and one.labels[ANY] > 0
+    return np.full((placement.size,) * 2, UNKNOWN if bleeds else 0, np.uint8)
 
 
 def _with_neighbours(
@@ -233,6 +252,7 @@ def _join(
             rows += [_index_row(i, patient, r) for i, r in enumerate(shard["rows"], len(rows))]
     if not rows:
         raise DataError(_why_none(shards))
+    _join_masks(work, shards, config)
     _join_pixels(work, [len(shard["rows"]) for shard in shards], config)
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
@@ -282,8 +302,26 @@ def _join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) ->
         start += count
 
 
+def _join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
+    """Make one array of what is known of where it bleeds; none if nobody knows of any slice."""
+    found = [_masks_file(work, i) for i in range(len(shards))]
+    if not any(path.is_file() for path in found):
+        return
+    shape = (sum(len(shard["rows"]) for shard in shards), config.size, config.size)
+    masks = np.lib.format.open_memmap(work / MASKS, mode="w+", dtype=np.uint8, shape=shape)
+    start = 0
+    for path, shard in zip(found, shards, strict=True):
+        bleeds = np.array([row[4][ANY] > 0 for row in shard["rows"]], bool)
+        here = masks[start : start + len(bleeds)]
+        here[:] = np.load(path) if path.is_file() else (bleeds * UNKNOWN)[:, None, None]
+        start += len(bleeds)
+    masks.flush()
+
+
 def _clean(work: Path) -> None:
     for path in work.glob("[0-9]*.json"):
+        path.unlink()
+    for path in work.glob("masks-*.npy"):
         path.unlink()
     (work / PLAN).unlink(missing_ok=True)
 
@@ -294,3 +332,7 @@ def _rows_file(work: Path, index: int) -> Path:
 
 def _pixels_file(work: Path, index: int) -> Path:
     return work / f"{index:06d}.npy"
+
+
+def _masks_file(work: Path, index: int) -> Path:
+    return work / f"masks-{index:06d}.npy"

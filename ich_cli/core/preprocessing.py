@@ -85,6 +85,30 @@ def prepare(
     return Prepared(np.stack(planes), placement)
 
 
+def prepare_mask(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """Take a bit field over a slice to the model's input, as `prepare` took the slice.
+
+    Parameters
+    ----------
+    mask
+        uint8 ``(H, W)``; each bit is a mask of its own.
+    placement
+        As `prepare` gave it.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``(S, S)``; a bit is set where it covers at least a quarter of the input's pixel.
+    """
+    square, size = _place(mask, placement), placement.size
+    out = np.zeros((size, size), np.uint8)
+    for bit in range(8):
+        plane = np.where(square & np.uint8(1 << bit), 255, 0).astype(np.uint8)
+        if plane.any():
+            out |= (_resize(plane, size) >= 64).astype(np.uint8) << np.uint8(bit)
+    return out
+
+
 def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """Find the head: the bounding box of the largest connected part denser than air.
 

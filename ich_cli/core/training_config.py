@@ -41,6 +41,10 @@ class TrainConfig:
     """Share of an epoch's slices that have `any`; 0 takes slices as they come."""
     ema: float = 0.99
     """Decay of the averaged weights, which are the ones kept; 0 keeps the last ones."""
+    mask_weight: float = 0.0
+    """Weight of the loss on where it bleeds, beside that of the labels (1); 0: off."""
+    transplants: float = 0.0
+    """Share of the slices without blood that get another's, or healthy tissue in its shape."""
     augmentation: float = 1.0
     """Strength; 0 leaves left and right only."""
     flip_test: bool = False
@@ -64,6 +68,8 @@ class TrainConfig:
         _check(0 <= self.warmup < 1, "the warm-up is a share of the steps, 0 … 1")
         _check(0 <= self.drop_rate < 1, "the dropout rate lies in 0 … 1")
         _check(0 <= self.positives < 1, "the share of positives lies in 0 … 1")
+        _check(0 <= self.mask_weight <= 100, "the weight of masks lies in 0 … 100")
+        _check(0 <= self.transplants <= 1, "the share of transplants lies in 0 … 1")
         _check(0 <= self.ema < 1, "the EMA's decay lies in 0 … 1")
         _check(self.grad_clip >= 0, "the gradient's bound must not be negative")
         _check(self.seed >= 0, "the seed must not be negative")

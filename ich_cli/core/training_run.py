@@ -16,14 +16,17 @@ from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ich_cli.core.augment import AugmentConfig, augment
+from ich_cli.core.augment import AugmentConfig, augment, draw_pose, move
 from ich_cli.core.batches import Selection, SliceDataset
 from ich_cli.core.checkpoints import RunState
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.errors import DataError
 from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_input
 from ich_cli.core.initial import initialize
 from ich_cli.core.labels import LABELS
+from ich_cli.core.mask_learner import MaskLearner, mask_loss, mask_planes
 from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.transplant import transplant
 
 POS_WEIGHT_LIMIT: Final = 30.0
 """Beyond this a handful of positives would outshout all the rest."""
@@ -61,8 +64,11 @@ class TrainingRun:
     preprocess: PreprocessConfig
     accelerator: Any
     raw: nn.Module
+    """The backbone."""
+    learner: nn.Module
+    """`raw`, or around it what learns from masks as well."""
     model: nn.Module
-    """`raw`, wrapped for autocast and several processes."""
+    """`learner`, wrapped for autocast and several processes."""
     ema: nn.Module
     optimizer: torch.optim.Optimizer
     wrapped: Any
@@ -87,16 +93,18 @@ class TrainingRun:
         raw, folded = initialize(config, preprocess.channels, watch.note)
         raw = raw.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema = copy.deepcopy(raw).eval().requires_grad_(False)
-        groups = param_groups_weight_decay(raw, config.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=config.lr)
-        model, wrapped = accelerator.prepare(raw, optimizer)
         slices = SliceDataset(train)
+        learner = _learner(raw, config, slices).to(accelerator.device)
+        groups = param_groups_weight_decay(learner, config.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        model, wrapped = accelerator.prepare(learner, optimizer)
         weight = torch.from_numpy(positive_weights(slices.labels, config.pos_weight))
         return cls(
             config=config,
             preprocess=preprocess,
             accelerator=accelerator,
             raw=raw,
+            learner=learner,
             model=model,
             ema=ema,
             optimizer=optimizer,
@@ -110,7 +118,7 @@ class TrainingRun:
     @property
     def parts(self) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
         """Return what a checkpoint holds."""
-        return self.raw, self.ema, self.optimizer
+        return self.learner, self.ema, self.optimizer
 
     @cached_property
     def steps(self) -> int:
@@ -148,11 +156,14 @@ class TrainingRun:
     def _step(self, indices: NDArray[np.int64], step: int) -> float:
         accelerator = self.accelerator
         mine = indices[accelerator.process_index :: accelerator.num_processes]
-        pixels, labels = self.slices.__getitems__(mine.tolist())
-        x = self._augmented(pixels.to(accelerator.device), step)
+        x, labels, masks = self._batch(mine.tolist(), step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(step)
-        loss = self._loss(self.model(x), labels.to(accelerator.device))
+        if masks is None:
+            loss = self._loss(self.model(x), labels)
+        else:
+            logits, maps = self.model(x)
+            loss = self._loss(logits, labels) + self.config.mask_weight * mask_loss(maps, masks)
         accelerator.backward(loss)
         if self.config.grad_clip:
             accelerator.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
@@ -161,13 +172,27 @@ class TrainingRun:
         self._average(step)
         return float(loss.detach())
 
-    def _augmented(self, pixels: Tensor, step: int) -> Tensor:
-        generator = torch.Generator(device=pixels.device)
+    def _batch(self, indices: list[int], step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return a step's input, labels and, where they are learned from, masks."""
+        config, device = self.config, self.accelerator.device
+        pixels, labels = (x.to(device) for x in self.slices.__getitems__(indices))
+        generator = torch.Generator(device=device)
         rank = self.accelerator.process_index
-        generator.manual_seed((self.config.seed * 1_000_003 + step) * 1009 + rank)
-        how = AugmentConfig.of_strength(self.config.augmentation)
+        generator.manual_seed((config.seed * 1_000_003 + step) * 1009 + rank)
+        how = AugmentConfig.of_strength(config.augmentation)
         widths = [window.width for window in self.preprocess.windows]
-        return to_input(augment(pixels, how, widths, generator), self.preprocess)
+        if not _needs_masks(config):
+            x = augment(pixels, how, widths, generator)
+            return to_input(x, self.preprocess), labels, None
+        masks = self.slices.masks(indices).to(device)
+        if config.transplants:
+            batch = pixels, labels, masks
+            windows = self.preprocess.windows
+            pixels, labels, masks = transplant(batch, config.transplants, windows, generator)
+        pose = draw_pose(len(pixels), how, generator)
+        x = to_input(augment(pixels, how, widths, generator, pose), self.preprocess)
+        planes = move(mask_planes(masks), pose) if config.mask_weight else None
+        return x, labels, planes
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = torch.tensor(self.config.label_weights, device=logits.device)
@@ -208,3 +233,16 @@ class TrainingRun:
         for r, part in enumerate(gather_object([mine])):
             out[r::world] = part
         return out
+
+
+def _needs_masks(config: TrainConfig) -> bool:
+    return config.mask_weight > 0 or config.transplants > 0
+
+
+def _learner(raw: nn.Module, config: TrainConfig, slices: SliceDataset) -> nn.Module:
+    if _needs_masks(config) and all(one.data.masks is None for one in slices.selections):
+        raise DataError(
+            "nobody knows where these slices bleed; leave out --mask-weight and --transplants, or "
+            "prepare phantoms, or CT-ICH with its boxes.csv"
+        )
+    return MaskLearner(raw) if config.mask_weight else raw

@@ -25,6 +25,8 @@ class BlobSeries:
     slices: int = 6
     broken: int = -1
     """Index of a slice that does not read."""
+    located: bool = False
+    """Whether it is known where it bleeds."""
 
     @property
     def name(self) -> str:
@@ -45,18 +47,27 @@ class BlobSeries:
             hu = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 900, 30.0, -1000.0)
             hu = hu + rng.normal(0, 3, hu.shape)
             bleeds = (self.number + index) % 3 == 0
+            mask = np.zeros((64, 64), np.uint8)
             if bleeds:
                 row, column = rng.integers(24, 40, 2)
-                hu[(rows - row) ** 2 + (columns - column) ** 2 < 64] = 75.0
+                inside = (rows - row) ** 2 + (columns - column) ** 2 < 64
+                hu[inside] = 75.0
+                mask[inside] = 1  # bit 0: epidural
             ct = CTSlice(hu.astype(np.float32), SliceId(name))
             labels = (1.0, 1.0, 0.0, 0.0, 0.0, 0.0) if bleeds else (0.0,) * 6
-            yield LabelledSlice(*ids, ct, labels)
+            yield LabelledSlice(*ids, ct, labels, mask=mask if self.located else None)
 
 
 def blobs(
-    folder: Path, series: int = 10, size: int = 32, *, real_ct: bool = False, context: int = 0
+    folder: Path,
+    series: int = 10,
+    size: int = 32,
+    *,
+    real_ct: bool = False,
+    context: int = 0,
+    located: bool = False,
 ) -> PreparedDataset:
     """Return a prepared data set of as many patients as series."""
-    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}") for i in range(series)]
+    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", located=located) for i in range(series)]
     config = PreprocessConfig(size=size, context=context)
     return prepare_dataset(sources, folder, config, SourceInfo("test", "blobs", real_ct=real_ct))

@@ -10,6 +10,7 @@ from ich_cli.core import preparing
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, OutputError
+from ich_cli.core.lesions import UNKNOWN
 from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.core.preprocessing import prepare
 from tests.core.prepared_factory import BlobSeries, blobs
@@ -54,6 +55,36 @@ def test_patients_become_running_numbers_and_their_keys_are_nowhere(tmp_path: Pa
         assert b"ROE" not in path.read_bytes()
 
 
+def test_masks_lie_where_the_blood_is_in_the_prepared_slice(tmp_path: Path) -> None:
+    data = prepare_dataset([BlobSeries(0, "x", located=True)], tmp_path / "out", CONFIG, INFO)
+    assert data.masks is not None
+    assert data.masks.shape == (6, 32, 32)
+    for pixels, mask, labels in zip(data.pixels, data.masks, data.labels, strict=True):
+        assert mask.any() == (labels[0] == 1)
+        assert set(np.unique(mask)) <= {0, 1}
+        if mask.any():  # 75 HU is level 239 of the brain window, brain of 30 HU is level 96
+            assert np.median(pixels[0][mask == 1]) > 200
+            assert np.median(pixels[0][(mask == 0) & (pixels[0] > 0)]) < 130
+
+
+def test_where_nobody_knows_a_slice_with_blood_is_unknown_and_one_without_is_empty(
+    tmp_path: Path,
+) -> None:
+    series = [BlobSeries(0, "x", located=True), BlobSeries(1, "y")]
+    masks = prepare_dataset(series, tmp_path / "out", CONFIG, INFO).masks
+    assert masks is not None
+    expected = [UNKNOWN if (1 + index) % 3 == 0 else 0 for index in range(6)]
+    assert masks[6:].max((1, 2)).tolist() == masks[6:].min((1, 2)).tolist() == expected
+    assert blobs(tmp_path / "none", 2).masks is None
+
+
+def test_masks_of_another_data_set_are_refused(tmp_path: Path) -> None:
+    blobs(tmp_path / "out", 2, located=True)
+    np.save(tmp_path / "out" / "masks.npy", np.zeros((3, 32, 32), np.uint8))
+    with pytest.raises(DataError, match="does not fit"):
+        PreparedDataset.open(tmp_path / "out")
+
+
 def test_counts_are_of_slices_and_patients(tmp_path: Path) -> None:
     about = blobs(tmp_path / "out", 4).about
     assert (about["slices"], about["patients"], about["skipped"]) == (24, 4, 0)
@@ -72,7 +103,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
-    series = [BlobSeries(i, f"p{i % 2}") for i in range(4)]
+    series = [BlobSeries(i, f"p{i % 2}", located=True) for i in range(4)]
     whole = prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
     calls = []
     real = getattr(preparing, dies_in)
@@ -94,9 +125,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     )
     assert again.sha256 == whole.sha256
     np.testing.assert_array_equal(again.pixels, whole.pixels)
+    assert again.masks is not None
+    assert whole.masks is not None
+    np.testing.assert_array_equal(again.masks, whole.masks)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "whole"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "dataset.json", "index.csv", "pixels.npy", "skipped.csv",
+        "dataset.json", "index.csv", "masks.npy", "pixels.npy", "skipped.csv",
     ]  # fmt: skip
 
 

@@ -68,6 +68,19 @@ def test_ct_ich_slices_come_in_order_with_labels_and_reasons(tmp_path: Path) -> 
     assert "no row for this slice" in str(next(iter(second.read())).error)
 
 
+def test_boxes_beside_ct_ich_tell_where_it_bleeds(tmp_path: Path) -> None:
+    make_ct_ich(tmp_path)
+    (tmp_path / "boxes.csv").write_text(
+        "PatientNumber,SliceNumber,subtype,cx,cy,w,h\n49,10,intraventricular,0.5,0.5,0.25,0.25\n"
+    )
+    masks = {one.name: one.mask for one in open_ct_ich(tmp_path)[0].read()}
+    assert masks["049/2"] is None  # it bleeds, and has no box
+    found = masks["049/10"]
+    assert found is not None
+    assert found[32, 32] == 1 << 2
+    assert not found[:23].any()
+
+
 def test_ct_ich_without_its_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"hemorrhage_diagnosis\.csv"):
         open_ct_ich(tmp_path)
@@ -85,6 +98,10 @@ def test_ct_ich_itself_has_the_counts_that_its_paper_gives(shared_data: Path) ->
 def test_phantoms_come_with_exact_labels() -> None:
     slices = list(PhantomSeries(3, ("epidural",), size=64).read())
     assert any(s.labels and s.labels[:2] == (1.0, 1.0) for s in slices)
+    for one in slices:
+        assert one.mask is not None
+        assert one.labels is not None
+        assert one.mask.any() == (one.labels[0] == 1)
     assert {s.patient for s in slices} == {"phantom-3"}
 
 

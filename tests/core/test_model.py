@@ -99,14 +99,25 @@ def test_classifier_of_another_size_is_dropped(tmp_path: Path) -> None:
     assert torch.equal(model.get_classifier().weight, before)  # type: ignore[operator]
 
 
-def test_wider_stem_answers_equal_slices_as_one(tmp_path: Path) -> None:
+def test_a_stem_with_neighbours_begins_by_looking_at_the_slice_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     single = build_model("test_resnet").eval()
     save_file(single.state_dict(), tmp_path / "one.safetensors")
     triple = build_model("test_resnet", in_chans=9).eval()
-    assert load_initial(triple, tmp_path / "one.safetensors").stem == "3 channels spread over 9"
+    report = load_initial(triple, tmp_path / "one.safetensors")
+    assert report.stem == "kept for the slice, 0 for its neighbours"
+    x = torch.rand(1, 9, 64, 64)
+    torch.testing.assert_close(triple(x), single(x[:, 3:6]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_stem_of_other_windows_answers_equal_windows_as_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    three = build_model("test_resnet").eval()
+    save_file(three.state_dict(), tmp_path / "one.safetensors")
+    six = build_model("test_resnet", in_chans=6).eval()
+    assert load_initial(six, tmp_path / "one.safetensors").stem == "3 channels spread over 6"
     x = torch.rand(1, 3, 64, 64)
-    torch.testing.assert_close(triple(x.repeat(1, 3, 1, 1)), single(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(six(x.repeat(1, 2, 1, 1)), three(x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_key_too_few_or_too_many_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ich_cli.core.bundle import load_bundle
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
 from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
-from ich_cli.core.inference import predict_logits
+from ich_cli.core.inference import predict_logits, to_input
 from ich_cli.core.training import fit
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.training_run import Watch, positive_weights
@@ -29,6 +29,11 @@ TINY = TrainConfig(
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     return blobs(tmp_path_factory.mktemp("data") / "blobs", 16)
+
+
+@pytest.fixture(scope="module")
+def located(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return blobs(tmp_path_factory.mktemp("located") / "blobs", 16, size=64, located=True)
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +102,54 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
     assert (tmp_path / "whole" / "metrics.jsonl").read_text() == (
         tmp_path / "out" / "metrics.jsonl"
     ).read_text()
+
+
+@pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"transplants": 0.5}])
+def test_what_masks_teach_resumes_bit_for_bit_and_leaves_timms_backbone(
+    located: PreparedDataset, tmp_path: Path, values: dict[str, float]
+) -> None:
+    config = changed(**values, epochs=2)
+    whole = train(config, located, tmp_path / "whole")
+    plain = train(changed(epochs=2), located, tmp_path / "plain")
+    assert weights(whole.model).keys() == weights(plain.model).keys()
+    assert not np.allclose(whole.logits, plain.logits)
+
+    def dies(step: int, steps: int, loss: float) -> None:
+        if step == steps // 2 + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, located, tmp_path / "out", watch=Watch(step=dies))
+    again = train(config, located, tmp_path / "out", resume=True)
+    for key, value in weights(whole.model).items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
+
+
+def test_masks_pull_the_models_own_map_onto_the_blood(
+    located: PreparedDataset, tmp_path: Path
+) -> None:
+    run = train(changed(mask_weight=3.0, epochs=25), located, tmp_path)
+    rows = np.flatnonzero(located.labels[:, 0] == 1)
+    model = run.model.eval()
+    x = to_input(torch.from_numpy(located.pixels[rows]), located.preprocess)
+    with torch.no_grad():
+        features = model.forward_features(x)
+        weight = model.get_classifier().weight[0]
+        cam = torch.einsum("nchw,c->nhw", features, weight)
+    cells = torch.from_numpy(located.masks[rows] > 0).float()[:, None]
+    blood = torch.nn.functional.adaptive_avg_pool2d(cells, cam.shape[-2:])[:, 0]
+    hottest = cam.flatten(1).argmax(1)
+    hits = blood.flatten(1).gather(1, hottest[:, None]) > 0
+    assert cam[0].numel() > 1
+    assert hits.float().mean() > 0.9
+
+
+@pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"transplants": 0.5}])
+def test_without_masks_there_is_nothing_to_learn_from_them(
+    data: PreparedDataset, tmp_path: Path, values: dict[str, float]
+) -> None:
+    with pytest.raises(DataError, match="nobody knows where"):
+        train(changed(**values), data, tmp_path)
 
 
 def test_another_seed_gives_other_weights(data: PreparedDataset, tmp_path: Path) -> None:
