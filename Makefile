@@ -1,5 +1,5 @@
 # Everything a person or a CI does here. `make help` lists the targets.
-.PHONY: help setup demo test lint format bench serve constraints clean
+.PHONY: help setup demo test lint format bench serve default-bundle constraints clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+: .*##|^[a-z]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ ## /' | awk -F ' ## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:.*## */ ## /' | awk -F ' ## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## create .venv and install the project into it
 
@@ -52,6 +52,16 @@ bench: setup     ## speed as ratios, measured on this machine
 
 serve: setup     ## the demo page on this machine
 	$(BIN)/ich serve
+
+CT_ICH ?= ct-ich
+INIT   ?= mobilenet_v2_imagenet1001.safetensors
+default-bundle: setup ## train the bundle that ships: make default-bundle CT_ICH=folder INIT=weights
+	test -d prepared/ct-ich || $(BIN)/ich preprocess $(CT_ICH) --source ct-ich --size 256 --output prepared/ct-ich
+	test -d prepared/phantoms || $(BIN)/ich preprocess --source phantom --studies 160 --seed 0 --size 256 --output prepared/phantoms
+	$(BIN)/ich train prepared/ct-ich prepared/phantoms --mix 1,0.12 --model mobilenetv2 --init $(INIT) \
+	    --mean 0.5 --std 0.5 --mask-weight 1 --transplants 0.3 --positives 0.35 --epochs 6 \
+	    --folds 5 --refit --precision bf16 --out runs/default --resume
+	cp runs/default/bundle/config.json runs/default/bundle/model.safetensors runs/default/bundle/README.md hub/default/
 
 constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(pip|setuptools|wheel)==/d; s/\+cpu$$//' > constraints.new
