@@ -69,6 +69,8 @@ def reason(error: BaseException) -> str:
         return "no such revision; check what stands after the @"
     if isinstance(error, errors.HfHubHTTPError):
         return _of_status(status_of(error))
+    if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
+        return f"the Hub refuses the card: {str(error).partition('- ')[2]}"
     if isinstance(error.__cause__, errors.HfHubHTTPError):
         return reason(error.__cause__)  # the client wraps what an upload or a look-up met
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
@@ -76,12 +78,10 @@ def reason(error: BaseException) -> str:
             "not in the cache, and the Hub cannot be reached; connect once (HF_HUB_OFFLINE unset, "
             "HF_ENDPOINT right) or give a folder"
         )
+    if isinstance(error, ConnectionError) or "xet" in f"{type(error).__name__} {error}".lower():
+        return "the fast transfer (xet) failed; try again, or set HF_HUB_DISABLE_XET=1"
     if isinstance(error, OSError):
         return f"cannot be stored in the cache ({error.strerror or type(error).__name__})"
-    if "Invalid metadata in README.md" in str(error):
-        return f"the Hub refuses the card: {str(error).partition('- ')[2]}"
-    if "xet" in str(error).lower():
-        return "the fast upload (xet) failed; try again, or set HF_HUB_DISABLE_XET=1"
     return f"the connection failed ({type(error).__name__}); check the network and try again"
 
 
