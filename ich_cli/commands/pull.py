@@ -16,7 +16,7 @@ def pull(
     bundle: Annotated[
         str,
         typer.Argument(
-            help="owner/name[@revision] on the Hugging Face Hub; a plain timm classifier needs "
+            help="owner/name or owner/name@revision on the Hub; a plain timm classifier needs "
             ":rsna or :dlmi behind it, how its input is made.",
             metavar="OWNER/NAME",
             show_default=False,

@@ -22,7 +22,7 @@ from ich_cli.core.bundle_files import (
     sum_of_sums,
 )
 from ich_cli.core.errors import BundleError, HubError
-from ich_cli.core.hub_errors import telling
+from ich_cli.core.hub_errors import patiently, telling
 
 MAX_MEMBERS: Final = 32
 """Of an ensemble."""
@@ -250,4 +250,6 @@ def _download(repo: str, revision: str, name: str, *, force: bool = False) -> Pa
 
     if force and is_offline_mode():
         raise HubError(f"{repo}: {name} is damaged in the cache; fetch it again with a network")
-    return Path(hf_hub_download(repo, name, revision=revision, force_download=force))
+    return Path(
+        patiently(lambda: hf_hub_download(repo, name, revision=revision, force_download=force))
+    )

@@ -36,8 +36,8 @@ def telling(what: str) -> Iterator[None]:
 def patiently(call: Callable[[], Result]) -> Result:
     """Call, and call again while the Hub says that it is busy or ill (429, 5xx).
 
-    The client does so by itself for uploads and downloads, and not where it creates a
-    repository, a commit or a tag. ``Retry-After`` is heeded up to a minute.
+    The client does so by itself for uploads and look-ups, and not for a download's 5xx nor where
+    it creates a repository, a commit or a tag. ``Retry-After`` is heeded up to a minute.
     """
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,4 +52,17 @@ def bundle_files(folder: Path) -> dict[str, bytes]:
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
+    }
+
+
+def client_environment(hub: Hub | None, folder: Path) -> dict[str, str]:
+    """Return the environment of a process whose client talks to `hub`, with a home of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ICH_", "PYTHONPATH"))}
+    return kept | {
+        "HF_HOME": str(folder / "home"),
+        "HF_ENDPOINT": hub.endpoint if hub else "http://127.0.0.1:9",
+        "HF_TOKEN": WRITE,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "OMP_NUM_THREADS": "1",
     }
