@@ -81,7 +81,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ConnectionError) or "xet" in f"{type(error).__name__} {error}".lower():
         return "the fast transfer (xet) failed; try again, or set HF_HUB_DISABLE_XET=1"
     if isinstance(error, OSError):
-        return f"cannot be stored in the cache ({error.strerror or type(error).__name__})"
+        return f"a file cannot be read or written ({error.strerror or type(error).__name__})"
     return f"the connection failed ({type(error).__name__}); check the network and try again"
 
 

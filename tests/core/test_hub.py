@@ -93,7 +93,7 @@ def test_what_is_no_hub_id(text: str) -> None:
         (errors.HfHubHTTPError("x", response=_response(500)), "HTTP status 500"),
         (errors.OfflineModeIsEnabled("x"), "not in the cache.*give a folder"),
         (httpx2.ConnectError("x"), r"the connection failed \(ConnectError\)"),
-        (PermissionError(13, "Permission denied"), r"stored in the cache \(Permission denied\)"),
+        (PermissionError(13, "Permission denied"), r"read or written \(Permission denied\)"),
         (ConnectionError("secret"), "HF_HUB_DISABLE_XET=1"),
     ],
 )
