@@ -81,7 +81,7 @@ def push(
     if dry_run:
         _show(whole, repo, space, as_json=json)
         return
-    model = _publish(whole, private, revision, message, tag, quiet)
+    model = _publish(whole, private, revision, message, tag)
     shown = _publish_space(space, model, private, message, quiet) if space else None
     _tell(model, shown, as_json=json)
     note(RESEARCH_ONLY, quiet=quiet)
@@ -101,16 +101,14 @@ def _publish(
     revision: str,
     message: str,
     tag: str | None,
-    quiet: bool,
 ) -> Pushed | None:
     from ich_cli.core.publishing import push as publish
 
     if whole is None:
         return None
-    with progress("Publishing", unit="", quiet=quiet):
-        return publish(
-            whole.files, whole.repo, private=private, branch=revision, message=message, tag=tag
-        )
+    return publish(  # the Hub's client shows the progress of large files itself
+        whole.files, whole.repo, private=private, branch=revision, message=message, tag=tag
+    )
 
 
 def _publish_space(

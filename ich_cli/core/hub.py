@@ -21,8 +21,9 @@ from ich_cli.core.bundle_files import (
     sha256_of,
     sum_of_sums,
 )
+from ich_cli.core.downloading import download
 from ich_cli.core.errors import BundleError, HubError
-from ich_cli.core.hub_errors import patiently, telling
+from ich_cli.core.hub_errors import telling
 
 MAX_MEMBERS: Final = 32
 """Of an ensemble."""
@@ -196,7 +197,7 @@ def _config(repo: str, revision: str | None) -> Path:
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
-        return _download(repo, revision or "main", CONFIG).parent
+        return download(repo, revision or "main", CONFIG).parent
     except RemoteEntryNotFoundError:
         raise HubError(f"{repo}: holds no {CONFIG}, so it is no bundle of ich") from None
 
@@ -204,7 +205,7 @@ def _config(repo: str, revision: str | None) -> Path:
 def _members(hub_id: str, repo: str, folder: Path, config: BundleConfig) -> None:
     for member in config.members[:MAX_MEMBERS]:
         if not is_pinned(member) and is_subfolder(member):
-            _download(repo, folder.name, f"{member}/{CONFIG}")
+            download(repo, folder.name, f"{member}/{CONFIG}")
             own = read_config(folder / member)
             _weights(hub_id, repo, folder, f"{member}/", sha256=own.sha256)
             _card(repo, folder.name, f"{member}/")
@@ -223,7 +224,7 @@ def _weights(hub_id: str, repo: str, folder: Path, below: str = "", *, sha256: s
     name = below + WEIGHTS
     try:
         for again in (False, True):
-            path = _download(repo, folder.name, name, force=again)
+            path = download(repo, folder.name, name, force=again)
             named = path.resolve().name
             wanted = sha256 or (named if _SHA256.fullmatch(named) else "")
             if not wanted or sha256_of(path) == wanted:
@@ -242,14 +243,4 @@ def _card(repo: str, commit: str, below: str = "") -> None:
     from huggingface_hub.errors import EntryNotFoundError
 
     with suppress(EntryNotFoundError):  # a bundle predicts without a card
-        _download(repo, commit, below + CARD)
-
-
-def _download(repo: str, revision: str, name: str, *, force: bool = False) -> Path:
-    from huggingface_hub import hf_hub_download, is_offline_mode
-
-    if force and is_offline_mode():
-        raise HubError(f"{repo}: {name} is damaged in the cache; fetch it again with a network")
-    return Path(
-        patiently(lambda: hf_hub_download(repo, name, revision=revision, force_download=force))
-    )
+        download(repo, commit, below + CARD)

@@ -69,6 +69,8 @@ def reason(error: BaseException) -> str:
         return "no such revision; check what stands after the @"
     if isinstance(error, errors.HfHubHTTPError):
         return _of_status(status_of(error))
+    if isinstance(error, errors.HFValidationError):
+        return "not a name that the Hub allows (no -- or .., no - or . at the end)"
     if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
         return f"the Hub refuses the card: {str(error).partition('- ')[2]}"
     if isinstance(error.__cause__, errors.HfHubHTTPError):

@@ -94,6 +94,7 @@ def test_what_is_no_hub_id(text: str) -> None:
         (errors.OfflineModeIsEnabled("x"), "not in the cache.*give a folder"),
         (httpx2.ConnectError("x"), r"the connection failed \(ConnectError\)"),
         (PermissionError(13, "Permission denied"), r"read or written \(Permission denied\)"),
+        (errors.HFValidationError("secret"), "not a name that the Hub allows"),
         (ConnectionError("secret"), "HF_HUB_DISABLE_XET=1"),
     ],
 )

@@ -129,10 +129,13 @@ def test_the_card(run: Path, tmp_path: Path) -> None:
         assert text in card, text
 
 
-def test_the_shipped_bundles_card_is_whole() -> None:
+def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
     from ich_cli.core.hub import default_bundle
 
     whole = gather(default_bundle(), REPO)
+    ModelCard(whole.card).validate()  # the client's own validation, which asks the Hub
+    with pytest.raises(ValueError, match="license"):
+        ModelCard(whole.card.replace("license: apache-2.0", "license: none-such")).validate()
     results = ModelCard(whole.card).data.eval_results
     assert results is not None
     assert {one.dataset_name for one in results} == {"CT-ICH"}
