@@ -1,14 +1,11 @@
-"""The page as a Space, over the bundle that the Space's variable ICH_WEIGHTS names."""
+"""The page of `ich serve` as a Space, over the bundle that its variable ICH_WEIGHTS names."""
 
 import os
+import sys
 
-from gradio_app.app import build_demo, launch
-from ich_cli import Predictor
+from ich_cli.main import main
 
-demo = build_demo(Predictor.load())
-launch(
-    demo,
-    host=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"),
-    port=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
-)
-demo.block_thread()
+host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
+port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+sys.argv[1:] = ["serve", "--host", host, "--port", port]
+main()
