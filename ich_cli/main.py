@@ -28,6 +28,8 @@ COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown i
     "preprocess",
     "train",
     "evaluate",
+    "push",
+    "pull",
     "phantom",
     "info",
 )
@@ -162,6 +164,7 @@ def _hush() -> None:
         return
     warnings.simplefilter("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # worker processes
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # the Hub's client has its own handler
     logging.getLogger().addHandler(logging.NullHandler())
 
 

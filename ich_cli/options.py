@@ -5,6 +5,7 @@ def predict(paths: Paths, weights: Weights = None, quiet: Quiet = False) -> None
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -26,6 +27,12 @@ def _device(value: str) -> str:
     return value
 
 
+def _quiet(value: bool) -> bool:
+    if value:  # the Hub's client shows its own progress, and reads this when it is imported
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    return value
+
+
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -41,8 +48,8 @@ Weights = Annotated[
     str | None,
     typer.Option(
         "--weights", "-w", envvar="ICH_WEIGHTS", metavar="BUNDLE", show_default=False,
-        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub; "
-        "nothing: the bundle that ships.",
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub (:rsna or :dlmi "
+        "behind a plain timm classifier); nothing: the bundle that ships.",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -67,7 +74,10 @@ Workers = Annotated[
     ),
 ]  # fmt: skip
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no summary; warnings stay.")
+    bool,
+    typer.Option(
+        "--quiet", "-q", callback=_quiet, help="No progress and no summary; warnings stay."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed, the same result.")]

@@ -103,7 +103,7 @@ def _model_lines(bundle: dict[str, Any]) -> dict[str, Any]:
         "parameters": f"{bundle['parameters'] / 1e6:.1f} million",
         "input": f"{prep['preset']}, {prep['size']} px, windows {windows}{context}",
         "trained on": training["data"],
-        "real CT": "yes" if training["real_ct"] else "no",
+        "real CT": "yes" if training["real_ct"] else "no" if training.get("stated", True) else "?",
         "thresholds": ", ".join(f"{k} {v:.3g}" for k, v in bundle["thresholds"].items()),
         "sha256": bundle["sha256"],
     }

@@ -8,7 +8,8 @@ Loading is strict: nothing is unpickled, nothing unknown is passed over, nothing
 """
 
 from ich_cli.core.bundle_config import FORMAT, BundleConfig, Calibration, default_thresholds
-from ich_cli.core.bundle_load import LoadedBundle, load_bundle, read_config
+from ich_cli.core.bundle_files import read_config
+from ich_cli.core.bundle_load import LoadedBundle, load_bundle
 from ich_cli.core.bundle_save import save_bundle, save_ensemble
 
 __all__ = [

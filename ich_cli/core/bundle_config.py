@@ -77,6 +77,11 @@ class BundleConfig:
         """What must stand beside its probabilities; empty where they come from real CT."""
         if self.training["real_ct"]:
             return ""
+        if self.training.get("stated") is False:
+            return (
+                f"What these weights learned from is {self.training['data']}, and they are not "
+                "calibrated: take their probabilities as an order at most."
+            )
         return (
             f"These weights never saw a real CT (trained on {self.training['data']}): "
             "their probabilities say nothing about a patient."

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Final, NoReturn
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ich_cli.core.bundle_config import BundleConfig
-from ich_cli.core.errors import BundleError, HubError, IchError
-from ich_cli.core.hub import fetch, is_pinned
+from ich_cli.core.bundle_files import CARD, CONFIG, WEIGHTS, read_config, sha256_of, sum_of_sums
+from ich_cli.core.errors import BundleError, IchError
+from ich_cli.core.hub import member_folders
 from ich_cli.core.model import build_model, compare_keys, resolve_architecture
 from ich_cli.core.weights import PICKLE_SUFFIXES, check_safetensors, read_shapes, read_weights
-
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
-CARD: Final = "README.md"
-
-_MAX_CONFIG_BYTES: Final = 4 * 2**20
-_MAX_MEMBERS: Final = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,25 +28,6 @@ class LoadedBundle:
     """The config of each model; of a single model, `config` itself."""
     card: str
     path: Path
-
-
-def read_config(folder: Path) -> BundleConfig:
-    """Read a bundle's config.json alone."""
-    if not folder.is_dir():
-        raise BundleError(f"{folder}: no such bundle folder")
-    path = folder / CONFIG
-    if not path.is_file():
-        raise BundleError(f"{folder}: no {CONFIG}: this folder is no bundle")
-    if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise BundleError(f"{path}: too large for a config")
-    try:
-        values = json.loads(path.read_text("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: not JSON ({error})") from None
-    try:
-        return BundleConfig.from_json(values)
-    except BundleError as error:
-        raise BundleError(f"{path}: {error}") from None
 
 
 def load_bundle(folder: Path) -> LoadedBundle:
@@ -136,48 +108,6 @@ def _compare(path: Path, config: BundleConfig) -> None:
         raise BundleError(f"{WEIGHTS} does not fit {config.architecture}: {mismatch}")
 
 
-def member_folders(folder: Path, config: BundleConfig) -> list[Path]:
-    """Return the local folders of an ensemble's members, fetching those on the Hub."""
-    if len(config.members) > _MAX_MEMBERS:
-        raise BundleError(f"{folder / CONFIG}: more than {_MAX_MEMBERS} members")
-    return [_member_folder(folder, member) for member in config.members]
-
-
-def _member_folder(folder: Path, member: str) -> Path:
-    if is_pinned(member):
-        try:
-            return fetch(member)
-        except HubError as error:
-            raise BundleError(f"{folder / CONFIG}: member {member}: {error}") from error
-    path = PurePosixPath(member)
-    if (
-        path.is_absolute()
-        or ".." in path.parts
-        or "\\" in member
-        or ":" in member
-        or not path.parts
-    ):
-        raise BundleError(
-            f"{folder / CONFIG}: member {member!r} is neither a subfolder nor owner/name@<commit>"
-        )
-    return folder / path
-
-
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor."""
     return {key: tuple(value.shape) for key, value in tensors.items()}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the checksum of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sum_of_sums(sums: Sequence[str]) -> str:
-    """Return the checksum of an ensemble: that of its members' checksums, one a line."""
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -17,19 +15,19 @@ from torch import Tensor, nn
 
 from ich_cli.core.atomic import output_error
 from ich_cli.core.bundle_config import BundleConfig
-from ich_cli.core.bundle_load import (
+from ich_cli.core.bundle_files import (
     CARD,
     CONFIG,
     WEIGHTS,
-    load_bundle,
-    member_folders,
+    config_text,
     read_config,
     sha256_of,
     sum_of_sums,
 )
+from ich_cli.core.bundle_load import load_bundle
 from ich_cli.core.card import minimal_card
 from ich_cli.core.errors import BundleError, OutputError
-from ich_cli.core.hub import is_pinned
+from ich_cli.core.hub import is_hub_id, member_folders, pin
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import resolve_architecture
 
@@ -82,8 +80,8 @@ def save_ensemble(
     Parameters
     ----------
     members
-        Folders of single bundles, which are copied into it as ``0``, ``1`` …; or Hub ids pinned
-        as ``owner/name@<commit>``, which are kept as they are.
+        Folders of single bundles, which are copied into it as ``0``, ``1`` …; or Hub ids, which
+        are pinned to the commit that they stand for now.
     config
         Thresholds, training and metrics of the ensemble; its architecture, preprocess and
         calibration are those of the members.
@@ -92,8 +90,8 @@ def save_ensemble(
     def fill(into: Path) -> BundleConfig:
         names = []
         for index, member in enumerate(members):
-            if isinstance(member, str) and is_pinned(member):
-                names.append(member)
+            if isinstance(member, str) and is_hub_id(member) and not Path(member).is_dir():
+                names.append(pin(member))
                 continue
             names.append(str(index))
             (into / str(index)).mkdir()
@@ -110,9 +108,6 @@ def save_ensemble(
         return written
 
     return _write_whole(folder, fill)
-
-
-_NUMBERS: Final = re.compile(r"\[[\s\d.,eE+-]+\]")  # lists of numbers go on one line
 
 
 def _plain_name(architecture: str) -> str:
@@ -186,9 +181,7 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _write_config(folder: Path, values: Mapping[str, Any]) -> None:
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
-    (folder / CONFIG).write_text(text + "\n", "utf-8")
+    (folder / CONFIG).write_text(config_text(values), "utf-8")
 
 
 def _write_card(folder: Path, config: BundleConfig, card: str | None) -> None:

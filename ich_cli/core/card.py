@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ich_cli.core.bundle_config import BundleConfig
@@ -23,10 +23,9 @@ def minimal_card(config: BundleConfig) -> str:
         _USES,
         f"## What it learned from\n\n{config.training['data']}."
         + (f"\n\nSplit: {config.training['split']}." if "split" in config.training else ""),
-        "## How good it is\n\n" + _figures(config.metrics),
-        "## Thresholds\n\n"
-        + ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS),
-        "## How its input is made\n\n" + _input(config),
+        "## How good it is\n\n" + figures(config.metrics),
+        "## Thresholds\n\n" + thresholds(config),
+        "## How its input is made\n\n" + model_input(config),
         "## How to use it\n\n```\nich predict scan.dcm --weights THIS_FOLDER\n```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -44,23 +43,37 @@ Research, teaching, and as a start for better models. Not for diagnosis, triage 
 about a patient: it is no medical device and nobody has tested it as one."""
 
 
-def _figures(metrics: Mapping[str, Any]) -> str:
-    """Return the table of a run with folds; what else was measured, as it is."""
+def figures(
+    metrics: Mapping[str, Any], intervals: Mapping[str, Sequence[float]] | None = None
+) -> str:
+    """Return what was measured, with its data and split: a table for a run with folds.
+
+    Parameters
+    ----------
+    metrics
+        Of the bundle's config.
+    intervals
+        95 % intervals of ``any.auroc`` and so on, where they are known.
+    """
     if "labels" not in metrics:
         lines = [f"- {name}: {value}" for name, value in metrics.items()]
         return "\n".join(lines) or "Nothing was measured."
     head = f"| label | {' | '.join(_COLUMNS.values())} |\n|---|{'---|' * len(_COLUMNS)}"
-    rows = [(label, metrics["labels"][label]) for label in LABELS]
-    rows.append(("mean of subtypes", metrics["macro"]))
+    rows = [(label, label, metrics["labels"][label]) for label in LABELS]
+    rows.append(("mean of subtypes", "macro", metrics["macro"]))
+    known = intervals or {}
     body = "\n".join(
-        f"| {name} | {' | '.join(_number(values.get(key)) for key in _COLUMNS)} |"
-        for name, values in rows
+        f"| {name} | "
+        + " | ".join(_cell(values.get(k), known.get(f"{key}.{k}")) for k in _COLUMNS)
+        + " |"
+        for name, key, values in rows
     )
     interval = metrics.get("any_auroc_95") or ()
     between = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f}, " if interval else " ("
     return (
         f"Per slice, on {metrics['on']}: {metrics['slices']} slices of {metrics['patients']} "
-        f"patients.\n\n{head}\n{body}\n\nAUROC of `any`: {metrics['labels']['any']['auroc']:.3f} "
+        f"patients.{' In brackets: 95 % intervals.' if known else ''}\n\n{head}\n{body}\n\n"
+        f"AUROC of `any`: {metrics['labels']['any']['auroc']:.3f} "
         f"per slice{between}bootstrap over patients), {_number(metrics['patient_any_auroc'])} per "
         f"patient. RSNA's weighted log loss: {_number(metrics['weighted_log_loss'])}. F1, "
         "sensitivity and specificity are at the thresholds below, which were chosen on these same "
@@ -68,11 +81,21 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def thresholds(config: BundleConfig) -> str:
+    """Return the thresholds in one line."""
+    return ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS)
+
+
+def _cell(value: float | None, interval: Sequence[float] | None) -> str:
+    return _number(value) + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _input(config: BundleConfig) -> str:
+def model_input(config: BundleConfig) -> str:
+    """Return how a slice becomes the model's input, and its output a probability."""
     if config.members:
         return f"As each of its {len(config.members)} members says."
     own = config.preprocess

@@ -29,7 +29,7 @@ from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import resolve_architecture
+from ich_cli.core.model import device_name, resolve_architecture
 from ich_cli.core.out_of_fold import OutOfFold
 from ich_cli.core.splits import fold_by_patient
 from ich_cli.core.training import FitResult, fit
@@ -211,6 +211,7 @@ def _save(
         "config": plan.config.to_dict(),
         "frozen_norms": result.frozen_norms,
         "command": plan.command,
+        "hardware": device_name(next(result.model.parameters()).device),
         "versions": versions(),
     }
     config = BundleConfig(

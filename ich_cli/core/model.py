@@ -216,6 +216,13 @@ def devices() -> list[str]:
     return found + (["mps: Apple GPU"] if torch.backends.mps.is_available() else [])
 
 
+def device_name(device: torch.device) -> str:
+    """Return what a device is: ``NVIDIA H200``, ``CPU, 2 threads``; no name of the machine."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Apple GPU"
+
+
 def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Turn prepared pixels into a model's input: divide by 255, subtract mean, divide by std.
 

@@ -75,7 +75,8 @@ class Predictor:
         ----------
         weights
             None for ``ICH_WEIGHTS`` or else the bundle that ships; a folder; or
-            ``owner/name[@revision]`` on the Hugging Face Hub.
+            ``owner/name[@revision]`` on the Hugging Face Hub, of a plain timm classifier with
+            ``:rsna`` or ``:dlmi`` behind it.
         device
             ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size

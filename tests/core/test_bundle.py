@@ -19,7 +19,7 @@ from ich_cli.core.bundle import (
     save_bundle,
     save_ensemble,
 )
-from ich_cli.core.bundle_load import sha256_of
+from ich_cli.core.bundle_files import sha256_of
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BundleError, OutputError
 from ich_cli.core.labels import LABELS

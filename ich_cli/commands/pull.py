@@ -1,0 +1,52 @@
+"""``ich pull``: a bundle from the Hugging Face Hub into the cache."""
+
+from __future__ import annotations
+
+import json as json_text
+from typing import Annotated, Any
+
+import typer
+
+from ich_cli.console import note, warn
+from ich_cli.core.labels import RESEARCH_ONLY
+from ich_cli.options import Json, Quiet
+
+
+def pull(
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            help="owner/name or owner/name@revision on the Hub; a plain timm classifier needs "
+            ":rsna or :dlmi behind it, how its input is made.",
+            metavar="OWNER/NAME",
+            show_default=False,
+        ),
+    ],
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fetch a bundle into the cache, so that --weights finds it without a network, and check it.
+
+    Prints the folder. Nothing but config, weights and card is fetched, and never a pickle.
+
+    Example: ich pull owner/name@v1
+    """
+    from ich_cli.core.bundle_files import read_config
+    from ich_cli.core.hub import fetch
+
+    folder = fetch(bundle)
+    config = read_config(folder)
+    found: dict[str, Any] = {
+        "bundle": bundle,
+        "folder": str(folder),
+        "architecture": config.architecture,
+        "members": list(config.members),
+        "sha256": config.sha256,
+        "trained_on": config.training["data"],
+    }
+    typer.echo(json_text.dumps(found, indent=2) if json else folder)
+    what = f"an ensemble of {len(config.members)}" if config.members else config.architecture
+    note(f"{what}, trained on {config.training['data']}", quiet=quiet)
+    if config.caveat:
+        warn(config.caveat)
+    note(RESEARCH_ONLY, quiet=quiet)

@@ -1,0 +1,273 @@
+"""From the Hub into the cache: real HTTP, the real client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import constants
+
+from ich_cli.core.bundle import load_bundle, save_ensemble
+from ich_cli.core.bundle_config import BundleConfig
+from ich_cli.core.errors import BundleError, HubError
+from ich_cli.core.hub import fetch, pin, resolve_weights
+from tests.hub.conftest import bundle_files
+from tests.hub.server import READ, Hub
+
+REPO = "owner/name"
+
+
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_then_it_is_there_without_a_network(
+    hub: Hub, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.publish(REPO, bundle_files(tiny_bundle))
+    hub.model(REPO).tags["v1"] = commit
+    folder = fetch(f"{REPO}@v1")
+    assert folder.name == commit
+    assert load_bundle(folder).config == load_bundle(tiny_bundle).config
+    go_offline(monkeypatch)
+    before = len(hub.seen)
+    for form in (f"{REPO}@v1", f"{REPO}@{commit}"):
+        assert resolve_weights(form) == folder
+    assert len(hub.seen) == before
+    with pytest.raises(HubError, match=r"owner/name@v2: not in the cache.*HF_HUB_OFFLINE"):
+        fetch(f"{REPO}@v2")
+
+
+def test_a_commit_that_is_cached_asks_nothing(hub: Hub, tiny_bundle: Path) -> None:
+    commit = hub.publish(REPO, bundle_files(tiny_bundle))
+    fetch(REPO)
+    before = len(hub.seen)
+    fetch(f"{REPO}@{commit}")
+    assert len(hub.seen) == before
+
+
+def test_the_newest_of_a_branch_and_the_same_of_a_commit(hub: Hub, tiny_bundle: Path) -> None:
+    first = hub.publish(REPO, bundle_files(tiny_bundle))
+    assert fetch(REPO).name == first
+    second = hub.publish(REPO, {"README.md": b"other words"})
+    assert fetch(REPO).name == second
+    assert fetch(f"{REPO}@{first}").name == first
+    assert pin(REPO) == f"{REPO}@{second}"
+    assert len(hub.asked("GET", "/storage/")) == 1  # the weights are the same
+
+
+def test_only_what_is_needed_and_no_pickle(hub: Hub, tiny_bundle: Path) -> None:
+    extra = dict.fromkeys(
+        ("pytorch_model.bin", "x.pt", "optimizer.pkl", "figures/roc.png", "0/model.safetensors"),
+        b"\x80\x04never",
+    )
+    hub.publish(REPO, {**bundle_files(tiny_bundle), **extra})
+    folder = fetch(REPO)
+    assert names_in(folder) == ["README.md", "config.json", "model.safetensors"]
+    got = {one.path.rpartition("/")[2] for one in hub.seen if "resolve" in one.path}
+    assert got == {"README.md", "config.json", "model.safetensors"}
+
+
+def test_a_card_may_be_missing(hub: Hub, tiny_bundle: Path) -> None:
+    files = bundle_files(tiny_bundle)
+    del files["README.md"]
+    hub.publish(REPO, files)
+    assert names_in(fetch(REPO)) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (None, "holds no config.json, so it is no bundle"),
+        (b'{"architectures": ["BertModel"]}', "neither a bundle's of ich nor one of timm's"),
+        (b'{"architecture": "resnet18", "num_classes": 1000}', "not one with the 6 labels"),
+        (b"[]", "the whole must be an object"),
+        (b"{", "config.json: not JSON"),
+        (b'{"ich": {"format": 2}}', "this version reads format 1"),
+    ],
+)
+def test_what_is_no_bundle_is_refused_before_its_weights(
+    hub: Hub, config: bytes | None, told: str
+) -> None:
+    files = {"model.safetensors": b"weights", "pytorch_model.bin": b"\x80\x04never"}
+    hub.publish(REPO, {**files, "config.json": config} if config is not None else files)
+    with pytest.raises(HubError, match=rf"owner/name: .*{told}") as raised:
+        fetch(REPO)
+    assert "snapshots" not in str(raised.value)  # where the cache lies tells nobody anything
+    assert not hub.asked("GET", "safetensors|storage|bin")
+    assert not hub.asked("HEAD", "safetensors|bin")
+
+
+def test_pickles_alone_are_refused(hub: Hub, tiny_bundle: Path) -> None:
+    hub.publish(
+        REPO,
+        {"config.json": (tiny_bundle / "config.json").read_bytes(), "pytorch_model.bin": b"\x80"},
+    )
+    with pytest.raises(HubError, match=r"holds no model\.safetensors; ich opens no other kind"):
+        fetch(REPO)
+    assert not [one for one in hub.seen if one.path.endswith(".bin")]
+
+
+def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundle: Path) -> None:
+    other = b"x" * 1000
+    hub.publish(REPO, {**bundle_files(tiny_bundle), "model.safetensors": other})
+    with pytest.raises(HubError, match=r"model\.safetensors is not what its config names"):
+        fetch(REPO)
+    cache = Path(constants.HF_HUB_CACHE)
+    assert not [p for p in cache.rglob("*") if p.is_file() and p.stat().st_size == len(other)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "token", "told"),
+    [
+        ({"private": True}, "", "no such model on the Hub, or no access to it.*HF_TOKEN"),
+        ({"gated": True}, "", "gated: ask for access on its page"),
+        ({"gated": True}, READ, "gated: ask for access on its page"),
+        ({}, "hf_wrong", "does not accept the token"),
+    ],
+)
+def test_without_access_the_line_tells_what_to_do(
+    hub: Hub,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, bool],
+    token: str,
+    told: str,
+) -> None:
+    hub.publish(REPO, bundle_files(tiny_bundle), **settings)
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match=rf"owner/name: .*{told}"):
+        fetch(REPO)
+
+
+def test_a_token_opens_a_private_bundle_and_stays_on_the_hub(hub: Hub, tiny_bundle: Path) -> None:
+    hub.publish(REPO, bundle_files(tiny_bundle), private=True)
+    load_bundle(fetch(REPO))
+    assert {one.token for one in hub.asked("GET", "/resolve/")} == {"hf_write"}
+    assert {one.token for one in hub.asked("GET", "/storage/")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("owner/nothing", "no such model on the Hub"),
+        (f"{REPO}@v9", "no such revision; check what stands after the @"),
+        (f"{REPO}@{'0' * 40}", "no such revision"),
+        (f"{REPO}:rsna", "a bundle says itself how its input is made; drop :rsna"),
+    ],
+)
+def test_names_that_stand_for_nothing(hub: Hub, tiny_bundle: Path, name: str, told: str) -> None:
+    hub.publish(REPO, bundle_files(tiny_bundle))
+    with pytest.raises(HubError, match=rf"{name}: .*{told}"):
+        fetch(name)
+
+
+def ensemble(folder: Path, members: list[Path | str]) -> Path:
+    config = BundleConfig("ensemble", {"real_ct": False, "data": "nothing: random numbers"})
+    save_ensemble(folder, members, config)
+    return folder
+
+
+def test_an_ensemble_brings_its_subfolders(hub: Hub, tiny_bundle: Path, tmp_path: Path) -> None:
+    both = ensemble(tmp_path / "both", [tiny_bundle, tiny_bundle])
+    hub.publish("owner/both", bundle_files(both))
+    assert len(load_bundle(fetch("owner/both")).models) == 2
+
+
+def test_an_ensemble_brings_its_pinned_members_and_works_offline(
+    hub: Hub, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = hub.publish(REPO, bundle_files(tiny_bundle))
+    both = ensemble(tmp_path / "both", [REPO, tiny_bundle])
+    assert json.loads((both / "config.json").read_text())["ich"]["members"] == [
+        f"{REPO}@{commit}", "1",
+    ]  # fmt: skip
+    hub.publish("owner/both", bundle_files(both))
+    folder = fetch("owner/both")
+    go_offline(monkeypatch)
+    assert len(load_bundle(folder).models) == 2
+
+
+def test_an_ensemble_with_a_member_outside_is_refused(
+    hub: Hub, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    files = bundle_files(ensemble(tmp_path / "one", [tiny_bundle]))
+    config = json.loads(files["config.json"])
+    config["ich"]["members"] = ["../../other"]
+    hub.publish("owner/evil", {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(HubError, match=r"'\.\./\.\./other' is neither a subfolder nor"):
+        fetch("owner/evil")
+    assert not [one for one in hub.seen if ".." in one.path]
+
+
+def plain_timm(tiny_bundle: Path) -> dict[str, bytes]:
+    config = json.loads((tiny_bundle / "config.json").read_text())
+    del config["ich"]
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": (tiny_bundle / "model.safetensors").read_bytes(),
+    }
+
+
+def test_a_plain_timm_classifier_with_a_stated_preset(
+    hub: Hub, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ich_cli import Predictor
+
+    commit = hub.publish(REPO, plain_timm(tiny_bundle))
+    with pytest.raises(HubError, match="state how its input is made by :rsna or :dlmi"):
+        fetch(REPO)
+    assert not hub.asked("GET", "/storage/")
+    predictor = Predictor.load(f"{REPO}:rsna", device="cpu")
+    assert predictor.preprocess == Predictor.load(tiny_bundle, device="cpu").preprocess
+    assert f"not stated by {REPO}@{commit}" in predictor.caveat
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8)
+    ours = Predictor.load(tiny_bundle, device="cpu").probabilities(pixels)
+    np.testing.assert_array_equal(predictor.probabilities(pixels), ours)
+    go_offline(monkeypatch)
+    dlmi = Predictor.load(f"{REPO}@{commit}:dlmi", device="cpu")
+    assert dlmi.preprocess[0].preset == "dlmi"
+
+
+def test_a_plain_classifier_with_other_channels_is_refused(hub: Hub, tiny_bundle: Path) -> None:
+    files = plain_timm(tiny_bundle)
+    config = json.loads(files["config.json"])
+    config["pretrained_cfg"]["input_size"] = [9, 64, 64]
+    hub.publish(REPO, {**files, "config.json": json.dumps(config).encode()})
+    with pytest.raises(HubError, match="preset rsna makes squares of 3 channels"):
+        fetch(f"{REPO}:rsna")
+
+
+def test_what_timm_and_snapshot_download_make_of_it(hub: Hub, tiny_bundle: Path) -> None:
+    import timm
+    import torch
+    from huggingface_hub import snapshot_download
+
+    hub.publish(REPO, bundle_files(tiny_bundle))
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    models = [
+        load_bundle(fetch(REPO)).models[0],
+        timm.create_model(f"hf-hub:{REPO}", pretrained=True).eval(),
+        load_bundle(Path(snapshot_download(REPO))).models[0],
+    ]
+    with torch.inference_mode():
+        ours, timms, snapshots = [model(pixels) for model in models]
+    assert torch.equal(ours, timms)
+    assert torch.equal(ours, snapshots)
+
+
+def test_a_member_that_is_gone_is_named(
+    hub: Hub, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.publish(REPO, bundle_files(tiny_bundle))
+    both = ensemble(tmp_path / "both", [REPO])
+    del hub.repositories["model", REPO]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "another"))
+    with pytest.raises(BundleError, match=r"member owner/name@\w{40}: .*no such model"):
+        load_bundle(both)

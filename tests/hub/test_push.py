@@ -1,0 +1,298 @@
+"""From a run to the Hub: what goes, what stays, and what the card says."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard, constants, metadata_load
+
+from ich_cli.core.bundle import BundleConfig, load_bundle, read_config, save_ensemble
+from ich_cli.core.bundle_files import config_text
+from ich_cli.core.errors import BundleError, DataError, HubError
+from ich_cli.core.hub import fetch
+from ich_cli.core.labels import LABELS
+from ich_cli.core.publication import Upload, gather
+from ich_cli.core.publishing import Pushed, push
+from tests.core.test_card import METRICS
+from tests.hub.server import READ, Hub
+
+REPO = "owner/name"
+PNG = b"\x89PNG\r\n\x1a\nnot looked into"
+SECRETS = ("annika7", "gpu7", "clinic", "/home", "/mnt", "C:\\", "ct-host-42")
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a run as `ich train` leaves it, with a machine's paths in its texts."""
+    monkeypatch.setattr(platform, "node", lambda: "ct-host-42")
+    folder = tmp_path / "runs" / "first"
+    shutil.copytree(tiny_bundle, folder / "bundle")
+    path = folder / "bundle" / "config.json"
+    config = json.loads(path.read_text())
+    config["ich"]["training"] |= {
+        "real_ct": True,
+        "data": "CT-ICH of /mnt/annika7/scans, 20 slices (CC BY 4.0, doi 10.13026/w8q8-ky94)",
+        "split": "all patients",
+        "command": "ich train /home/annika7/ct-ich --init '/home/annika7/my weights/w.safetensors'"
+        " --out=gpu7:/mnt/clinic/runs",
+        "config": {"init": "C:\\Users\\annika7\\w.safetensors", "epochs": 6, "precision": "bf16"},
+        "host": "trained on ct-host-42 by annika7@clinic.example.org",
+        "versions": {"python": "3.11.7", "torch": "2.15.0"},
+    }
+    config["ich"]["metrics"] = METRICS
+    path.write_text(config_text(config))
+    report = {"slice": {"intervals": {"any.auroc": [0.81, 0.95]}}, "from": "/home/annika7/x.csv"}
+    (folder / "metrics.json").write_text(json.dumps(report))
+    for name in ("run.json", "oof.csv", "log.txt", "all/checkpoints/state.safetensors",
+                 "figures/calibration.png", "figures/worst.png", "figures/roc.svg"):  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(PNG if name.endswith("png") else b"/home/annika7")
+    return folder
+
+
+def by_path(files: tuple[Upload, ...]) -> dict[str, bytes]:
+    return {
+        one.path: one.content if isinstance(one.content, bytes) else one.content.read_bytes()
+        for one in files
+    }
+
+
+def test_only_these_files_go(run: Path) -> None:
+    files = by_path(gather(run, REPO).files)
+    assert sorted(files) == [
+        "README.md", "config.json", "figures/calibration.png", "metrics.json", "model.safetensors",
+    ]  # fmt: skip
+    assert gather(run / "bundle", REPO).files[0].path == "README.md"
+    assert by_path(gather(run / "bundle", REPO).files) == files  # the run is found from there too
+
+
+def test_nothing_tells_of_the_machine(run: Path) -> None:
+    for path, data in by_path(gather(run, REPO).files).items():
+        if not path.endswith((".safetensors", ".png")):
+            told = [one for one in SECRETS if one in data.decode()]
+            assert not told, f"{path} tells {told}"
+    training = gather(run, REPO).config.training
+    assert training["command"] == "ich train ct-ich --init w.safetensors --out=runs"
+    assert training["config"] == {"init": "w.safetensors", "epochs": 6, "precision": "bf16"}
+    assert training["host"] == "trained on … by …"
+    assert training["data"] == "CT-ICH of scans, 20 slices (CC BY 4.0, doi 10.13026/w8q8-ky94)"
+
+
+def test_a_link_out_of_the_run_does_not_go(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.png").write_bytes(PNG)
+    (run / "figures" / "roc.png").symlink_to(tmp_path / "private.png")
+    assert "figures/roc.png" not in by_path(gather(run, REPO).files)
+
+
+def test_the_weights_go_as_they_are_and_fit_the_config(run: Path, hub: Hub) -> None:
+    push(gather(run, REPO).files, REPO)
+    there = load_bundle(fetch(REPO))
+    assert there.config.sha256 == read_config(run / "bundle").sha256
+    assert there.config.thresholds == read_config(run / "bundle").thresholds
+    assert hub.asked("POST", "/validate-yaml")
+
+
+def test_the_card(run: Path, tmp_path: Path) -> None:
+    card = gather(run, REPO).card
+    (tmp_path / "README.md").write_text(card)
+    data = metadata_load(tmp_path / "README.md")
+    assert data is not None
+    assert (data["license"], data["library_name"]) == ("apache-2.0", "timm")
+    assert data["pipeline_tag"] == "image-classification"
+    assert "intracranial-hemorrhage" in data["tags"]
+    result = data["model-index"][0]["results"][0]
+    assert result["dataset"] == {
+        "name": "CT-X", "type": "ct-x", "split": "out of fold, 5 folds by patient",
+    }  # fmt: skip
+    assert {"type": "roc_auc", "value": 0.9, "name": "AUROC, any"} in result["metrics"]
+    results = ModelCard(card).data.eval_results
+    assert results is not None
+    assert len(results) == len(LABELS) * 5  # specificity and Brier are not known here
+    for text in (
+        "**Research use only, not a medical device.**",
+        "Per slice, on CT-X, out of fold, 5 folds by patient: 20 slices of 4 patients.",
+        "| any | 0.900 (0.810 to 0.950) | 0.500 |",
+        "![calibration, CT-X, out of fold, 5 folds by patient](figures/calibration.png)",
+        "ich predict scan.dcm --weights owner/name",
+        'Predictor.load("owner/name")',
+        'timm.create_model("hf-hub:owner/name", pretrained=True)',
+        "float32 (N, 3, 64, 64)",
+        "- Carbon: not recorded",
+        "- Precision: bf16",
+        "Hssayeni MD et al.",
+    ):
+        assert text in card, text
+
+
+def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
+    from ich_cli.core.hub import default_bundle
+
+    whole = gather(default_bundle(), REPO)
+    ModelCard(whole.card).validate()  # the client's own validation, which asks the Hub
+    with pytest.raises(ValueError, match="license"):
+        ModelCard(whole.card.replace("license: apache-2.0", "license: none-such")).validate()
+    results = ModelCard(whole.card).data.eval_results
+    assert results is not None
+    assert {one.dataset_name for one in results} == {"CT-ICH"}
+    assert "../" not in whole.card
+    assert "{{" not in whole.card
+
+
+def test_a_template_of_ones_own(run: Path) -> None:
+    (run / "model_card.md").write_text("---\n{{ card_data }}\n---\nOurs: {{ data }}")
+    assert gather(run, REPO).card.endswith("---\nOurs: CT-ICH of scans, 20 slices (CC BY 4.0, "
+                                           "doi 10.13026/w8q8-ky94)\n")  # fmt: skip
+    (run / "model_card.md").write_text("{% for %}")
+    with pytest.raises(BundleError, match="template does not hold together"):
+        gather(run, REPO)
+
+
+def test_a_card_written_by_hand_is_told_of(run: Path) -> None:
+    (run / "bundle" / "README.md").write_text("my own words")
+    assert "is not published: the card is made from model_card.md" in gather(run, REPO).notes[0]
+
+
+def test_what_cannot_go_is_told(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="neither a bundle nor a run"):
+        gather(tmp_path, REPO)
+    (run / "metrics.json").write_text("{")
+    with pytest.raises(DataError, match=r"metrics\.json: not JSON"):
+        gather(run, REPO)
+    (run / "bundle" / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
+    with pytest.raises(BundleError, match="is a pickle"):
+        gather(run, REPO)
+    shutil.rmtree(run / "bundle")
+    with pytest.raises(BundleError, match="finish it by `ich train … --refit`"):
+        gather(run, REPO)
+
+
+def publish(run: Path, **options: Any) -> Pushed:
+    return push(gather(run, REPO, license=options.pop("license", "apache-2.0")).files, REPO,
+                **options)  # fmt: skip
+
+
+def test_one_commit_with_a_tag_and_none_the_second_time(run: Path, hub: Hub) -> None:
+    first = publish(run, message="Our first")
+    repository = hub.model(REPO)
+    assert [one.message for one in repository.commits.values()] == ["initial commit", "Our first"]
+    assert (first.commit, first.tag, len(first.changed)) == (repository.head.oid, "v1", 5)
+    assert not repository.private
+    again = publish(run)
+    assert (again.commit, again.tag, again.changed) == (first.commit, "v1", ())
+    assert len(hub.asked("POST", "/commit/")) == len(hub.asked("PUT", "/upload/")) - 1 == 1
+    assert repository.tags == {"v1": first.commit}
+
+
+def test_what_changed_goes_and_what_is_out_of_date_is_deleted(run: Path, hub: Hub) -> None:
+    publish(run)
+    hub.publish(REPO, {"LICENSE": b"theirs", "notes.md": b"theirs"})
+    (run / "figures" / "calibration.png").unlink()
+    second = publish(run)
+    assert sorted(second.changed) == ["README.md", "figures/calibration.png"]
+    assert sorted(hub.model(REPO).head.files) == [
+        ".gitattributes", "LICENSE", "README.md", "config.json", "metrics.json",
+        "model.safetensors", "notes.md",
+    ]  # fmt: skip
+    assert second.tag == "v2"
+    assert len(hub.asked("PUT", "/upload/")) == 2  # weights and figure, once each
+
+
+def test_tags(run: Path, hub: Hub) -> None:
+    assert publish(run, tag="paper").tag == "paper"
+    assert publish(run).tag == "paper"  # this version has one
+    assert publish(run, tag="release-1").tag == "release-1"
+    with pytest.raises(HubError, match=r"the tag paper is taken by \w{12}; choose another"):
+        publish(run, tag="paper", license="mit")
+    assert len(hub.model(REPO).commits) == 2
+    assert publish(run, license="mit").tag == "v1"
+
+
+def test_a_tag_that_is_taken_in_between(run: Path, hub: Hub) -> None:
+    def take() -> None:
+        hub.model(REPO).tags["v1"] = hub.model(REPO).head.oid
+
+    hub.fault("POST", "/commit/", before=take)
+    assert publish(run).tag == "v2"
+
+
+def test_a_branch(run: Path, hub: Hub) -> None:
+    done = publish(run, branch="dev")
+    assert hub.model(REPO).branches["dev"] == done.commit
+    assert sorted(hub.model(REPO).head.files) == [".gitattributes"]
+    assert (done.tag, hub.model(REPO).tags) == ("", {})
+    assert load_bundle(fetch(f"{REPO}@dev")).config.sha256
+
+
+def test_private(run: Path, hub: Hub) -> None:
+    assert publish(run, private=True).private
+    assert hub.model(REPO).private
+    assert publish(run, private=True).changed == ()
+    hub.model(REPO).private = False
+    with pytest.raises(HubError, match="owner/name: is public already; make it private"):
+        publish(run, private=True, license="mit")
+    assert len(hub.model(REPO).commits) == 2
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        ("", "publishing needs a token with write access: `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", "owner/name: the Hub does not accept the token"),
+        (READ, "owner/name: the token may not do this; it needs write access"),
+    ],
+)
+def test_tokens(
+    run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str, told: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match=told):
+        publish(run)
+    assert hub.repositories == {}
+
+
+def test_offline(run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set: nothing can be published"):
+        publish(run)
+    assert hub.seen == []
+
+
+def test_a_card_that_the_hub_refuses(run: Path, hub: Hub) -> None:
+    with pytest.raises(HubError, match='the Hub refuses the card: "license" must be one of'):
+        publish(run, license="no-such-licence")
+    assert len(hub.model(REPO).commits) == 1
+
+
+def test_an_ensemble_with_its_subfolders(tiny_bundle: Path, tmp_path: Path, hub: Hub) -> None:
+    training = {"real_ct": False, "data": "nothing: random numbers"}
+    save_ensemble(tmp_path / "both", [tiny_bundle] * 2, BundleConfig("ensemble", training))
+    whole = gather(tmp_path / "both", REPO)
+    assert sorted(by_path(whole.files)) == [
+        f"{below}{name}" for below in ("0/", "1/") for name in
+        ("README.md", "config.json", "model.safetensors")
+    ] + ["README.md", "config.json"]  # fmt: skip
+    assert "It is an ensemble of 2 members" in whole.card
+    assert "timm.create_model" not in whole.card
+    push(whole.files, REPO)
+    assert len(load_bundle(fetch(REPO)).models) == 2
+    save_ensemble(tmp_path / "one", [tiny_bundle], BundleConfig("ensemble", training))
+    push(gather(tmp_path / "one", REPO).files, REPO)
+    assert "1/model.safetensors" not in hub.model(REPO).head.files
+
+
+def test_an_ensemble_with_pinned_members(
+    run: Path, tiny_bundle: Path, tmp_path: Path, hub: Hub
+) -> None:
+    member = publish(run)
+    training = {"real_ct": False, "data": "nothing: random numbers"}
+    save_ensemble(tmp_path / "e", [f"{REPO}@v1", tiny_bundle], BundleConfig("ensemble", training))
+    push(gather(tmp_path / "e", "owner/e").files, "owner/e")
+    config = json.loads(hub.model("owner/e").head.files["config.json"].data)
+    assert config["ich"]["members"] == [f"{REPO}@{member.commit}", "1"]
+    assert "0/config.json" not in hub.model("owner/e").head.files
+    assert len(load_bundle(fetch("owner/e@v1")).models) == 2
