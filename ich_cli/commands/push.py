@@ -137,13 +137,18 @@ def _show(whole: Publication | None, repo: str | None, space: str | None, *, as_
             name: [{"path": one.path, "size": one.size} for one in files]
             for name, files in parts.items()
         }
-        typer.echo(json_text.dumps({"files": listed, "card": whole.card if whole else None}))
+        told: dict[str, Any] = {"files": listed, "card": None, "training": None}
+        if whole:
+            told |= {"card": whole.card, "training": whole.config.training}
+        typer.echo(json_text.dumps(told))
         return
     for name, files in parts.items():
         _print_files(name, files)
     if whole:
         stdout().print("\nREADME.md, the card:\n")
         typer.echo(whole.card)
+        stdout().print("config.json, how it was trained:\n")
+        typer.echo(json_text.dumps(dict(whole.config.training), indent=2, ensure_ascii=False))
     note("dry run: nothing was sent")
 
 

@@ -91,6 +91,7 @@ def test_a_dry_run_needs_no_token_and_asks_nobody(
     assert listed["model.safetensors"] == size
     assert sorted(listed) == ["README.md", "config.json", "model.safetensors"]
     assert for_machines["card"].startswith("---\n")
+    assert for_machines["training"]["real_ct"] is False
 
 
 def test_a_bundle_and_its_space(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
