@@ -38,6 +38,7 @@ def test_a_study_takes_the_highest_probability_of_each_label_and_all_positive_la
             worst=SliceId("c", study_uid="1.2"),
             slices=3,
             refused=1,
+            verdict="positive",
         )
     ]
 

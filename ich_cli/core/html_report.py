@@ -1,0 +1,206 @@
+"""A study's report as one HTML page: nothing outside it is needed, nothing leaves it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ich_cli._version import __version__
+from ich_cli.core.atomic import replacing
+from ich_cli.core.dicom_source import shows_patient
+from ich_cli.core.errors import InputError
+from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
+from ich_cli.core.report_pictures import METHOD_NAME, Png, head_alone, look, overlaid, to_png
+from ich_cli.core.strip_chart import Lane, lanes
+from ich_cli.core.study_result import StudyResult, refused
+
+LARGE: Final = 4
+"""Slices shown as pictures, at most."""
+NAMES: Final = {"any": "any hemorrhage", **{label: label for label in LABELS[1:]}}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A slice that is shown large."""
+
+    number: int
+    label: str
+    probability: float
+    threshold: float
+    plain: Png | None
+    overlay: Png | None
+    empty: bool
+    """Whether nothing in the slice speaks for the label."""
+    why: str
+    """Why there is no picture; empty where there is one."""
+
+
+def write_report(result: StudyResult, path: Path) -> None:
+    """Write a study's report, whole or not at all.
+
+    Parameters
+    ----------
+    result
+        The study, as `study_results` gave it.
+    path
+        Of the page; `StudyResult.name` gives a name that tells nothing of the patient.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    page = render_report(result)
+    with replacing(path) as file:
+        file.write(page.encode("utf-8"))
+
+
+def render_report(result: StudyResult) -> str:
+    """Return the page as text.
+
+    It holds the study's UID, numbers of series and instances, and no name of a patient or a file.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ich_cli.core"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(_context(result))
+
+
+def choose_slices(result: StudyResult) -> list[tuple[int, str]]:
+    """Return the slices to show as (index of the entry, label), most telling first.
+
+    The highest for `any`, then for each positive subtype its highest slice, then the next ones for
+    `any`; a slice is shown once.
+    """
+    if not result.answered:
+        return []
+    p = np.array([result.rows[index].probabilities for index in result.answered])
+    wanted = ["any", *(label for label in result.study.positive if label != "any")]
+    chosen: dict[int, str] = {}
+    for label in wanted:
+        best = result.answered[int(np.argmax(p[:, LABELS.index(label)]))]
+        chosen.setdefault(best, label)
+    for place in np.argsort(-p[:, ANY], kind="stable"):
+        chosen.setdefault(result.answered[int(place)], "any")
+    return list(chosen.items())[:LARGE]
+
+
+def _context(result: StudyResult) -> dict[str, Any]:
+    study, config = result.study, result.predictor.bundle.config
+    return {
+        "version": __version__,
+        "research_only": RESEARCH_ONLY,
+        "caveat": config.caveat,
+        "study": study,
+        "any": study.probabilities[ANY] if study.probabilities else None,
+        "rule": result.rule,
+        "names": NAMES,
+        "labels": LABELS,
+        "answers": _answers(result),
+        "lanes": _lanes(result),
+        "shown": [_show(result, index, label) for index, label in choose_slices(result)],
+        "slices": _slices(result),
+        "notes": _notes(result),
+        "refused": sorted(refused(result).items(), key=lambda item: -item[1]),
+        "bundle": _bundle(result),
+        "method": METHOD_NAME,
+    }
+
+
+def _answers(result: StudyResult) -> list[dict[str, Any]]:
+    """Return one row a label: of the study, of its highest slice, and what a threshold says."""
+    if not result.study.probabilities:
+        return []
+    p = np.array([result.rows[index].probabilities for index in result.answered])
+    return [
+        {
+            "label": label,
+            "study": result.study.probabilities[k],
+            "highest": float(p[:, k].max()),
+            "at": int(p[:, k].argmax()) + 1,
+            "threshold": result.thresholds[label],
+            "over": int((p[:, k] >= result.thresholds[label]).sum()),
+        }
+        for k, label in enumerate(LABELS)
+    ]
+
+
+def _lanes(result: StudyResult) -> list[Lane]:
+    p = np.array([result.rows[index].probabilities for index in result.answered])
+    return lanes(p, result.thresholds) if len(p) else []
+
+
+def _show(result: StudyResult, index: int, label: str) -> Shown:
+    probability = result.rows[index].by_label()[label]
+    number = result.answered.index(index) + 1
+    entry = result.entries[index]
+    plain = overlay = None
+    empty, why = False, ""
+    try:
+        if isinstance(entry, InputError) or shows_patient(entry, result.limits):
+            why = "The file says that a patient's data are burned into its pixels: not shown."
+        else:
+            mapped = look(result, index, [label])
+            plain = to_png(head_alone(mapped.ct), mapped.ct)
+            if label in mapped.maps:
+                empty = not mapped.maps[label].any()
+                overlay = to_png(overlaid(mapped, label), mapped.ct)
+    except InputError:
+        why = "Its file is gone or has changed since: not shown."
+    return Shown(number, label, probability, result.thresholds[label], plain, overlay, empty, why)
+
+
+def _slices(result: StudyResult) -> list[dict[str, Any]]:
+    series = list(dict.fromkeys(result.rows[index].id.series_uid for index in result.answered))
+    return [
+        {
+            "number": number,
+            "series": series.index(result.rows[index].id.series_uid) + 1,
+            "instance": result.rows[index].id.instance,
+            "frame": result.rows[index].id.frame,
+            "probabilities": result.rows[index].probabilities,
+            "positive": result.rows[index].positive,
+            "repaired": result.rows[index].status == "repaired",
+        }
+        for number, index in enumerate(result.answered, 1)
+    ]
+
+
+def _notes(result: StudyResult) -> list[tuple[str, int]]:
+    """Return each remark on the slices with the number of slices that bear it."""
+    counts = Counter(
+        note
+        for index in result.answered
+        for note in dict.fromkeys(result.rows[index].note.split("; "))
+        if note
+    )
+    return counts.most_common()
+
+
+def _bundle(result: StudyResult) -> dict[str, Any]:
+    loaded = result.predictor.bundle
+    config, training = loaded.config, loaded.config.training
+    macro = config.metrics.get("labels")
+    auroc = macro.get("any", {}).get("auroc") if isinstance(macro, dict) else None
+    return {
+        "name": loaded.path.resolve().name,
+        "architecture": config.architecture,
+        "members": len(config.members),
+        "sha256": config.sha256,
+        "data": training["data"],
+        "real_ct": training["real_ct"],
+        "split": str(training.get("split", "")),
+        "on": str(config.metrics.get("on", "")),
+        "auroc": auroc if isinstance(auroc, int | float) else None,
+        "stated": config.study is not None,
+    }
