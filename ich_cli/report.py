@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ich_cli.console import plain
-from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
+from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,16 +22,6 @@ SHOWN = 20
 
 REASONS = 4
 """Reasons for files without an answer that the summary tells."""
-
-SHORT = {
-    "any": "any",
-    "epidural": "EDH",
-    "intraparenchymal": "IPH",
-    "intraventricular": "IVH",
-    "subarachnoid": "SAH",
-    "subdural": "SDH",
-}
-"""The abbreviations that radiologists use."""
 
 
 def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:

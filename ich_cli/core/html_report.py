@@ -14,7 +14,15 @@ from ich_cli.core.atomic import replacing
 from ich_cli.core.dicom_source import shows_patient
 from ich_cli.core.errors import InputError
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
-from ich_cli.core.report_pictures import METHOD_NAME, Png, head_alone, look, overlaid, to_png
+from ich_cli.core.report_pictures import (
+    METHOD_NAME,
+    Mapped,
+    Png,
+    head_alone,
+    look,
+    overlaid,
+    to_png,
+)
 from ich_cli.core.strip_chart import Lane, lanes
 from ich_cli.core.study_result import StudyResult, refused
 
@@ -24,18 +32,27 @@ NAMES: Final = {"any": "any hemorrhage", **{label: label for label in LABELS[1:]
 
 
 @dataclass(frozen=True)
+class Map:
+    """A map over a slice, for one label."""
+
+    label: str
+    probability: float
+    threshold: float
+    picture: Png
+    empty: bool
+    """Whether nothing in the slice speaks for the label."""
+
+
+@dataclass(frozen=True)
 class Shown:
     """A slice that is shown large."""
 
     number: int
-    label: str
     probability: float
-    threshold: float
-    plain: Png | None
-    overlay: Png | None
-    empty: bool
-    """Whether nothing in the slice speaks for the label."""
-    why: str
+    """Of `any`."""
+    plain: Png | None = None
+    maps: tuple[Map, ...] = ()
+    why: str = ""
     """Why there is no picture; empty where there is one."""
 
 
@@ -76,23 +93,26 @@ def render_report(result: StudyResult) -> str:
     return environment.get_template("report.html.j2").render(_context(result))
 
 
-def choose_slices(result: StudyResult) -> list[tuple[int, str]]:
-    """Return the slices to show as (index of the entry, label), most telling first.
+def choose_slices(result: StudyResult) -> dict[int, tuple[str, ...]]:
+    """Return the slices to show: index of the entry → labels, most telling first.
 
-    The highest for `any`, then for each positive subtype its highest slice, then the next ones for
-    `any`; a slice is shown once.
+    The highest for `any`, the highest for each positive subtype, then others over the threshold of
+    `any` that are no neighbours of those.
     """
     if not result.answered:
-        return []
+        return {}
     p = np.array([result.rows[index].probabilities for index in result.answered])
-    wanted = ["any", *(label for label in result.study.positive if label != "any")]
-    chosen: dict[int, str] = {}
+    wanted = ("any", *(label for label in result.study.positive if label != "any"))
+    chosen: dict[int, tuple[str, ...]] = {}
     for label in wanted:
-        best = result.answered[int(np.argmax(p[:, LABELS.index(label)]))]
-        chosen.setdefault(best, label)
-    for place in np.argsort(-p[:, ANY], kind="stable"):
-        chosen.setdefault(result.answered[int(place)], "any")
-    return list(chosen.items())[:LARGE]
+        place = int(np.argmax(p[:, LABELS.index(label)]))
+        chosen[place] = (*chosen.get(place, ("any",)), label)
+    for place in np.argsort(-p[:, ANY], kind="stable").tolist():
+        apart = all(abs(place - other) > 2 for other in chosen)
+        if apart and p[place, ANY] >= result.thresholds["any"]:
+            chosen[place] = ("any",)
+    some = list(chosen.items())[:LARGE]
+    return {result.answered[at]: tuple(dict.fromkeys(labels)) for at, labels in some}
 
 
 def _context(result: StudyResult) -> dict[str, Any]:
@@ -108,7 +128,7 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "labels": LABELS,
         "answers": _answers(result),
         "lanes": _lanes(result),
-        "shown": [_show(result, index, label) for index, label in choose_slices(result)],
+        "shown": [_show(result, *one) for one in choose_slices(result).items()],
         "slices": _slices(result),
         "notes": _notes(result),
         "refused": sorted(refused(result).items(), key=lambda item: -item[1]),
@@ -140,24 +160,29 @@ def _lanes(result: StudyResult) -> list[Lane]:
     return lanes(p, result.thresholds) if len(p) else []
 
 
-def _show(result: StudyResult, index: int, label: str) -> Shown:
-    probability = result.rows[index].by_label()[label]
+def _show(result: StudyResult, index: int, labels: tuple[str, ...]) -> Shown:
     number = result.answered.index(index) + 1
+    probability = result.rows[index].by_label()["any"]
     entry = result.entries[index]
-    plain = overlay = None
-    empty, why = False, ""
     try:
         if isinstance(entry, InputError) or shows_patient(entry, result.limits):
-            why = "The file says that a patient's data are burned into its pixels: not shown."
-        else:
-            mapped = look(result, index, [label])
-            plain = to_png(head_alone(mapped.ct), mapped.ct)
-            if label in mapped.maps:
-                empty = not mapped.maps[label].any()
-                overlay = to_png(overlaid(mapped, label), mapped.ct)
+            why = "A patient's data may be burned into its pixels: not shown."
+            return Shown(number, probability, why=why)
+        mapped = look(result, index, labels)
     except InputError:
-        why = "Its file is gone or has changed since: not shown."
-    return Shown(number, label, probability, result.thresholds[label], plain, overlay, empty, why)
+        return Shown(number, probability, why="Its file is gone or has changed since: not shown.")
+    maps = tuple(_map(result, mapped, index, label) for label in labels if label in mapped.maps)
+    return Shown(number, probability, to_png(head_alone(mapped.ct), mapped.ct), maps)
+
+
+def _map(result: StudyResult, mapped: Mapped, index: int, label: str) -> Map:
+    return Map(
+        label=label,
+        probability=result.rows[index].by_label()[label],
+        threshold=result.thresholds[label],
+        picture=to_png(overlaid(mapped, label), mapped.ct),
+        empty=not mapped.maps[label].any(),
+    )
 
 
 def _slices(result: StudyResult) -> list[dict[str, Any]]:

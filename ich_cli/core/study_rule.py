@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ich_cli.core.aggregation import AGGREGATIONS, aggregate
 from ich_cli.core.errors import BundleError
+from ich_cli.core.labels import LABELS
 
 Verdict = Literal["positive", "unsure", "negative", ""]
 """What a study is called; empty where it has no answer."""
 
 EVEN: Final = 0.5
 """A calibrated probability from which a hemorrhage is more likely than not."""
+
+DEFAULT_AGGREGATION: Final = "max"
+"""What training learns a rule for, and what holds for a bundle that states none."""
 
 _EDGE: Final = 1e-6  # keeps a certain answer's logit finite
 
@@ -26,15 +30,16 @@ _EDGE: Final = 1e-6  # keeps a certain answer's logit finite
 class StudyRule:
     """From the probabilities of a study's slices to its probability and its verdict.
 
-    ``probability = sigmoid(slope · logit(aggregate) + bias)``; with slope 1 and bias 0 it is the
-    aggregate itself.
+    Label by label ``probability = sigmoid(slope · logit(aggregate) + bias)``; with slope 1 and
+    bias 0 it is the aggregate itself.
     """
 
-    aggregation: str = "max"
+    aggregation: str = DEFAULT_AGGREGATION
     """One of `AGGREGATIONS`."""
-    slope: float = 1.0
-    """Positive; the same for all labels, for rare ones have too few studies to learn it from."""
-    bias: float = 0.0
+    slope: tuple[float, ...] = (1.0,) * len(LABELS)
+    """Positive, one a label."""
+    bias: tuple[float, ...] = (0.0,) * len(LABELS)
+    """One a label."""
     rule_out: float = EVEN
     """A study whose probability of `any` is below is negative."""
     rule_in: float = EVEN
@@ -45,9 +50,11 @@ class StudyRule:
             self.aggregation in AGGREGATIONS,
             f"study.aggregation must be one of {', '.join(AGGREGATIONS)}",
         )
-        for name in ("slope", "bias", "rule_out", "rule_in"):
+        for name in ("slope", "bias"):
+            object.__setattr__(self, name, _six(getattr(self, name), name))
+        for name in ("rule_out", "rule_in"):
             _check(_is_number(getattr(self, name)), f"study.{name} must be a finite number")
-        _check(self.slope > 0, "study.slope must be positive")
+        _check(min(self.slope) > 0, "study.slope must be positive")
         _check(
             0 <= self.rule_out <= self.rule_in <= 1,
             "study.rule_out and study.rule_in must lie in 0 … 1, in this order",
@@ -80,20 +87,23 @@ class StudyRule:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return asdict(self)
+        return {**asdict(self), "slope": list(self.slope), "bias": list(self.bias)}
 
     @property
     def is_calibrated(self) -> bool:
         """Whether the aggregate is changed after it."""
-        return self.slope != 1 or self.bias != 0
+        return set(self.slope) != {1.0} or set(self.bias) != {0.0}
 
     def probabilities(self, slices: ArrayLike) -> NDArray[np.float64]:
-        """Return the study's probabilities ``(L,)`` from those of its slices ``(N, L)``, N > 0."""
-        together = aggregate(slices, self.aggregation)
+        """Return the study's probabilities ``(6,)`` from those of its slices ``(N, 6)``, N > 0."""
+        return self.calibrate(aggregate(slices, self.aggregation))
+
+    def calibrate(self, together: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities that aggregates ``(…, 6)`` stand for."""
         if not self.is_calibrated:
             return together
         inner = np.clip(together, _EDGE, 1 - _EDGE)
-        scaled = self.slope * np.log(inner / (1 - inner)) + self.bias
+        scaled = np.array(self.slope) * np.log(inner / (1 - inner)) + np.array(self.bias)
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)))
 
     def verdict(self, probability: float) -> Verdict:
@@ -105,6 +115,12 @@ class StudyRule:
 
 def _first(names: set[str]) -> str:
     return min(names, default="")
+
+
+def _six(values: Any, name: str) -> tuple[float, ...]:
+    right = isinstance(values, list | tuple) and len(values) == len(LABELS)
+    _check(right and all(map(_is_number, values)), f"study.{name} must have six finite numbers")
+    return tuple(float(value) for value in values)
 
 
 def _is_number(value: object) -> bool:
