@@ -36,10 +36,10 @@ WIDEST_GAP: Final = 2.5
 """In usual distances between slices, if it is over `WIDEST_GAP_MM` too."""
 WIDEST_GAP_MM: Final = 12.0
 METAL_CM2: Final = 0.2
-JUMP_MM: Final = 8.0
-"""Of the skull's centre, against the mean of the slices before and after."""
+JUMP_MM: Final = 6.0
+"""Of the skull's centre between two slices, sideways, against its usual step."""
 ROUND_SHARE: Final = 0.55
-"""From here on a section is so round that anatomy alone does not move its centre by that."""
+"""From here on a section is whole, and its centre that of the head."""
 
 NOT_AXIAL: Final = "not axial (ImageOrientationPatient)"
 CONTRAST: Final = "contrast agent given: iodine looks like blood"
@@ -67,8 +67,6 @@ class SliceFacts(NamedTuple):
     """The same as an area."""
     skull_x: float | None = None
     """Centre of that area, mm to the patient's left."""
-    skull_y: float | None = None
-    """Centre of that area, mm to the patient's back."""
     metal_cm2: float | None = None
     """Area at or over `METAL_HU`."""
 
@@ -108,7 +106,7 @@ def measure(ct: CTSlice) -> SliceFacts:
     step = max(1, round(max(ct.shape) / _COARSE))
     body, box = _body(ct.hu, step)
     ring = _enclosed(ct.hu, step)
-    inside = ct.hu[step // 2 :: step, step // 2 :: step][: ring.shape[0], : ring.shape[1]][ring]
+    inside = ct.hu[::step, ::step][ring]
     is_brain = inside.size > 0 and BRAIN_HU[0] <= float(np.median(inside)) <= BRAIN_HU[1]
     facts = SliceFacts(
         along=geometry.along_normal(),
@@ -128,8 +126,8 @@ def measure(ct: CTSlice) -> SliceFacts:
     )
     if not is_brain:
         return facts
-    x, y = _centre(ring, step, geometry, (down, across))
-    return facts._replace(skull_cm2=float(ring.sum()) * step**2 * pixel, skull_x=x, skull_y=y)
+    x = _centre(ring, step, geometry, (down, across))
+    return facts._replace(skull_cm2=float(ring.sum()) * step**2 * pixel, skull_x=x)
 
 
 def judge(slices: Sequence[Seen], *, unreadable: int = 0, not_axial: int = 0) -> tuple[Reason, ...]:
@@ -172,7 +170,7 @@ def has_skull(facts: SliceFacts) -> bool:
 
 def _body(hu: NDArray[np.float32], step: int) -> tuple[int, tuple[int, int]]:
     """Return the pixels of the largest part denser than air with its holes, and its box's sides."""
-    coarse = (hu[step // 2 :: step, step // 2 :: step] > BODY_HU).astype(np.uint8)
+    coarse = (hu[::step, ::step] > BODY_HU).astype(np.uint8)
     opened = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:
@@ -185,8 +183,9 @@ def _body(hu: NDArray[np.float32], step: int) -> tuple[int, tuple[int, int]]:
 
 def _enclosed(hu: NDArray[np.float32], step: int) -> NDArray[np.bool_]:
     """Return the largest part that bone encloses, on the coarse grid; bone wins a coarse pixel."""
-    rows, columns = hu.shape[0] // step, hu.shape[1] // step
-    blocks = (hu[: rows * step, : columns * step] > BONE_HU).reshape(rows, step, columns, step)
+    fill = ((0, -hu.shape[0] % step), (0, -hu.shape[1] % step))
+    fine = np.pad(hu > BONE_HU, fill)
+    blocks = fine.reshape(fine.shape[0] // step, step, fine.shape[1] // step, step)
     bone = blocks.any(axis=(1, 3))
     free = np.logical_not(bone)
     inner = (free & ~_outside(free)).astype(np.uint8)
@@ -205,15 +204,15 @@ def _outside(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _centre(
     ring: NDArray[np.bool_], step: int, geometry: Geometry, spacing: tuple[float, float]
-) -> tuple[float | None, float | None]:
-    if None in (geometry.position, geometry.row_direction, geometry.column_direction):
-        return None, None
+) -> float | None:
+    """Return how far to the patient's left the centre of an area lies, in mm."""
+    place, row, column = geometry.position, geometry.row_direction, geometry.column_direction
+    if place is None or row is None or column is None:
+        return None
     rows, columns = np.nonzero(ring)
-    down = (float(rows.mean()) + 0.5) * step * spacing[0]
-    across = (float(columns.mean()) + 0.5) * step * spacing[1]
-    along_row, along_column = np.array(geometry.row_direction), np.array(geometry.column_direction)
-    x, y, _ = np.array(geometry.position) + across * along_row + down * along_column
-    return round(float(x), 2), round(float(y), 2)
+    down = float(rows.mean()) * step * spacing[0]
+    across = float(columns.mean()) * step * spacing[1]
+    return round(place[0] + across * row[0] + down * column[0], 2)
 
 
 def _not_a_head(facts: Sequence[SliceFacts]) -> Reason | None:
@@ -284,15 +283,20 @@ def _metal(facts: Sequence[SliceFacts]) -> Reason | None:
 
 
 def _motion(facts: Sequence[SliceFacts]) -> Reason | None:
-    """Find a skull that jumps aside between slices; blur and streaks are not judged."""
-    runs = [one for one in facts if one.skull_share >= ROUND_SHARE and one.skull_x is not None]
-    jumps = sum(_jump(*three) > JUMP_MM for three in zip(runs, runs[1:], runs[2:], strict=False))
-    return Reason("motion", "the head jumps aside between slices") if jumps else None
+    """Find a skull that jumps sideways between slices.
 
-
-def _jump(a: SliceFacts, b: SliceFacts, c: SliceFacts) -> float:
-    before, at, after = (np.array([one.skull_x or 0.0, one.skull_y or 0.0]) for one in (a, b, c))
-    return float(np.linalg.norm(at - (before + after) / 2))
+    A head is even from left to right, so its centre does not move sideways by anatomy alone, as it
+    does to the back. Nodding, blur and streaks are not judged.
+    """
+    known = [one.skull_x for one in facts if one.skull_share >= ROUND_SHARE]
+    centres = [x for x in known if x is not None]
+    if len(centres) < 3 or len(centres) < len(known):
+        return None
+    steps = np.diff(centres)
+    jump = float(np.abs(steps - np.median(steps)).max())
+    if jump <= JUMP_MM:
+        return None
+    return Reason("motion", f"the head jumps sideways by {jump:.0f} mm between slices")
 
 
 def _few(facts: Sequence[SliceFacts]) -> Reason | None:
