@@ -42,7 +42,9 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
     table = _table("Study and its worst slice", min(SHOWN, len(answered)), len(answered))
     for probabilities, study in answered[:SHOWN]:
         worst = [study.worst.path] if study.worst else []
-        _add(table, [study.study_uid, *worst], probabilities, study.positive)
+        remarks = [f"quality: {reason.text}" for reason in study.quality]
+        told = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
+        _add(table, told, probabilities, study.positive)
     return table if answered else None
 
 
@@ -50,7 +52,7 @@ def summary(tally: Tally) -> list[str]:
     """Say in a few lines what a run did."""
     parts = [
         _count(tally.slices, "slice"),
-        f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} positive",
+        f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} with a positive slice",
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ich_cli.core.dicom_identity import Identity
 
 SERIES_NUMBER: Final = 901
-_LONGEST_LO: Final = 64
 
 
 @dataclass(frozen=True)

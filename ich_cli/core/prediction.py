@@ -131,7 +131,9 @@ def by_study(
 
 
 def _study(uid: str, series: Sequence[_Series], rule: StudyRule) -> StudyPrediction:
-    judged = [(one, one.reasons()) for one in series if one.rows or one.not_axial]
+    # coronal views beside axial ones are no fault, where there is nothing else they are
+    usable = [one for one in series if one.rows] or [one for one in series if one.not_axial]
+    judged = [(one, one.reasons()) for one in usable]
     heads = [pair for pair in judged if all(r.code != "not-a-head" for r in pair[1])]
     counted = heads or judged  # of a scan of the whole body, the head alone speaks
     rows = [row for one, _ in counted for row in one.rows]
