@@ -50,9 +50,10 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
 
 def summary(tally: Tally) -> list[str]:
     """Say in a few lines what a run did."""
+    studies = _count(len(tally.studies), "study", "studies")
     parts = [
         _count(tally.slices, "slice"),
-        f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} with a positive slice",
+        f"{studies}, {len(tally.positive)} with a positive slice",
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]
