@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pydicom
 import pytest
 from typer.testing import CliRunner, Result
@@ -147,9 +148,9 @@ def plant(scans: Path) -> Path:
             setattr(image, keyword, value)
         block = image.private_block(0x0019, "PLANTED CREATOR", create=True)
         block.add_new(1, "LO", "PLANTED PRIVATE")
-        pixels = image.pixel_array.copy()
-        cv2.putText(pixels, "Geheim", (0, 9), cv2.FONT_HERSHEY_PLAIN, 0.6, (2024,), 1)
-        image.PixelData = pixels.tobytes()
+        text = np.zeros((image.Rows, image.Columns), np.uint8)
+        cv2.putText(text, "Geheim", (0, 9), cv2.FONT_HERSHEY_PLAIN, 0.6, (255,), 1)
+        image.PixelData = np.where(text > 0, 2024, image.pixel_array).astype("<u2").tobytes()
         image.save_as(target / f"PLANTED^JANE_19511231_{number}.dcm")
     broken = target / "PLANTED^JANE_0.dcm"
     broken.write_bytes((target / "PLANTED^JANE_19511231_3.dcm").read_bytes()[:-900])
