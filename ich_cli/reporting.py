@@ -52,6 +52,10 @@ class Reports:
             for result in results:
                 wrote += self._write(result)
                 advance(1)
+        if self.pages and results:
+            from ich_cli.core.html_report import write_worklist
+
+            write_worklist(results, self.pages / "index.html")
         return list(dict.fromkeys(wrote))
 
     def _write(self, result: StudyResult) -> list[Path]:

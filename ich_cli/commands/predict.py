@@ -56,7 +56,8 @@ ReportFolder = Annotated[
     Path | None,
     typer.Option(
         "--report", metavar="DIR", show_default=False,
-        help="Write one HTML page a study into this folder; it needs no network.",
+        help="Write one HTML page a study into this folder, and index.html, a worklist; they need "
+        "no network.",
     ),
 ]  # fmt: skip
 DicomFolder = Annotated[

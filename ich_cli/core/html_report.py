@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,11 +77,37 @@ def write_report(result: StudyResult, path: Path) -> None:
         file.write(page.encode("utf-8"))
 
 
+def write_worklist(results: Sequence[StudyResult], path: Path) -> None:
+    """Write a page that lists studies in their order, each with a link to its report beside it.
+
+    Parameters
+    ----------
+    results
+        As `study_results` gave them; at least one.
+    path
+        Of the page; the reports lie in the same folder under `StudyResult.name`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    caveat = results[0].predictor.caveat
+    page = _render("worklist", results=results, research_only=RESEARCH_ONLY, caveat=caveat)
+    with replacing(path) as file:
+        file.write(page.encode("utf-8"))
+
+
 def render_report(result: StudyResult) -> str:
     """Return the page as text.
 
     It holds the study's UID, numbers of series and instances, and no name of a patient or a file.
     """
+    return _render("report", **_context(result))
+
+
+def _render(name: str, **values: Any) -> str:
+    """Fill a template; all text in it is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -90,7 +117,7 @@ def render_report(result: StudyResult) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(_context(result))
+    return environment.get_template(f"{name}.html.j2").render(values)
 
 
 def choose_slices(result: StudyResult) -> dict[int, tuple[str, ...]]:

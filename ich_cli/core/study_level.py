@@ -16,7 +16,7 @@ from ich_cli.core.calibration import at_sensitivity, at_specificity, learn_calib
 from ich_cli.core.errors import DataError
 from ich_cli.core.evaluation import auroc
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.study_rule import DEFAULT_AGGREGATION, StudyRule
+from ich_cli.core.study_rule import LEARNED, StudyRule
 
 Floats = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def compare(
 
 def learn_rule(
     labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike,
-    aggregation: str = DEFAULT_AGGREGATION,
+    aggregation: str = LEARNED,
 ) -> StudyRule | None:  # fmt: skip
     """Learn how slices become the answer for a study.
 

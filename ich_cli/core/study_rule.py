@@ -20,8 +20,10 @@ Verdict = Literal["positive", "unsure", "negative", ""]
 EVEN: Final = 0.5
 """A calibrated probability from which a hemorrhage is more likely than not."""
 
-DEFAULT_AGGREGATION: Final = "max"
-"""What training learns a rule for, and what holds for a bundle that states none."""
+UNLEARNED: Final = "max"
+"""What holds for a bundle that states no rule: the slices' threshold is one for single slices."""
+LEARNED: Final = "top5-mean"
+"""What training learns a rule for; chosen by what docs/reports.md shows."""
 
 _EDGE: Final = 1e-6  # keeps a certain answer's logit finite
 
@@ -34,7 +36,7 @@ class StudyRule:
     bias 0 it is the aggregate itself.
     """
 
-    aggregation: str = DEFAULT_AGGREGATION
+    aggregation: str = UNLEARNED
     """One of `AGGREGATIONS`."""
     slope: tuple[float, ...] = (1.0,) * len(LABELS)
     """Positive, one a label."""

@@ -76,8 +76,10 @@ def test_each_study_has_a_page_and_a_folder(scans: Path, predict: Callable[..., 
 
     assert result.exit_code == 0
     assert "written: out.csv, pages, dicom" in result.stderr
-    pages = names("pages")
+    index, *pages = names("pages")
+    assert index == "index.html"
     assert len(pages) == 2
+    assert sorted(re.findall(r'href="([^"]+)"', Path("pages/index.html").read_text())) == pages
     assert all(re.fullmatch(r"study-[0-9a-f]{12}\.html", one) for one in pages)
     stems = [one.removesuffix(".html") for one in pages]
     assert names("dicom") == [
@@ -87,7 +89,7 @@ def test_each_study_has_a_page_and_a_folder(scans: Path, predict: Callable[..., 
     ]
     again = predict(scans, "--report", "pages", "--dicom", "dicom", "-q")  # replaces
     assert again.exit_code == 0
-    assert len(names("pages")) == 2
+    assert len(names("pages")) == 3
 
 
 def test_a_run_stopped_in_its_reports_goes_on_with_resume(
@@ -171,7 +173,7 @@ def test_no_identifier_reaches_any_report(scans: Path, predict: Callable[..., Re
     )
 
     assert result.exit_code == 0
-    assert len(names("pages")) == 2
+    assert len(names("pages")) == 3
     assert len(names("dicom")) == 12
     for path in [*Path("pages").rglob("*"), *Path("dicom").rglob("*")]:
         assert not any(secret in str(path) for secret in SECRET)

@@ -19,6 +19,7 @@ from ich_cli.core.study_level import (
     read_out_of_fold,
     verdicts,
 )
+from ich_cli.core.study_rule import LEARNED
 from ich_cli.main import app
 
 # four patients of two slices; only `any` differs: A and B bleed
@@ -105,7 +106,7 @@ def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     assert counts in " ".join(told.stdout.split())
     assert "Research use only" in told.stdout
     read = json.loads(values.stdout)
-    assert read["study"]["aggregation"] == "max"
+    assert read["study"]["aggregation"] == LEARNED
     # pairs in the right order: 20*20 less those with sound > bleeding (45) less half of 10 ties
     assert read["aggregations"]["max"]["auroc"]["any"] == pytest.approx(0.875)
 
