@@ -14,7 +14,7 @@ from ich_cli._version import __version__
 from ich_cli.core.atomic import replacing
 from ich_cli.core.dicom_source import shows_patient
 from ich_cli.core.errors import InputError
-from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
+from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
 from ich_cli.core.report_pictures import (
     METHOD_NAME,
     Mapped,
@@ -156,7 +156,9 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "answers": _answers(result),
         "lanes": _lanes(result),
         "shown": [_show(result, *one) for one in choose_slices(result).items()],
-        "slices": _slices(result),
+        "slices": (slices := _slices(result)),
+        "series": max((one["series"] for one in slices), default=0),
+        "short": SHORT,
         "notes": _notes(result),
         "refused": sorted(refused(result).items(), key=lambda item: -item[1]),
         "bundle": _bundle(result),
