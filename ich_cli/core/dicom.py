@@ -18,7 +18,8 @@ from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
 from ich_cli.core.geometry import is_axial, read_geometry
 from ich_cli.core.pixelformat import read_format
 from ich_cli.core.pixels import Rescale
-from ich_cli.core.quality import CONTRAST, NOT_AXIAL
+from ich_cli.core.quality import NOT_AXIAL
+from ich_cli.core.slice_facts import CONTRAST
 from ich_cli.core.streams import Seekable
 
 DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"

@@ -21,7 +21,7 @@ from ich_cli.core.atomic import aside, lock, output_error
 from ich_cli.core.ctslice import SliceId
 from ich_cli.core.errors import OutputError
 from ich_cli.core.prediction import SlicePrediction
-from ich_cli.core.quality import SliceFacts
+from ich_cli.core.slice_facts import SliceFacts
 
 _VERSION: Final = 2
 _SYNC_SECONDS: Final = 5.0  # what a power cut may cost; a kill costs nothing

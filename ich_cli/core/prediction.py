@@ -9,7 +9,8 @@ from typing import Final, cast
 from ich_cli.core.ctslice import SliceId
 from ich_cli.core.errors import InputError, Status
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.quality import NOT_AXIAL, Reason, Seen, SliceFacts, judge
+from ich_cli.core.quality import NOT_AXIAL, Reason, Seen, judge
+from ich_cli.core.slice_facts import SliceFacts
 from ich_cli.core.study_rule import StudyRule, Verdict
 
 Probabilities = tuple[float, float, float, float, float, float]

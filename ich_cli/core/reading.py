@@ -15,7 +15,7 @@ from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import InputError
 from ich_cli.core.prediction import SlicePrediction
 from ich_cli.core.preprocessing import Prepared
-from ich_cli.core.quality import measure
+from ich_cli.core.slice_facts import measure
 
 Entry = series.FrameRef | InputError
 """A frame to read, or the reason why a file has none."""

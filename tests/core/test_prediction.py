@@ -12,7 +12,8 @@ from ich_cli.core.prediction import (
     by_study,
     over_thresholds,
 )
-from ich_cli.core.quality import NOT_AXIAL, SliceFacts
+from ich_cli.core.quality import NOT_AXIAL
+from ich_cli.core.slice_facts import SliceFacts
 from ich_cli.core.study_rule import StudyRule
 
 LOW: Probabilities = (0.1, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -11,8 +11,9 @@ import pytest
 
 from ich_cli.core.ctslice import CTSlice, Geometry, SliceId
 from ich_cli.core.phantom.study import PhantomConfig, generate
-from ich_cli.core.quality import CONTRAST, Seen, has_skull, judge, measure
+from ich_cli.core.quality import Seen, judge
 from ich_cli.core.series import FrameRef, load, scan
+from ich_cli.core.slice_facts import CONTRAST, has_skull, measure
 
 
 def phantom(seed: int = 3, size: int = 128) -> list[CTSlice]:
