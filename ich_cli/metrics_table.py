@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ich_cli import console
-from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.labels import LABELS, RESEARCH_ONLY, SHORT
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from ich_cli.core.study_level import Compared
+    from ich_cli.core.study_rule import StudyRule
 
 _RANKING = {"auroc": "AUROC (95 %)", "ap": "AP", "f1": "F1", "f1_at_half": "F1 at 0.5"}
 _AT_THRESHOLD = {
@@ -26,6 +29,58 @@ def print_report(title: str, report: Mapping[str, Any], *, as_json: bool = False
         return
     for columns, head, foot in ((_RANKING, title, None), (_AT_THRESHOLD, None, _caption(report))):
         console.stdout().print(_table(columns, report, head, foot))
+
+
+def print_aggregations(
+    name: str,
+    compared: Sequence[Compared],
+    rule: StudyRule | None,
+    called: Mapping[str, tuple[int, int]],
+    *,
+    as_json: bool = False,
+) -> None:
+    """Write how well aggregations tell patients apart, and the rule that was learned."""
+    if as_json:
+        rows = {one.aggregation: {"auroc": one.auroc, "intervals": one.intervals}
+                for one in compared}  # fmt: skip
+        study = rule.to_dict() if rule else None
+        whole = {"title": name, "aggregations": rows, "study": study, "verdicts": dict(called)}
+        console.stdout().file.write(json.dumps(whole) + "\n")
+        return
+    console.stdout().print(_aggregations_table(name, compared))
+    for line in _told(rule, called):
+        console.stdout().print(line)
+
+
+def _aggregations_table(name: str, compared: Sequence[Compared]) -> Table:
+    from rich.table import Table
+
+    title = f"AUROC per patient, {name} (out of fold; 95 % by bootstrap over patients)"
+    table = Table(title=title, caption=RESEARCH_ONLY)
+    table.add_column("aggregation", no_wrap=True)
+    for label in LABELS:
+        table.add_column(SHORT[label], justify="right")
+    for one in compared:
+        table.add_row(one.aggregation, *(_with_interval(one, label) for label in LABELS))
+    return table
+
+
+def _with_interval(one: Compared, label: str) -> str:
+    value, between = one.auroc[label], one.intervals.get(label)
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f"\n{between[0]:.2f}-{between[1]:.2f}" if between else "")
+
+
+def _told(rule: StudyRule | None, called: Mapping[str, tuple[int, int]]) -> list[str]:
+    if rule is None:
+        return ["too few studies with or without hemorrhage to learn a rule"]
+    counts = ", ".join(f"{verdict} {a} / {b}" for verdict, (a, b) in called.items())
+    return [
+        f"rule learned for {rule.aggregation}: negative below {rule.rule_out:.3f}, "
+        f"positive from {rule.rule_in:.3f}",
+        f"patients with / without hemorrhage: {counts}; on the patients it was learned from",
+    ]
 
 
 def _table(

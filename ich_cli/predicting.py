@@ -28,6 +28,7 @@ from ich_cli.core.writers import (
 )
 from ich_cli.options import parse_thresholds
 from ich_cli.report import slices_table, studies_table
+from ich_cli.reporting import Reports
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ich_cli.core.config import Limits
     from ich_cli.core.predictor import Predictor
     from ich_cli.core.series import FrameRef
+    from ich_cli.core.study_rule import StudyRule
 
     Entries = list[FrameRef | InputError]
 
@@ -60,11 +62,13 @@ class Request:
     """Whether studies have rows of their own."""
     resume: bool
     quiet: bool
+    reports: Reports
 
 
 def run(request: Request) -> tuple[Tally, str]:
     """Answer for every slice; return the counts, and the caveat that must stand beside them."""
     output, quiet = request.output, request.quiet
+    request.reports.prepare()
     # opening the journal tells now what could not be written later
     with Journal(output) if output else nullcontext() as journal:
         entries = _without_own(_find(request.paths, request.limits, quiet), request)
@@ -80,10 +84,20 @@ def run(request: Request) -> tuple[Tally, str]:
             thresholds=chosen,
         )
         tally = Tally(len(entries), seam.kept)
+        rule = predictor.study_rule(chosen)
         with _interruptible(journal, len(entries)):
-            _consume(keep(journal, rows, seam) if journal else rows, request, tally)
+            passing = keep(journal, rows, seam) if journal else rows
+            kept = _consume(passing, request, tally, rule)
+        if request.reports:  # before the tables: a run that is stopped here goes on with --resume
+            from ich_cli.core.study_result import study_results
+
+            results = study_results(
+                predictor, entries, kept, limits=request.limits, thresholds=chosen
+            )
+            tally.written += request.reports.write(results, quiet=quiet)
         if journal:
-            tally.written = write_tables(journal, request.layout, studies=request.studies)
+            tables = write_tables(journal, request.layout, rule if request.studies else None)
+            tally.written = tables + tally.written
     return tally, predictor.caveat
 
 
@@ -157,25 +171,40 @@ def _interruptible(journal: Journal | None, total: int) -> Iterator[None]:
         raise
 
 
-def _consume(rows: Iterable[SlicePrediction], request: Request, tally: Tally) -> None:
-    """Let all rows pass by, to stdout where they go there."""
+def _consume(
+    rows: Iterable[SlicePrediction], request: Request, tally: Tally, rule: StudyRule
+) -> list[SlicePrediction]:
+    """Let all rows pass by, to stdout where they go there; return them if reports need them."""
     table: Table | None = None
+    kept: list[SlicePrediction] = []
     silent = request.quiet or (request.stream is not None and is_terminal())
     with progress("Predicting", tally.total, quiet=silent) as advance:
         passing = tally.watch(rows, advance)
+        if request.reports:
+            passing = _copied(passing, kept)
         if request.stream:
-            _to_stdout(passing, request.stream, request.studies)
+            _to_stdout(passing, request.stream, rule if request.studies else None)
         elif request.output:
             deque(passing, maxlen=0)
         else:
-            table = studies_table(by_study(passing)) if request.studies else slices_table(passing)
+            studies = request.studies
+            table = studies_table(by_study(passing, rule)) if studies else slices_table(passing)
     if table:
         stdout().print(table)
+    return kept
 
 
-def _to_stdout(rows: Iterable[SlicePrediction], format: Format, studies: bool) -> None:
-    columns = STUDY_COLUMNS if studies else SLICE_COLUMNS
-    lines = map(study_row, by_study(rows)) if studies else map(slice_row, rows)
+def _copied(
+    rows: Iterable[SlicePrediction], into: list[SlicePrediction]
+) -> Iterator[SlicePrediction]:
+    for row in rows:
+        into.append(row)
+        yield row
+
+
+def _to_stdout(rows: Iterable[SlicePrediction], format: Format, rule: StudyRule | None) -> None:
+    columns = STUDY_COLUMNS if rule else SLICE_COLUMNS
+    lines = map(study_row, by_study(rows, rule)) if rule else map(slice_row, rows)
     with open_table(sys.stdout.buffer, format, columns) as writer:
         for line in lines:
             writer.append(line)

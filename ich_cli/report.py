@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from ich_cli.console import plain
-from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
+from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,16 +22,6 @@ SHOWN = 20
 
 REASONS = 4
 """Reasons for files without an answer that the summary tells."""
-
-SHORT = {
-    "any": "any",
-    "epidural": "EDH",
-    "intraparenchymal": "IPH",
-    "intraventricular": "IVH",
-    "subarachnoid": "SAH",
-    "subdural": "SDH",
-}
-"""The abbreviations that radiologists use."""
 
 
 def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:
@@ -52,15 +42,18 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
     table = _table("Study and its worst slice", min(SHOWN, len(answered)), len(answered))
     for probabilities, study in answered[:SHOWN]:
         worst = [study.worst.path] if study.worst else []
-        _add(table, [study.study_uid, *worst], probabilities, study.positive)
+        remarks = [f"quality: {reason.text}" for reason in study.quality]
+        told = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
+        _add(table, told, probabilities, study.positive)
     return table if answered else None
 
 
 def summary(tally: Tally) -> list[str]:
     """Say in a few lines what a run did."""
+    studies = _count(len(tally.studies), "study", "studies")
     parts = [
         _count(tally.slices, "slice"),
-        f"{_count(len(tally.studies), 'study', 'studies')}, {len(tally.positive)} positive",
+        f"{studies}, {len(tally.positive)} with a positive slice",
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]

@@ -42,6 +42,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    oof: Annotated[
+        Path | None,
+        typer.Option(
+            "--oof",
+            help="oof.csv of a training run: which aggregation of slices tells patients apart "
+            "best, and the rule for studies learned from it.",
+            metavar="CSV",
+            show_default=False,
+        ),
+    ] = None,
     by: Annotated[
         Literal["slice", "patient"],
         typer.Option("--by", help="What counts: each slice, or each patient's highest."),
@@ -62,17 +72,31 @@ def evaluate(
     """
     from ich_cli.core.errors import UsageError
 
-    if data is not None and predictions is None and labels is None:
+    if oof is not None and not (predictions or labels or data):
+        _of_aggregations(oof, bootstrap, seed, json)
+        return
+    if oof is None and data is not None and predictions is None and labels is None:
         title, report = _of_bundle(
             weights, data, by, bootstrap, seed, threshold, device, batch_size, quiet
         )
-    elif predictions is not None and labels is not None and data is None:
+    elif oof is None and predictions is not None and labels is not None and data is None:
         title, report = _of_tables(predictions, labels, by, bootstrap, seed, threshold, quiet)
     else:
-        raise UsageError("give --predictions and --labels, or --data (and --weights)")
+        raise UsageError("give --predictions and --labels, or --data (and --weights), or --oof")
     from ich_cli.metrics_table import print_report
 
     print_report(title, report.to_dict(), as_json=json)
+
+
+def _of_aggregations(oof: Path, bootstrap: int, seed: int, json: bool) -> None:
+    from ich_cli.core.study_level import compare, learn_rule, read_out_of_fold, verdicts
+    from ich_cli.metrics_table import print_aggregations
+
+    found = read_out_of_fold(oof)
+    rule = learn_rule(found.labels, found.probabilities, found.patients)
+    called = verdicts(found, rule) if rule else {}
+    compared = compare(found, bootstrap=bootstrap, seed=seed)
+    print_aggregations(oof.name, compared, rule, called, as_json=json)
 
 
 def _of_tables(

@@ -52,6 +52,30 @@ ByOption = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on where a run that was stopped left off.")
 ]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="DIR", show_default=False,
+        help="Write one HTML page a study into this folder, and index.html, a worklist; they need "
+        "no network.",
+    ),
+]  # fmt: skip
+DicomFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dicom", metavar="DIR", show_default=False,
+        help="Write a DICOM Structured Report and a Secondary Capture series of the maps a study.",
+    ),
+]  # fmt: skip
+KeepPatient = Annotated[
+    bool,
+    typer.Option(
+        "--keep-patient",
+        help="Copy the patient's name, id, birth date and sex, and the study's date, id and "
+        "accession number into the files of --dicom, so that an archive files them with the "
+        "patient. Without it they hold UIDs only.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -62,6 +86,9 @@ def predict(
     by: ByOption = By.slice,
     threshold: Threshold = None,
     json: Json = False,
+    report: ReportFolder = None,
+    dicom: DicomFolder = None,
+    keep_patient: KeepPatient = False,
     resume: Resume = False,
     strict: Strict = False,
     weights: Weights = None,
@@ -82,15 +109,18 @@ def predict(
     parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # wrong usage is told at once
     if resume and not output:
         raise UsageError("--resume goes on with a file; name it with -o")
+    if keep_patient and not dicom:
+        raise UsageError("--keep-patient is about the files of --dicom; name their folder with it")
     layout = (format or format_of(output)) if output else Format.csv
     stream = _stream(output, format, by, json)
     from ich_cli.predicting import Request, run
+    from ich_cli.reporting import Reports
 
     request = Request(
         paths=paths, limits=parse_limits(limit), thresholds=threshold,
         weights=weights, device=device, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
-        resume=resume, quiet=quiet,
+        resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
     )  # fmt: skip
     tally, caveat = run(request)
     _end(tally, caveat, strict=strict, quiet=quiet)

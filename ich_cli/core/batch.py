@@ -14,6 +14,7 @@ from ich_cli.core.atomic import replacing
 from ich_cli.core.errors import OutputError
 from ich_cli.core.journal import Journal
 from ich_cli.core.prediction import SlicePrediction, by_study
+from ich_cli.core.study_rule import StudyRule
 from ich_cli.core.writers import (
     SLICE_COLUMNS,
     STUDY_COLUMNS,
@@ -142,8 +143,17 @@ def studies_path(output: Path, format: Format) -> Path:
     return output.with_name(f"{output.stem}.studies{ending}")
 
 
-def write_tables(journal: Journal, format: Format, *, studies: bool) -> list[Path]:
-    """Write the journal's rows as the output, and the table of studies beside; end the journal.
+def write_tables(journal: Journal, format: Format, rule: StudyRule | None = None) -> list[Path]:
+    """Write the journal's rows as the output, and end the journal.
+
+    Parameters
+    ----------
+    journal
+        With all rows.
+    format
+        Of the output.
+    rule
+        How slices become studies, for a table of studies beside; None: there is none.
 
     Returns
     -------
@@ -156,10 +166,10 @@ def write_tables(journal: Journal, format: Format, *, studies: bool) -> list[Pat
         If they cannot be written; the journal stays.
     """
     output = journal.output
-    beside = [studies_path(output, format)] if studies else []
+    beside = [studies_path(output, format)] if rule else []
     try:
         for path in beside:
-            _write_studies(path, Format.csv if format is Format.rsna else format, journal)
+            _write_studies(path, Format.csv if format is Format.rsna else format, journal, rule)
         with replacing(output) as stream, open_table(stream, format, SLICE_COLUMNS) as table:
             for one in journal.rows():
                 table.append(slice_row(one))
@@ -169,7 +179,7 @@ def write_tables(journal: Journal, format: Format, *, studies: bool) -> list[Pat
     return [output, *beside]
 
 
-def _write_studies(path: Path, format: Format, journal: Journal) -> None:
+def _write_studies(path: Path, format: Format, journal: Journal, rule: StudyRule | None) -> None:
     with replacing(path) as stream, open_table(stream, format, STUDY_COLUMNS) as table:
-        for study in by_study(journal.rows()):
+        for study in by_study(journal.rows(), rule):
             table.append(study_row(study))

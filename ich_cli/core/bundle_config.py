@@ -10,6 +10,7 @@ from typing import Any, Final
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
+from ich_cli.core.study_rule import StudyRule
 
 FORMAT: Final = 1
 
@@ -18,6 +19,7 @@ SixFloats = tuple[float, float, float, float, float, float]
 _OWN_KEYS: Final = frozenset(
     ("format", "preprocess", "calibration", "thresholds", "training", "metrics", "sha256")
 )
+_OPTIONAL_KEYS: Final = frozenset(("study",))
 _ENSEMBLE_KEYS: Final = (_OWN_KEYS - {"preprocess", "calibration"}) | {"members"}
 
 
@@ -56,6 +58,8 @@ class BundleConfig:
     calibration: Calibration = field(default_factory=Calibration)
     thresholds: Mapping[str, float] = field(default_factory=default_thresholds)
     """Probability from which a label counts as positive, in [0, 1]."""
+    study: StudyRule | None = None
+    """How slices become the answer for a study; None: derived from the threshold of `any`."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What it reached, on what; for people and cards."""
     label_names: tuple[str, ...] = LABELS
@@ -100,6 +104,7 @@ class BundleConfig:
             }
         return own | {
             "thresholds": dict(self.thresholds),
+            **({"study": self.study.to_dict()} if self.study else {}),
             "training": dict(self.training),
             "metrics": dict(self.metrics),
             "sha256": self.sha256,
@@ -129,6 +134,7 @@ class BundleConfig:
         _check_keys(own, _ENSEMBLE_KEYS if "members" in own else _OWN_KEYS)
         shared: dict[str, Any] = {
             "thresholds": _mapping(own["thresholds"], "ich.thresholds"),
+            "study": _study(own),
             "training": _mapping(own["training"], "ich.training"),
             "metrics": _mapping(own["metrics"], "ich.metrics"),
             "sha256": _text(own["sha256"], "ich.sha256"),
@@ -164,8 +170,13 @@ class BundleConfig:
         )
 
 
+def _study(own: Mapping[str, Any]) -> StudyRule | None:
+    return StudyRule.from_dict(_mapping(own["study"], "ich.study")) if "study" in own else None
+
+
 def _check_keys(values: Mapping[str, Any], wanted: frozenset[str], under: str = "ich.") -> None:
-    missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
+    allowed = wanted | _OPTIONAL_KEYS if under == "ich." else wanted
+    missing, unknown = sorted(wanted - set(values)), sorted(set(values) - allowed)
     if missing:
         raise BundleError(f"the key {under}{missing[0]} is missing")
     if unknown:

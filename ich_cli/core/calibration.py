@@ -71,6 +71,13 @@ def at_sensitivity(y: NDArray[np.bool_], p: Floats, sensitivity: float = SENSITI
     return _floor(falling[needed - 1])
 
 
+def at_specificity(y: NDArray[np.bool_], p: Floats, specificity: float) -> float:
+    """Return the lowest threshold at which at least this share of negatives stays under it."""
+    rising = np.sort(p[~y])
+    kept = max(1, int(np.ceil(specificity * rising.size - 1e-9)))
+    return float(min(1.0, np.floor(rising[kept - 1] * 1e6 + 1) / 1e6))  # just over the last one
+
+
 def at_best_f1(y: NDArray[np.bool_], p: Floats) -> float:
     """Return the threshold with the highest F1; among equals the highest threshold."""
     order = np.argsort(-p, kind="stable")

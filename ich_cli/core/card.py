@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.study_rule import StudyRule
 
 _COLUMNS: Final = {
     "auroc": "AUROC", "ap": "AP", "f1": "F1", "recall": "sensitivity", "specificity": "specificity",
@@ -82,8 +83,18 @@ def figures(
 
 
 def thresholds(config: BundleConfig) -> str:
-    """Return the thresholds in one line."""
-    return ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS)
+    """Return the thresholds in one line, and the rule for studies where there is one."""
+    of_slices = ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS)
+    return of_slices + _of_studies(config.study)
+
+
+def _of_studies(rule: StudyRule | None) -> str:
+    if rule is None:
+        return ""
+    return (
+        f". A study, by the {rule.aggregation} of its slices, calibrated: negative below "
+        f"{rule.rule_out:.4g}, positive from {rule.rule_in:.4g} on, unsure between"
+    )
 
 
 def _cell(value: float | None, interval: Sequence[float] | None) -> str:

@@ -18,6 +18,8 @@ from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
 from ich_cli.core.geometry import is_axial, read_geometry
 from ich_cli.core.pixelformat import read_format
 from ich_cli.core.pixels import Rescale
+from ich_cli.core.quality import NOT_AXIAL
+from ich_cli.core.slice_facts import CONTRAST
 from ich_cli.core.streams import Seekable
 
 DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
@@ -102,10 +104,13 @@ def read_frames(
         If the file as a whole cannot be used.
     """
     parsed = parse(raw, size, name, limits, _wanted())
-    elements = parsed.elements
-    _check_kind(parsed, name)
-    fmt = read_format(parsed, size, name, limits)
-    frames = _frames(elements, fmt, name)
+    ids = _ids(parsed.elements, name)
+    try:
+        _check_kind(parsed, name)
+        fmt = read_format(parsed, size, name, limits)
+        frames = _frames(parsed.elements, fmt, ids)
+    except InputError as error:
+        raise error.of(ids.study_uid, ids.series_uid, ids.sop_uid) from None
     errors = [one for one in frames if isinstance(one, InputError)]
     return frames if len(errors) < len(frames) else [errors[0]]
 
@@ -150,13 +155,14 @@ def _check_image_type(image_type: tuple[str, ...], name: str) -> None:
             raise NotApplicableError(name, f"{what} (ImageType), not an axial slice")
 
 
-def _frames(elements: Elements, fmt: PixelFormat, name: str) -> list[Frame | InputError]:
+def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | InputError]:
     shared = elements.items("SharedFunctionalGroupsSequence")[:1]
     single = elements.items("PerFrameFunctionalGroupsSequence")
     if single and len(single) < fmt.frames:
-        raise BrokenFileError(name, "PerFrameFunctionalGroupsSequence has fewer items than frames")
+        raise BrokenFileError(
+            ids.path, "PerFrameFunctionalGroupsSequence has fewer items than frames"
+        )
     general = _general_notes(elements, fmt)
-    ids = _ids(elements, name)
     patient = elements.text("PatientID")
     frames: list[Frame | InputError] = []
     for index in range(fmt.frames):
@@ -165,7 +171,7 @@ def _frames(elements: Elements, fmt: PixelFormat, name: str) -> list[Frame | Inp
         try:
             frames.append(_frame(groups, frame_id, fmt, general, patient))
         except InputError as error:
-            frames.append(error)
+            frames.append(error.of(ids.study_uid, ids.series_uid, ids.sop_uid))
     return frames
 
 
@@ -196,7 +202,7 @@ def _frame(
         raise NotApplicableError(id.path, f"{where}RescaleType is not HU")
     geometry, notes = read_geometry(groups)
     if not is_axial(geometry):
-        raise NotApplicableError(id.path, f"{where}not axial (ImageOrientationPatient)")
+        raise NotApplicableError(id.path, f"{where}{NOT_AXIAL}")
     slope = _rescale_value(groups, "RescaleSlope", id.path, where)
     if slope is not None and slope <= 0:
         raise BrokenFileError(id.path, f"{where}RescaleSlope is {slope:g}", "export it again")
@@ -237,7 +243,7 @@ def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:
         notes.append("lossy compression")
     agent = elements.text("ContrastBolusAgent").upper()
     if agent not in _NO_CONTRAST or elements.items("ContrastBolusAgentSequence"):
-        notes.append("contrast agent given: iodine looks like blood")
+        notes.append(CONTRAST)
     if elements.text("SOPClassUID").startswith(_SECONDARY):
         notes.append("secondary capture")
     part = elements.text("BodyPartExamined").upper()

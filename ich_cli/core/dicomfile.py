@@ -88,6 +88,19 @@ class Elements:
         tag = tag_for_keyword(keyword)
         return self._dataset.get_item(tag) if tag in self._dataset else None
 
+    def element(self, keyword: str) -> Any:
+        """Return pydicom's element with its text decoded; None where absent or beyond decoding."""
+        from pydicom.datadict import tag_for_keyword
+
+        tag = tag_for_keyword(keyword)
+        if tag is None or tag not in self._dataset:
+            return None
+        with quiet():
+            try:
+                return self._dataset[tag]
+            except Exception:  # pydicom raises what it likes on a malformed value
+                return None
+
     def data(self, keyword: str) -> bytes:
         """Return the bytes of a value; empty where there is none."""
         raw = self._raw(keyword)

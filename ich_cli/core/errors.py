@@ -16,7 +16,7 @@ IchError                      anything the user can act on; main() prints it as 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 Status = Literal["ok", "repaired", "skipped", "failed"]
 
@@ -44,7 +44,14 @@ class InputError(IchError):
 
     def __init__(self, name: str, reason: str, remedy: str = "") -> None:
         self.name, self.reason, self.remedy = name, reason, remedy
+        self.uids = ("", "", "")
+        """Study, series and instance UID, where the header could be read."""
         super().__init__(f"{name}: {self.note}")
+
+    def of(self, study_uid: str, series_uid: str, sop_uid: str) -> Self:
+        """Say which instance it is, so that its study can count it; return itself."""
+        self.uids = (study_uid, series_uid, sop_uid)
+        return self
 
     @property
     def note(self) -> str:
@@ -52,8 +59,9 @@ class InputError(IchError):
         text = f"{self.reason}; {self.remedy}" if self.remedy else self.reason
         return " ".join(text.split())
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        return type(self), (self.name, self.reason, self.remedy)  # crosses process borders whole
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str], dict[str, object]]:
+        # crosses process borders whole
+        return type(self), (self.name, self.reason, self.remedy), {"uids": self.uids}
 
 
 class NotApplicableError(InputError):

@@ -32,6 +32,7 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import device_name, resolve_architecture
 from ich_cli.core.out_of_fold import OutOfFold
 from ich_cli.core.splits import fold_by_patient
+from ich_cli.core.study_rule import StudyRule
 from ich_cli.core.training import FitResult, fit
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.training_run import Watch
@@ -161,7 +162,7 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
         split += f"; calibration, thresholds and metrics out of {plan.folds} folds by patient"
         _save(
             plan, plan.out / "bundle", result, split,
-            found.calibration, found.thresholds, found.for_bundle(),
+            found.calibration, found.thresholds, found.for_bundle(), found.study_rule,
         )  # fmt: skip
     return plan.out / "bundle"
 
@@ -201,6 +202,7 @@ def _save(
     calibration: Calibration | None = None,
     thresholds: dict[str, float] | None = None,
     metrics: dict[str, Any] | None = None,
+    study: StudyRule | None = None,
 ) -> None:
     training = {
         "real_ct": any(data.real_ct for data in plan.data),
@@ -220,6 +222,7 @@ def _save(
         preprocess=plan.preprocess,
         calibration=calibration or Calibration(),
         thresholds=thresholds or default_thresholds(),
+        study=study,
         metrics=metrics or {},
     )
     save_bundle(folder, result.model.cpu(), config)

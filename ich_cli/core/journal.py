@@ -21,8 +21,9 @@ from ich_cli.core.atomic import aside, lock, output_error
 from ich_cli.core.ctslice import SliceId
 from ich_cli.core.errors import OutputError
 from ich_cli.core.prediction import SlicePrediction
+from ich_cli.core.slice_facts import SliceFacts
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SYNC_SECONDS: Final = 5.0  # what a power cut may cost; a kill costs nothing
 
 
@@ -110,6 +111,7 @@ class Journal:
             prediction.positive,
             prediction.status,
             prediction.note,
+            prediction.facts,
         )
         self._write(json.dumps(fields).encode() + b"\n")
         self.rows_kept, self._empty = self.rows_kept + 1, False
@@ -119,9 +121,10 @@ class Journal:
         lines = self._whole_lines()
         next(lines, None)
         for line in lines:
-            *id, probabilities, positive, status, note = _parse(line, self.path)
+            *id, probabilities, positive, status, note, facts = _parse(line, self.path)
             known = None if probabilities is None else tuple(probabilities)
-            yield SlicePrediction(SliceId(*id), known, tuple(positive), status, note)
+            measured = None if facts is None else SliceFacts(*facts)
+            yield SlicePrediction(SliceId(*id), known, tuple(positive), status, note, measured)
 
     def discard(self) -> None:
         """Remove the journal: the output stands."""

@@ -13,5 +13,15 @@ LABELS: Final = ("any", *SUBTYPES)
 ANY: Final = LABELS.index("any")
 """Column of `any` in arrays of six labels."""
 
+SHORT: Final = {
+    "any": "any",
+    "epidural": "EDH",
+    "intraparenchymal": "IPH",
+    "intraventricular": "IVH",
+    "subarachnoid": "SAH",
+    "subdural": "SDH",
+}
+"""The abbreviations that radiologists use."""
+
 RESEARCH_ONLY: Final = "Research use only, not a medical device."
 """Stands on every report, page, card and command's output for people."""

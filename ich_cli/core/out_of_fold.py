@@ -17,6 +17,8 @@ from ich_cli.core.evaluation import Report, evaluate, quick_metrics
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predictor import calibrate
+from ich_cli.core.study_level import learn_rule
+from ich_cli.core.study_rule import StudyRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,11 @@ class OutOfFold:
         return choose_thresholds(
             self.data.labels, calibrate(self.logits.astype(np.float64), self.calibration)
         )
+
+    @cached_property
+    def study_rule(self) -> StudyRule | None:
+        """How slices become the answer for a study; None where there are too few studies."""
+        return learn_rule(self.data.labels, self.probabilities, self.data.patients)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -113,6 +120,7 @@ class OutOfFold:
                 "data_sha256": self.data.sha256,
                 "split": self.split,
                 "thresholds": self.thresholds,
+                "study": self.study_rule.to_dict() if self.study_rule else None,
                 "thresholds_chosen": "on these same predictions: F1 and recall flatter a little",
                 **{unit: report.to_dict() for unit, report in self.reports.items()},
                 "folds": self.per_fold(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -24,6 +25,7 @@ from ich_cli.core.model import normalize, resolve_device
 from ich_cli.core.prediction import Probabilities, SlicePrediction, over_thresholds
 from ich_cli.core.preprocessing import Prepared, prepare
 from ich_cli.core.reading import Around, Entry, Read, Reader
+from ich_cli.core.study_rule import StudyRule
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # more threads decode no faster: the header's parsing holds Python's lock
@@ -95,6 +97,18 @@ class Predictor:
     def caveat(self) -> str:
         """What must stand beside every probability; empty for weights trained on real CT."""
         return self.bundle.config.caveat
+
+    def study_rule(self, thresholds: Mapping[str, float] | None = None) -> StudyRule:
+        """Return how slices become the answer for a study: the bundle's rule.
+
+        Parameters
+        ----------
+        thresholds
+            In place of `self.thresholds`; of a bundle without a rule, that of `any` is where
+            "unsure" begins.
+        """
+        stated = self.bundle.config.study
+        return stated or StudyRule.from_threshold((thresholds or self.thresholds)["any"])
 
     @property
     def members(self) -> tuple[tuple[nn.Module, BundleConfig], ...]:
@@ -275,4 +289,4 @@ def answer(
 ) -> SlicePrediction:
     """Return a slice's row with its six probabilities and the labels that reach `thresholds`."""
     six = cast("Probabilities", tuple(float(p) for p in probabilities))
-    return SlicePrediction(row.id, six, over_thresholds(six, thresholds), row.status, row.note)
+    return replace(row, probabilities=six, positive=over_thresholds(six, thresholds))

@@ -15,6 +15,7 @@ from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import InputError
 from ich_cli.core.prediction import SlicePrediction
 from ich_cli.core.preprocessing import Prepared
+from ich_cli.core.slice_facts import measure
 
 Entry = series.FrameRef | InputError
 """A frame to read, or the reason why a file has none."""
@@ -77,7 +78,8 @@ class Reader:
     def _read(self, ref: series.FrameRef, index: int) -> Read:
         ct = self._load(ref)
         prepared = self._prepare_all(ct, self.around(index))
-        row = SlicePrediction(ref.id, status=ct.status, note="; ".join(ct.notes))
+        note = "; ".join(ct.notes)
+        row = SlicePrediction(ref.id, status=ct.status, note=note, facts=measure(ct))
         return Read(row, tuple(one.pixels for one in prepared))
 
     def around(self, index: int) -> dict[int, list[CTSlice | None]]:

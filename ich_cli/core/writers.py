@@ -28,7 +28,7 @@ SLICE_COLUMNS: Final = (
     *("positive", "status", "note"),
 )
 STUDY_COLUMNS: Final = (
-    *("study_uid", *LABELS, "positive", "slices", "refused"),
+    *("study_uid", "verdict", *LABELS, "positive", "quality", "slices", "refused"),
     *("worst_path", "worst_frame", "worst_sop_uid"),
 )
 NO_ANSWER: Final = 0.5
@@ -90,8 +90,10 @@ def study_row(study: StudyPrediction) -> Row:
     worst = study.worst
     return {
         "study_uid": study.study_uid,
+        "verdict": study.verdict,
         **dict(zip(LABELS, study.probabilities or (None,) * len(LABELS), strict=True)),
         "positive": study.positive,
+        "quality": tuple(reason.text for reason in study.quality),
         "slices": study.slices,
         "refused": study.refused,
         "worst_path": worst.path if worst else None,
@@ -203,7 +205,7 @@ class _ParquetWriter:
         import pyarrow.parquet as pq
 
         kinds = {**dict.fromkeys(_INTEGERS, pa.int64()), **dict.fromkeys(LABELS, pa.float64())}
-        kinds["positive"] = pa.list_(pa.string())
+        kinds |= dict.fromkeys(("positive", "quality"), pa.list_(pa.string()))
         self._schema = pa.schema(
             [(column, kinds.get(column, pa.string())) for column in columns],
             metadata={"note": RESEARCH_ONLY},

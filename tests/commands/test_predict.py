@@ -133,7 +133,7 @@ class TestTable:
 
         told = predict(scans, "-o", "out.csv", "-t", "0").stderr
 
-        assert "8 slices · 2 studies, 2 positive · 1 skipped · 1 failed" in told
+        assert "8 slices · 2 studies, 2 with a positive slice · 1 skipped · 1 failed" in told
         assert "slices/s" in told
         assert CAVEAT in told
         assert "failed: scans/x.dcm: not DICOM" in told

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ich_cli.core.bundle import BundleConfig
 from ich_cli.core.card import minimal_card
 from ich_cli.core.labels import LABELS
+from ich_cli.core.study_rule import StudyRule
 
 FIGURES = {"auroc": 0.9, "ap": 0.5, "f1": 0.25, "recall": 0.95, "specificity": None, "ece": 0.01}
 METRICS: dict[str, Any] = {
@@ -30,6 +32,15 @@ def test_every_figure_stands_beside_its_data_and_split() -> None:
     assert "| subdural | 0.900 | 0.500 | 0.250 | 0.950 | - | 0.010 |" in card
     assert "0.900 per slice (95 % interval 0.800 to 0.950" in card
     assert "Split: all patients." in card
+
+
+def test_the_rule_for_studies_is_told_where_there_is_one() -> None:
+    rule = StudyRule("top3-mean", rule_out=0.25, rule_in=0.75)
+
+    card = minimal_card(replace(config(), study=rule))
+
+    assert "by the top3-mean of its slices, calibrated: negative below 0.25, positive from" in card
+    assert "A study" not in minimal_card(config())
 
 
 def test_says_what_it_is_not_for() -> None:

@@ -278,6 +278,7 @@ def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
     assert training["data"] == "blobs, 96 slices of 16 patients"
     assert training["command"] == "ich train blobs"
     assert bundle.config.thresholds == pytest.approx(found.thresholds)
+    assert bundle.config.study == found.study_rule
     assert bundle.config.calibration == found.calibration
     assert "out of fold, 2 folds by patient" in bundle.config.metrics["on"]
     called = np.asarray(found.probabilities)

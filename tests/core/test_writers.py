@@ -18,6 +18,7 @@ from ich_cli.core.ctslice import SliceId
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.prediction import SlicePrediction, StudyPrediction
+from ich_cli.core.quality import Reason
 from ich_cli.core.writers import (
     SLICE_COLUMNS,
     STUDY_COLUMNS,
@@ -118,17 +119,21 @@ def test_rsna_refuses_studies() -> None:
 
 
 def test_a_study_has_its_worst_slice() -> None:
-    study = StudyPrediction("1.2", ANSWER.probabilities, ("any",), ANSWER.id, 28, 2)
+    reasons = (Reason("metal", "metal"), Reason("few-slices", "only 3 slices"))
+    study = StudyPrediction(
+        "1.2", ANSWER.probabilities, ("any",), ANSWER.id, 28, 2, "unsure", reasons
+    )
     stream = io.BytesIO()
     with open_table(stream, Format.csv, STUDY_COLUMNS) as table:
         table.append(study_row(study))
         table.append(study_row(StudyPrediction("1.3", None, (), None, 0, 1)))
 
     assert stream.getvalue().decode() == (
-        "study_uid,any,epidural,intraparenchymal,intraventricular,subarachnoid,subdural,positive,"
-        "slices,refused,worst_path,worst_frame,worst_sop_uid\n"
-        "1.2,0.987654,0.000000,0.250000,0.000000,0.500000,1.000000,any,28,2,a/b.dcm,1,1.2.3.4\n"
-        "1.3,,,,,,,,0,1,,,\n"
+        "study_uid,verdict,any,epidural,intraparenchymal,intraventricular,subarachnoid,subdural,"
+        "positive,quality,slices,refused,worst_path,worst_frame,worst_sop_uid\n"
+        "1.2,unsure,0.987654,0.000000,0.250000,0.000000,0.500000,1.000000,any,"
+        "metal;only 3 slices,28,2,a/b.dcm,1,1.2.3.4\n"
+        "1.3,,,,,,,,,,0,1,,,\n"
     )
 
 
