@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ich_cli.commands.explain import default_name
 from ich_cli.core import series
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predictor import Predictor
+from ich_cli.explaining import default_name
 from ich_cli.main import app
 from tests.core.dicom_factory import ct, enhanced, save
 

@@ -1,0 +1,92 @@
+"""The run of ``ich explain --evaluate``: score the methods on data with masks, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ich_cli.console import note, progress, warn
+from ich_cli.core.errors import DataError
+
+if TYPE_CHECKING:
+    from ich_cli.core.config import Limits
+    from ich_cli.core.explain_scores import MapScore
+    from ich_cli.core.masked import MaskedData
+
+
+def measure(
+    data: Path,
+    run: Path | None,
+    output: Path | None,
+    methods: Sequence[str],
+    weights: str | None,
+    device: str,
+    seed: int,
+    limits: Limits,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score a bundle's maps on a data set; with a run, each fold's on what it never saw."""
+    from ich_cli.core.explain_scores import folds_of, table, write_table
+    from ich_cli.explain_table import print_scores
+
+    bundles = [(weights, None)] if run is None else [(str(b), names) for b, names in folds_of(run)]
+    scores: list[MapScore] = []
+    about: dict[str, Any] = {}
+    for bundle, names in bundles:
+        found, told = _score(data, names, bundle, methods, device, seed, limits, quiet)
+        scores += found
+        about = _joined(about, told)
+    if not scores:
+        raise DataError(f"{data}: no slice with a mask")
+    about["seen"] = _seen(about, out_of_fold=run is not None)
+    rows = table(scores, seed)
+    if output:
+        write_table(output, rows)
+        note(f"written: {output}", quiet=quiet)
+    print_scores(about, rows, as_json=as_json)
+
+
+def _score(
+    data: Path,
+    names: frozenset[str] | None,
+    weights: str | None,
+    methods: Sequence[str],
+    device: str,
+    seed: int,
+    limits: Limits,
+    quiet: bool,
+) -> tuple[list[MapScore], dict[str, Any]]:
+    from ich_cli.core.explain_scores import score, trained_on
+    from ich_cli.core.masked import open_masked
+    from ich_cli.core.predictor import Predictor
+
+    masked: MaskedData = open_masked(data, names)
+    predictor = Predictor.load(weights, device=device)
+    if predictor.caveat:
+        warn(predictor.caveat)
+    with progress("Explaining", len(masked), quiet=quiet) as advance:
+        found = score(predictor, masked, methods, seed=seed, limits=limits, progress=advance)
+    bundle = trained_on(predictor)
+    return found, {"data": masked.kind, "slices": len({one.name for one in found}), **bundle}
+
+
+def _joined(about: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Put what two folds say of themselves together."""
+    if not about:
+        return more
+    kept = {"data": about["data"], "trained_on": about["trained_on"], "split": about["split"]}
+    sums = f"{about['bundle']}, {more['bundle']}"
+    return {**kept, "bundle": sums, "slices": about["slices"] + more["slices"]}
+
+
+def _seen(about: dict[str, Any], *, out_of_fold: bool) -> str:
+    """Say whether the bundle learned from these slices."""
+    if out_of_fold:
+        return "Out of fold: each slice by the fold that never saw its patient."
+    name = str(about["data"]).split(",", 1)[0]
+    if name in about["trained_on"]:
+        return f"In-sample: the bundle learned from {name}, so this says little of new patients."
+    return ""
