@@ -86,7 +86,9 @@ def _seen(about: dict[str, Any], *, out_of_fold: bool) -> str:
     """Say whether the bundle learned from these slices."""
     if out_of_fold:
         return "Out of fold: each slice by the fold that never saw its patient."
-    name = str(about["data"]).split(",", 1)[0]
-    if name in about["trained_on"]:
-        return f"In-sample: the bundle learned from {name}, so this says little of new patients."
-    return ""
+    if about["data"].startswith("phantoms"):
+        learned = "phantoms" in about["trained_on"]
+        return "The bundle learned from other heads of the same make." if learned else ""
+    if "CT-ICH" in about["trained_on"]:
+        return "In-sample: the bundle learned from CT-ICH, so this says little of new patients."
+    return "The bundle never saw CT-ICH."

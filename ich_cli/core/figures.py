@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.atomic import replacing
 from ich_cli.core.ctslice import Geometry
-from ich_cli.core.overlay import LEVELS, Style, colours, edge_letters, opacity_of
+from ich_cli.core.overlay import LEVELS, Style, colours, edge_letters, line_colour, opacity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,19 +131,22 @@ def _draw_bar(axes: Axes, field_mm: float) -> None:
 
 
 def draw_scale(axes: Axes, style: Style, opacity: float, theme: Theme = DARK) -> None:
-    """Draw what the colours of a map mean, as they look over black."""
-    values = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
-    shown = colours(values) * opacity_of(values, opacity)[:, :, None]
-    ticks: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)
+    """Draw what the colours of a map, or of its lines, mean, as they look over black."""
     if style == "contour":
-        shown, ticks = np.zeros((256, 1, 3)), LEVELS
-        for level in LEVELS:
-            color = colours(np.full((1, 1), level, np.float32))[0, 0] / 255
-            axes.axhline(level, color=tuple(color.tolist()), linewidth=1.6)
-    axes.imshow(shown.astype(np.uint8), aspect="auto", extent=(0, 1, 0, 1))
+        places = [(n + 0.5) / len(LEVELS) for n in range(len(LEVELS))]
+        for place, level in zip(places, LEVELS, strict=True):
+            red, green, blue = line_colour(level)
+            axes.axhline(place, color=(red / 255, green / 255, blue / 255), linewidth=1.8)
+        axes.set_facecolor("black")
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_yticks(places, [f"{level:.2f}" for level in LEVELS])
+    else:
+        values = np.linspace(1, 0, 256, dtype=np.float32)[:, None]
+        shown = colours(values) * opacity_of(values, opacity)[:, :, None]
+        axes.imshow(shown.astype(np.uint8), aspect="auto", extent=(0, 1, 0, 1))
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xticks([])
     axes.yaxis.tick_right()
-    axes.set_yticks(list(ticks), [f"{tick:.2f}" for tick in ticks])
     axes.tick_params(colors=theme.quiet, labelsize=7, length=2, width=0.5)
     for spine in axes.spines.values():
         spine.set_color(theme.quiet)

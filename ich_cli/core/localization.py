@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.lesions import Box
+
 Mask = NDArray[np.bool_]
 
-_TIE: float = 1e-6  # of the peak: what is nearer counts as equal
-
-
-class Box(NamedTuple):
-    """A box in a picture, as fractions of its width and height."""
-
-    x: float
-    """Of the centre."""
-    y: float
-    width: float
-    height: float
+_TIE = 1e-6  # of the peak: what is nearer counts as equal
 
 
 def pointing_game(values: NDArray[np.float32], mask: Mask) -> float:

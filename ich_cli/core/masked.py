@@ -21,10 +21,9 @@ from ich_cli.core.ct_ich import read_pictures
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import DataError, InputError
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
-from ich_cli.core.localization import Box, Mask, boxes_to_mask
+from ich_cli.core.lesions import BOXES, Box, read_boxes
+from ich_cli.core.localization import Mask, boxes_to_mask
 
-BOXES: Final = "boxes.csv"
-"""PatientNumber, SliceNumber, subtype, cx, cy, w, h: fractions of the picture."""
 MASKS: Final = "masks.npz"
 _TABLE: Final = "labels.csv"
 
@@ -73,7 +72,7 @@ def open_masked(root: Path, only: Collection[str] | None = None) -> MaskedData:
         If it is neither, or a table does not parse.
     """
     if (root / BOXES).is_file() and (root / "Patients_CT").is_dir():
-        boxes = _read_boxes(root / BOXES)
+        boxes = read_boxes(root / BOXES)
         kept = {k: v for k, v in boxes.items() if only is None or _name(root, *k) in only}
         return BoxedCtIch(root, kept)
     if (root / _TABLE).is_file() and any(root.glob(f"*/{MASKS}")):
@@ -122,8 +121,8 @@ class BoxedCtIch:
     """CT-ICH with boxes around its hemorrhages."""
 
     root: Path
-    boxes: dict[tuple[int, int], dict[str, list[Box]]]
-    """Patient and slice number → subtype → boxes."""
+    boxes: dict[tuple[int, int], tuple[Box, ...]]
+    """Patient and slice number → boxes."""
 
     @property
     def kind(self) -> str:
@@ -140,7 +139,10 @@ class BoxedCtIch:
         for (patient, number), of_slice in sorted(self.boxes.items()):
             folder = _patient_folder(self.root, patient)
             ct = read_pictures(folder, number)
-            masks = {label: boxes_to_mask(those, ct.shape) for label, those in of_slice.items()}
+            masks = {
+                label: boxes_to_mask([box for box in of_slice if box.kind == kind], ct.shape)
+                for kind, label in enumerate(SUBTYPES)
+            }
             around = {c: _pictures_around(folder, number, c) for c in contexts if c}
             name = _name(self.root, patient, number)
             yield MaskedSlice(name, str(patient), ct, around, _with_any(masks))
@@ -196,24 +198,6 @@ def _read_phantom_table(path: Path) -> dict[str, str]:
     except (OSError, KeyError, ValueError):
         raise DataError(f"{path}: not a table of `ich phantom`: sop_uid, patient, any") from None
     return {uid: patient for uid, patient, there in rows if there == "1"}
-
-
-def _read_boxes(path: Path) -> dict[tuple[int, int], dict[str, list[Box]]]:
-    out: dict[tuple[int, int], dict[str, list[Box]]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for line, row in enumerate(csv.DictReader(file), 2):
-            try:
-                key = int(row["PatientNumber"]), int(row["SliceNumber"])
-                box = Box(*(float(row[name]) for name in ("cx", "cy", "w", "h")))
-                if row["subtype"] not in SUBTYPES or not all(0 <= v <= 1 for v in box):
-                    raise ValueError
-            except (KeyError, TypeError, ValueError):
-                raise DataError(
-                    f"{path}, line {line}: needs PatientNumber, SliceNumber, a subtype, and cx, "
-                    "cy, w, h as fractions of the picture"
-                ) from None
-            out.setdefault(key, {}).setdefault(row["subtype"], []).append(box)
-    return out
 
 
 def _patient_folder(root: Path, patient: int) -> Path:

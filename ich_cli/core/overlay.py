@@ -163,7 +163,7 @@ def outline(
     drawn = background.copy()
     width = max(1, round(min(values.shape) / 300))
     for level, lines in contours(values):
-        colour = colours(np.full((1, 1), level, np.float32))[0, 0].tolist()
+        colour = line_colour(level)
         scaled = [np.rint(line * 2**_SUBPIXELS).astype(np.int32) for line in lines]
         for shade, thick in (([0, 0, 0], width + 2), (colour, width)):  # a rim: readable on bone
             cv2.polylines(drawn, scaled, False, shade, thick, cv2.LINE_AA, _SUBPIXELS)
@@ -171,12 +171,23 @@ def outline(
 
 
 def contours(values: NDArray[np.float32]) -> list[tuple[float, list[NDArray[np.float64]]]]:
-    """Return each of `LEVELS` that a map reaches with its lines, ``(n, 2)`` as x, y in pixels."""
+    """Return each of `LEVELS` that a map reaches with its lines, ``(n, 2)`` as x, y in pixels.
+
+    The corners of the bilinear map are rounded first, by a hundredth of its side.
+    """
     from contourpy import contour_generator
 
-    found = contour_generator(z=np.nan_to_num(values))
+    smooth = cv2.GaussianBlur(np.nan_to_num(values), (0, 0), max(0.3, min(values.shape) / 100))
+    found = contour_generator(z=smooth)
     lines = ((level, found.lines(level)) for level in LEVELS)
     return [(level, cast("list[NDArray[np.float64]]", those)) for level, those in lines if those]
+
+
+def line_colour(level: float) -> tuple[int, int, int]:
+    """Return the RGB of a contour: of each next one in `LEVELS`, an even step lighter."""
+    place = np.full((1, 1), 0.35 + 0.6 * LEVELS.index(level) / (len(LEVELS) - 1), np.float32)
+    red, green, blue = colours(place)[0, 0].tolist()
+    return red, green, blue
 
 
 def opacity_of(values: NDArray[np.float32], opacity: float = OPACITY) -> NDArray[np.float32]:
