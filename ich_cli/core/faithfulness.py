@@ -123,6 +123,7 @@ class Probe:
             raise ValueError(f"a share lies in 0 … 1 and draws are at least 1: {share}, {draws}")
         self._predictor, self._ct, self._around = predictor, ct, neighbours
         self._draws, self._seed = draws, seed
+        self._known: dict[bytes, NDArray[np.float32]] = {}
         self.head = head_mask(ct.hu)
         self.size = round(share * int(self.head.sum()))
         """Pixels of a region."""
@@ -143,8 +144,15 @@ class Probe:
         }
 
     def ask(self, regions: Sequence[Mask]) -> NDArray[np.float32]:
-        """Return the probabilities ``(N, 6)`` with each of N regions replaced."""
-        return self._answer([replace(self._ct.hu, self._twin, region) for region in regions])
+        """Return the probabilities ``(N, 6)`` with each of N regions replaced.
+
+        The same region is asked about once, however many maps share it.
+        """
+        keys = [np.packbits(region).tobytes() for region in regions]
+        new = {k: r for k, r in zip(keys, regions, strict=True) if k not in self._known}
+        images = [replace(self._ct.hu, self._twin, region) for region in new.values()]
+        self._known.update(zip(new, self._answer(images) if images else (), strict=True))
+        return np.stack([self._known[key] for key in keys])
 
     @cached_property
     def before(self) -> NDArray[np.float32]:
