@@ -176,7 +176,7 @@ def _pictures_around(folder: Path, number: int, context: int) -> list[CTSlice | 
 def _read_masks(path: Path) -> dict[str, dict[str, Mask]]:
     """Return SOPInstanceUID → masks of the labels that the slice has."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             uids, bits, labels = file["sop_uids"], file["masks"], file["labels"]
             names = tuple(str(name) for name in file["subtypes"])
         if names != SUBTYPES or not len(uids) == len(bits) == len(labels):
@@ -186,7 +186,7 @@ def _read_masks(path: Path) -> dict[str, dict[str, Mask]]:
             subtypes = [k for k, there in enumerate(row[1:]) if there]
             masks = {SUBTYPES[k]: (planes >> k & 1).astype(bool) for k in subtypes}
             out[str(uid)] = _with_any(masks)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
         raise DataError(f"{path}: damaged, or not written by `ich phantom`; make it anew") from None
     return out
 
