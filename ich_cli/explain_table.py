@@ -37,20 +37,45 @@ def print_scores(about: dict[str, Any], rows: Sequence[Row], *, as_json: bool = 
         out.print(line, style="dim", soft_wrap=True)
 
 
+def markdown(about: dict[str, Any], rows: Sequence[Row]) -> str:
+    """Return the same as Markdown, for documentation."""
+    lines = []
+    for group in _SHOWN:
+        of_group = [row for row in rows if row.label == group]
+        if not of_group:
+            continue
+        one = of_group[0]
+        lines += [
+            f"**{_title(group, one)}; chance {one.chance:.3f}**",
+            "",
+            "| method | pointing (95 %) | mass | drop | random | better | empty |",
+            "|---|---|---|---|---|---|---|",
+            *(f"| {row.method} | {' | '.join(_cells(row))} |" for row in of_group),
+            "",
+        ]
+    return "\n".join([*lines, *_notes(about)[:2], ""])
+
+
+def _title(group: str, row: Row) -> str:
+    return f"{_TITLES[group]}: {row.maps} of {row.patients} patients, mean p {row.probability:.3f}"
+
+
+def _cells(row: Row) -> list[str]:
+    pointing = f"{row.pointing:.3f} ({row.pointing_low:.3f}-{row.pointing_high:.3f})"
+    numbers = (row.mass, row.drop, row.drop_random, row.better)
+    return [pointing, *(f"{number:.3f}" for number in numbers), str(row.empty)]
+
+
 def _table(group: str, rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
     one = rows[0]
-    title = f"{_TITLES[group]}: {one.maps} of {one.patients} patients, mean p {one.probability:.3f}"
-    table = Table(title=title)
+    table = Table(title=_title(group, one))
     table.add_column("method", no_wrap=True)
     for name in ("pointing (95 %)", "mass", "drop", "random", "better", "empty"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        pointing = f"{row.pointing:.3f} ({row.pointing_low:.3f}-{row.pointing_high:.3f})"
-        numbers = (row.mass, row.drop, row.drop_random, row.better)
-        cells = [f"{number:.3f}" for number in numbers]
-        table.add_row(row.method, pointing, *cells, str(row.empty))
+        table.add_row(row.method, *_cells(row))
     table.add_section()
     table.add_row("chance", f"{one.chance:.3f}", f"{one.chance:.3f}", style="dim")
     return table

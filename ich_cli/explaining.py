@@ -77,10 +77,13 @@ def default_name(path: str, frame: int | None = None) -> str:
 def numbered(path: Path, number: int) -> Path:
     """Return the name of the picture of series `number`, from 1; the first one's is as given.
 
-    >>> numbered(Path("out.png"), 2).name
-    'out-2.png'
+    >>> numbered(Path("series.explain.png"), 2).name
+    'series-2.explain.png'
     """
-    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+    if number == 1:
+        return path
+    stem = path.stem.removesuffix(".explain")
+    return path.with_name(f"{stem}-{number}{path.name[len(stem) :]}")
 
 
 def _candidates(entries: Sequence[Entry], frame: int | None) -> list[int]:

@@ -11,7 +11,7 @@ from ich_cli.core.errors import DataError
 
 if TYPE_CHECKING:
     from ich_cli.core.config import Limits
-    from ich_cli.core.explain_scores import MapScore
+    from ich_cli.core.explain_scores import MapScore, Row
     from ich_cli.core.masked import MaskedData
 
 
@@ -29,7 +29,7 @@ def measure(
     quiet: bool,
 ) -> None:
     """Score a bundle's maps on a data set; with a run, each fold's on what it never saw."""
-    from ich_cli.core.explain_scores import folds_of, table, write_table
+    from ich_cli.core.explain_scores import folds_of, table
     from ich_cli.explain_table import print_scores
 
     bundles = [(weights, None)] if run is None else [(str(b), names) for b, names in folds_of(run)]
@@ -44,7 +44,7 @@ def measure(
     about["seen"] = _seen(about, out_of_fold=run is not None)
     rows = table(scores, seed)
     if output:
-        write_table(output, rows)
+        _write(output, about, rows)
         note(f"written: {output}", quiet=quiet)
     print_scores(about, rows, as_json=as_json)
 
@@ -71,6 +71,19 @@ def _score(
         found = score(predictor, masked, methods, seed=seed, limits=limits, progress=advance)
     bundle = trained_on(predictor)
     return found, {"data": masked.kind, "slices": len({one.name for one in found}), **bundle}
+
+
+def _write(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write the table: Markdown where the file is called so, else CSV."""
+    from ich_cli.core.atomic import replacing
+    from ich_cli.core.explain_scores import write_table
+    from ich_cli.explain_table import markdown
+
+    if path.suffix.lower() != ".md":
+        write_table(path, rows)
+        return
+    with replacing(path) as file:
+        file.write(markdown(about, rows).encode())
 
 
 def _joined(about: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ Evaluate = Annotated[
     typer.Option(
         "--evaluate", metavar="DATA", show_default=False,
         help="In place of PATHS: measure the methods on a data set with masks, which `ich "
-        "phantom` wrote, or CT-ICH with boxes.csv.",
+        "phantom` wrote, or CT-ICH with boxes.csv; -o writes the table as CSV, or Markdown (.md).",
     ),
 ]  # fmt: skip
 OutOfFold = Annotated[

@@ -193,9 +193,12 @@ def hottest(values: NDArray[np.float32], head: Mask, size: int) -> Mask:
     """
     rows, columns = np.nonzero(head)
     inside = values[rows, columns]
+    least = np.partition(inside, -size)[-size]
+    sure, equal = np.flatnonzero(inside > least), np.flatnonzero(inside == least)
     peak = int(inside.argmax())
-    far = np.hypot(rows - rows[peak], columns - columns[peak])
-    chosen = np.lexsort((far, -inside))[:size]
+    place = (rows[peak], columns[peak])
+    near = _nearest(rows[equal], columns[equal], place, size - len(sure))
+    chosen = np.concatenate([sure, equal[near]])
     return _mask(head.shape, rows[chosen], columns[chosen])
 
 
@@ -205,10 +208,19 @@ def random_regions(head: Mask, size: int, draws: int, seed: int) -> list[Mask]:
     centres = np.random.default_rng(seed).integers(0, len(rows), draws)
     regions = []
     for centre in centres:
-        far = np.hypot(rows - rows[centre], columns - columns[centre])
-        chosen = np.argsort(far, kind="stable")[:size]
+        chosen = _nearest(rows, columns, (rows[centre], columns[centre]), size)
         regions.append(_mask(head.shape, rows[chosen], columns[chosen]))
     return regions
+
+
+def _nearest(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], peak: tuple[int, int], count: int
+) -> NDArray[np.intp]:
+    """Return the indices of the `count` pixels nearest to one."""
+    if count >= len(rows):
+        return np.arange(len(rows))
+    far = (rows - peak[0]) ** 2 + (columns - peak[1]) ** 2
+    return np.argpartition(far, count)[:count]
 
 
 def _mask(shape: tuple[int, ...], rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Mask:

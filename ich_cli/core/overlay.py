@@ -165,7 +165,7 @@ def outline(
     for level, lines in contours(values):
         colour = line_colour(level)
         scaled = [np.rint(line * 2**_SUBPIXELS).astype(np.int32) for line in lines]
-        for shade, thick in (([0, 0, 0], width + 2), (colour, width)):  # a rim: readable on bone
+        for shade, thick in (([0, 0, 0], width + 1), (colour, width)):  # a rim: readable on bone
             cv2.polylines(drawn, scaled, False, shade, thick, cv2.LINE_AA, _SUBPIXELS)
     return cast("NDArray[np.uint8]", cv2.addWeighted(drawn, opacity, background, 1 - opacity, 0))
 

@@ -79,8 +79,9 @@ def test_what_is_over_the_threshold_is_framed() -> None:
     assert widths == [0.4] * 9 + [1.6] * 10
 
 
-@pytest.mark.parametrize(("count", "worst"), [(3, 1), (20, 3), (130, 2)])
-@pytest.mark.parametrize("labels", [("any",), LABELS[:3]])
+@pytest.mark.parametrize(
+    ("count", "worst", "labels"), [(3, 1, ("any",)), (20, 3, LABELS[:3]), (130, 2, ("any",))]
+)
 def test_no_text_is_cut_or_overlaps(count: int, worst: int, labels: tuple[str, ...]) -> None:
     figure = draw_sheet(sheet(count, worst, labels))
     figure.canvas.draw()
