@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ich_cli.core.config import DISPLAY_WINDOWS
+from ich_cli.core.config import DISPLAY_WINDOWS, OPACITY, STYLES, Style
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.overlay import OPACITY, STYLES, Style
 from ich_cli.explaining import find, run
 from ich_cli.measuring_maps import measure
 from ich_cli.options import Device, Json, Limit, Output, Quiet, Seed, Weights, parse_limits

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, cast, get_args
+from typing import Final, NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.config import BRAIN, Window
+from ich_cli.core.config import BRAIN, OPACITY, STYLES, Style, Window
 from ich_cli.core.ctslice import Geometry, Vector
 from ich_cli.core.windowing import to_uint8
 
-Style = Literal["heat", "contour"]
-STYLES: Final[tuple[Style, ...]] = get_args(Style)
-"""``heat`` paints a map over the picture, ``contour`` leaves the pixels between its lines bare."""
-
-OPACITY: Final = 0.75
-"""Of the strongest map value: the anatomy stays visible under it."""
+__all__ = [
+    "LEVELS", "OPACITY", "STYLES", "EdgeLetters", "Style", "blend", "colours", "contours",
+    "edge_letters", "line_colour", "opacity_of", "outline", "overlay", "picture",
+]  # fmt: skip
 
 LEVELS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Map values that contours follow; each line doubles the one outside it."""
