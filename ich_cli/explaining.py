@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from ich_cli.console import note, progress, warn
 from ich_cli.core.errors import InputError, NothingFoundError, UsageError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.explain_record import record, series_record, why
 
 if TYPE_CHECKING:
     from ich_cli.core.config import Limits
@@ -145,7 +146,7 @@ def _one(
     path = output or Path(default_name(found.explanation.ct.id.path, frame))
     write_panel(path, found.panel(predictor, looks))
     if as_json:
-        typer.echo(json.dumps(_record(path, found, predictor, chosen=bool(asked.labels))))
+        typer.echo(json.dumps(record(path, found, predictor, chosen=bool(asked.labels))))
         return
     _tell(found, chosen=bool(asked.labels), quiet=quiet)
     typer.echo(str(path))
@@ -173,7 +174,9 @@ def _series(
             write_sheet(path, one.sheet(predictor, looks))
             advance(1)
             if as_json:
-                typer.echo(json.dumps(_series_record(path, one, predictor, asked)))
+                typer.echo(
+                    json.dumps(series_record(path, one, predictor, chosen=bool(asked.labels)))
+                )
                 continue
             _tell_series(one, quiet)
             typer.echo(str(path))
@@ -184,7 +187,7 @@ def _tell(found: Explained, *, chosen: bool, quiet: bool) -> None:
     note(f"slice: {ct.id.path} frame {ct.id.frame}", quiet=quiet)
     for remark in ct.notes:
         note(f"note: {remark}", quiet=quiet)
-    note(f"labels: {_why(found, chosen)}", quiet=quiet)
+    note(f"labels: {why(found, chosen)}", quiet=quiet)
     _tell_faithfulness(found, quiet)
 
 
@@ -208,59 +211,3 @@ def _tell_faithfulness(found: Explained, quiet: bool) -> None:
                 f"{label}: {one.before:.3f}; with the hottest tenth of the head replaced "
                 f"{one.without:.3f}, with a random tenth {one.elsewhere:.3f}", quiet=quiet,
             )  # fmt: skip
-
-
-def _why(found: Explained, chosen: bool) -> str:
-    explanation = found.explanation
-    names = ", ".join(
-        f"{label} {explanation.probabilities[LABELS.index(label)]:.2f}"
-        for label in explanation.maps
-    )
-    if chosen:
-        return f"{names} (asked for)"
-    if explanation.positive:
-        return f"{names} (over the threshold)"
-    return f"{names} (none is over its threshold: this is the likeliest)"
-
-
-def _record(path: Path, found: Explained, predictor: Predictor, *, chosen: bool) -> dict[str, Any]:
-    explanation = found.explanation
-    ct = explanation.ct
-    return {
-        **ct.id._asdict(),
-        "picture": str(path),
-        "probabilities": _six(explanation.probabilities),
-        "positive": list(explanation.positive),
-        "labels": list(explanation.maps),
-        "reason": _why(found, chosen),
-        "peaks": {label: list(place) for label, place in explanation.peaks().items()},
-        "faithfulness": {label: one.to_dict() for label, one in found.faithfulness.items()},
-        "method": explanation.method,
-        "status": ct.status,
-        "note": "; ".join(ct.notes),
-        "caveat": predictor.caveat,
-        "use": RESEARCH_ONLY,
-    }
-
-
-def _series_record(
-    path: Path, one: ExplainedSeries, predictor: Predictor, asked: Asked
-) -> dict[str, Any]:
-    """Return the record of the worst slice, and under ``worst`` and ``slices`` the rest."""
-    chosen = bool(asked.labels)
-    worst = [
-        {"slice": index + 1, **_record(path, found, predictor, chosen=chosen)}
-        for index, found in one.worst
-    ]
-    slices = [
-        {**row.id._asdict(), "probabilities": _six(row.probabilities), "status": row.status,
-         "note": row.note}
-        for row in one.rows
-    ]  # fmt: skip
-    return {**worst[0], "worst": worst, "slices": slices}
-
-
-def _six(probabilities: Sequence[float] | None) -> dict[str, float] | None:
-    if probabilities is None:
-        return None
-    return {label: round(p, 6) for label, p in zip(LABELS, probabilities, strict=True)}

@@ -69,8 +69,10 @@ def _score(
         warn(predictor.caveat)
     with progress("Explaining", len(masked), quiet=quiet) as advance:
         found = score(predictor, masked, methods, seed=seed, limits=limits, progress=advance)
-    bundle = trained_on(predictor)
-    return found, {"data": masked.kind, "slices": len({one.name for one in found}), **bundle}
+    slices = len({one.name for one in found})
+    if slices < len(masked):
+        warn(f"{len(masked) - slices} of {len(masked)} slices with a mask could not be read")
+    return found, {"data": masked.kind, "slices": slices, **trained_on(predictor)}
 
 
 def _write(path: Path, about: dict[str, Any], rows: Sequence[Row]) -> None:

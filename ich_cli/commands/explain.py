@@ -108,7 +108,7 @@ def explain(
 
     Example: ich explain --evaluate phantoms/ -o methods.csv
     """
-    _check(paths, label, all_labels, style, evaluate, out_of_fold)
+    _check(paths, label, all_labels, frame, style, evaluate, out_of_fold)
     limits = parse_limits(limit)
     if evaluate:
         methods = _methods(method)
@@ -130,12 +130,15 @@ def _check(
     paths: list[Path] | None,
     label: list[str] | None,
     all_labels: bool,
+    frame: int | None,
     style: str,
     evaluate: Path | None,
     out_of_fold: Path | None,
 ) -> None:
     if bool(paths) == bool(evaluate):
         raise UsageError("give PATHS to explain, or --evaluate DATA")
+    if evaluate and (label or all_labels or frame):
+        raise UsageError("--evaluate takes every label that is there: no --label, no --frame")
     if out_of_fold and not evaluate:
         raise UsageError("--out-of-fold belongs to --evaluate")
     if label and all_labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ich_cli.core import series
@@ -97,7 +97,6 @@ def explain_series(
     *,
     count: int = 3,
     window: Window = BRAIN,
-    progress: Callable[[int], None] = lambda _: None,
 ) -> ExplainedSeries:
     """Explain the worst slices of one series.
 
@@ -115,16 +114,15 @@ def explain_series(
         Slices to explain, at most.
     window
         Of the small pictures.
-    progress
-        Called with the number of slices read and explained since the last call.
     """
     labels = asked.labels or (LABELS[ANY],)
     chosen = Asked(labels, asked.method, asked.seed, asked.limits)
-    worst = []
-    for index in worst_slices(rows, labels[0], count):
-        worst.append((index, explain_entry(predictor, entries, index, chosen)))
-        progress(1)
-    return ExplainedSeries(rows, worst, _thumbnails(entries, rows, asked.limits, window), labels[0])
+    worst = [
+        (index, explain_entry(predictor, entries, index, chosen))
+        for index in worst_slices(rows, labels[0], count)
+    ]
+    small = _thumbnails(entries, rows, asked.limits, window)
+    return ExplainedSeries(rows, worst, small, labels[0])
 
 
 def worst_slices(

@@ -53,7 +53,7 @@ class MaskedData(Protocol):
         """Return how many slices `read` looks at."""
 
     def read(self, contexts: Collection[int], limits: Limits) -> Iterator[MaskedSlice]:
-        """Yield the slices; contexts: those of the models that will look at them."""
+        """Yield the slices that can be read; contexts: those of the models that look at them."""
 
 
 def open_masked(root: Path, only: Collection[str] | None = None) -> MaskedData:
@@ -106,14 +106,13 @@ class MaskedPhantoms:
             masks = _read_masks(path)
             entries = series.scan(sorted(path.parent.glob("*.dcm")), limits)
             for index, entry in enumerate(entries):
-                if isinstance(entry, InputError):
-                    raise entry
-                found = masks.get(entry.id.sop_uid, {})
-                if found and entry.id.sop_uid in self.patients:
+                uid = "" if isinstance(entry, InputError) else entry.id.sop_uid
+                found = masks.get(uid) if uid in self.patients else None
+                ct = _load(entry, limits) if found else None
+                if found and ct is not None:
                     around = {c: _neighbours(entries, index, c, limits) for c in contexts if c}
-                    ct = series.load(entry, limits)
-                    name = f"{path.parent.name}/{entry.id.instance}"
-                    yield MaskedSlice(name, self.patients[entry.id.sop_uid], ct, around, found)
+                    name = f"{path.parent.name}/{ct.id.instance}"
+                    yield MaskedSlice(name, self.patients[uid], ct, around, found)
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,9 @@ class BoxedCtIch:
         """Yield the boxed slices, patient by patient."""
         for (patient, number), of_slice in sorted(self.boxes.items()):
             folder = _patient_folder(self.root, patient)
-            ct = read_pictures(folder, number)
+            ct = _picture(folder, number)
+            if ct is None:
+                continue
             masks = {
                 label: boxes_to_mask([box for box in of_slice if box.kind == kind], ct.shape)
                 for kind, label in enumerate(SUBTYPES)
@@ -156,21 +157,32 @@ def _with_any(masks: dict[str, Mask]) -> dict[str, Mask]:
     return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in there])), *there])
 
 
+def _load(entry: series.FrameRef | InputError | None, limits: Limits) -> CTSlice | None:
+    """Return a slice; None for one that cannot be read, or past the end of the series."""
+    if entry is None or isinstance(entry, InputError):
+        return None
+    try:
+        return series.load(entry, limits)
+    except InputError:
+        return None  # whoever reads counts what is missing
+
+
+def _picture(folder: Path, number: int) -> CTSlice | None:
+    try:
+        return read_pictures(folder, number)
+    except InputError:
+        return None
+
+
 def _neighbours(
     entries: Sequence[series.FrameRef | InputError], index: int, context: int, limits: Limits
 ) -> list[CTSlice | None]:
-    near = series.neighbours(entries, index, context)
-    return [None if one is None else series.load(one, limits) for one in near]
+    return [_load(one, limits) for one in series.neighbours(entries, index, context)]
 
 
 def _pictures_around(folder: Path, number: int, context: int) -> list[CTSlice | None]:
-    out: list[CTSlice | None] = []
-    for step in (step for step in range(-context, context + 1) if step):
-        try:
-            out.append(read_pictures(folder, number + step))
-        except InputError:
-            out.append(None)  # past the end of the series
-    return out
+    steps = (step for step in range(-context, context + 1) if step)
+    return [_picture(folder, number + step) for step in steps]
 
 
 def _read_masks(path: Path) -> dict[str, dict[str, Mask]]:

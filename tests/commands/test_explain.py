@@ -225,6 +225,7 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
         ([], 2, "give PATHS to explain, or --evaluate DATA"),
         (["scans/0.dcm", "--evaluate", "scans"], 2, "give PATHS to explain, or --evaluate DATA"),
         (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold belongs to --evaluate"),
+        (["--evaluate", "scans", "-l", "any"], 2, "--evaluate takes every label that is there"),
         (["--evaluate", "scans"], 1, "scans: no masks here; give a folder"),
         (["--evaluate", "scans", "--out-of-fold", "scans"], 1, "scans: no finished fold"),
         (["scans/0.dcm", "-o", "no/such/x.png"], 1, "its folder does not exist"),

@@ -80,6 +80,16 @@ def test_only_some_slices(tmp_path: Path) -> None:
     ]
 
 
+def test_a_slice_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+    make_ct_ich(tmp_path)
+    (tmp_path / "boxes.csv").write_text(
+        HEADER + "49,77,epidural,0.5,0.5,0.5,0.5\n49,1,epidural,0.5,0.5,0.5,0.5\n"
+    )
+    data = open_masked(tmp_path)
+    assert len(data) == 2
+    assert [one.name for one in data.read((0,), DEFAULT_LIMITS)] == ["049/1"]
+
+
 @pytest.mark.parametrize("row", ["49,2,epidural,0.5,0.5,0.5", "49,2,clot,0.5,0.5,0.5,0.5"])
 def test_a_table_of_boxes_that_does_not_parse_is_told(tmp_path: Path, row: str) -> None:
     make_ct_ich(tmp_path)
