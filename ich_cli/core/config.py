@@ -22,6 +22,12 @@ BONE: Final = Window(600, 2800)
 STROKE: Final = Window(40, 40)
 DISPLAY_WINDOWS: Final = {"brain": BRAIN, "subdural": SUBDURAL, "stroke": STROKE, "bone": BONE}
 
+Style = Literal["heat", "contour"]
+STYLES: Final[tuple[Style, ...]] = ("heat", "contour")
+"""``heat`` paints a map over the picture, ``contour`` leaves the pixels between its lines bare."""
+OPACITY: Final = 0.75
+"""Of the strongest map value: the anatomy stays visible under it."""
+
 Preset = Literal["rsna", "dlmi"]
 PRESETS: Final[tuple[Preset, ...]] = ("rsna", "dlmi")
 DLMI_WINDOWS: Final = (Window(40, 80), Window(80, 200), Window(40, 380))

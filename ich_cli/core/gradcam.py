@@ -1,8 +1,8 @@
 """Where the model looked: one map a label, at the resolution of the slice.
 
-A picture's features are computed once, without gradients. The label's logits are then taken from
+A picture's features are computed once, without gradients. The labels' logits are then taken from
 copies of the features, one a label, so that one small backward pass through the head gives all
-maps: Grad-CAM at the last feature map needs no more than that.
+maps of a batch: Grad-CAM at the last feature map needs no more than that.
 
 Scale: a map's highest value is the label's probability (of an ensemble: of each member, before
 the mean). A label that the model does not believe in so has a weak map; maps stretched to full
@@ -18,11 +18,10 @@ from typing import Any, Final, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from ich_cli.core.bundle import BundleConfig
+from ich_cli.core.cam_methods import CLASS_AGNOSTIC, CLASSES, outside_inference_mode, raw_maps
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.labels import LABELS
@@ -31,55 +30,8 @@ from ich_cli.core.predictor import Predictor, calibrate
 from ich_cli.core.preprocessing import Placement, prepare, uncrop
 from ich_cli.core.reading import Around
 
-
-class _Unscaled:
-    """Leaves out the package's stretching of every map to its own minimum and maximum."""
-
-    def compute_cam_per_layer(
-        self, input_tensor: Tensor, targets: list[Any], eigen_smooth: bool
-    ) -> list[NDArray[np.float32]]:
-        tap = cast(Any, self).activations_and_grads
-        values, gradients = tap.activations[0].numpy(), tap.gradients[0].numpy()
-        layer = cast(Any, self).target_layers[0]
-        cam = cast(Any, self).get_cam_image(
-            input_tensor, layer, targets, values, gradients, eigen_smooth
-        )
-        return [np.maximum(cam, 0).astype(np.float32)]
-
-    def aggregate_multi_layers(self, cams: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return cams[0]
-
-
-class _GradCAM(_Unscaled, GradCAM):  # type: ignore[misc]
-    pass
-
-
-class _HiResCAM(_Unscaled, HiResCAM):  # type: ignore[misc]
-    pass
-
-
-class _GradCAMPlusPlus(_Unscaled, GradCAMPlusPlus):  # type: ignore[misc]
-    pass
-
-
-class _XGradCAM(_Unscaled, XGradCAM):  # type: ignore[misc]
-    pass
-
-
-class _LayerCAM(_Unscaled, LayerCAM):  # type: ignore[misc]
-    pass
-
-
-_CLASSES: Final[dict[str, type]] = {
-    "gradcam": _GradCAM,
-    "hirescam": _HiResCAM,
-    "gradcam++": _GradCAMPlusPlus,
-    "xgradcam": _XGradCAM,
-    "layercam": _LayerCAM,
-}
-
-METHODS: Final = tuple(_CLASSES)
-"""Names that `explain` takes."""
+METHODS: Final = tuple(CLASSES)
+"""Names that `explain` takes. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +54,6 @@ class Explanation:
             for label, values in self.maps.items()
             if values.any()
         }
-
-
-class _Head(nn.Module):
-    """A model from its last feature map on; `tap` is what the package hooks."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.tap = nn.Identity()
-        self.model = model
-
-    def forward(self, features: Tensor) -> Tensor:
-        # the copy keeps the tapped values whole: heads may go on with an activation in place
-        return cast(Tensor, cast(Any, self.model).forward_head(self.tap(features).clone()))
 
 
 def explain(
@@ -152,21 +91,54 @@ def explain(
     IchError
         If a backbone has no feature map with rows and columns (a plain transformer).
     """
-    if method not in _CLASSES:
-        raise UsageError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
-    seen = [_see(predictor, member, config, ct, neighbours) for member, config in predictor.members]
-    mean = np.mean([one.probabilities for one in seen], axis=0)
-    six = cast(Probabilities, tuple(float(p) for p in mean.astype(np.float32)))
-    wanted = tuple(labels) or choose_labels(six, over_thresholds(six, predictor.thresholds))
-    unknown = [label for label in wanted if label not in LABELS]
-    if unknown:
-        raise UsageError(f"no label is called {unknown[0]!r}; use one of {', '.join(LABELS)}")
-    stacks = [
-        _maps(one, model, wanted, method, ct.shape)
-        for one, (model, _) in zip(seen, predictor.members, strict=True)
+    return explain_batch(predictor, [ct], labels, method=method, neighbours=[neighbours])[0]
+
+
+def explain_batch(
+    predictor: Predictor,
+    slices: Sequence[CTSlice],
+    labels: Sequence[str] = (),
+    *,
+    method: str = "gradcam",
+    neighbours: Sequence[Around | None] = (),
+) -> list[Explanation]:
+    """Explain several slices at once: as `explain`, with one backward pass for all of them.
+
+    Memory grows with the batch: a copy of the features for each slice and label. Give a series
+    in parts of `Predictor.batch_size`.
+
+    Parameters
+    ----------
+    predictor, labels, method
+        As for `explain`.
+    slices
+        Of any sizes.
+    neighbours
+        One entry a slice; empty where no slice has any.
+    """
+    _check(labels, method)
+    around = list(neighbours) or [None] * len(slices)
+    seen = [
+        [
+            _see(predictor, model, config, ct, other)
+            for ct, other in zip(slices, around, strict=True)
+        ]
+        for model, config in predictor.members
     ]
-    maps = dict(zip(wanted, np.mean(stacks, axis=0).astype(np.float32), strict=True))
-    return Explanation(ct, six, over_thresholds(six, predictor.thresholds), maps, method)
+    sixes = [_mean_probabilities(of_slice) for of_slice in zip(*seen, strict=True)]
+    positive = [over_thresholds(six, predictor.thresholds) for six in sixes]
+    wanted = [
+        tuple(dict.fromkeys(labels)) or choose_labels(six, over)
+        for six, over in zip(sixes, positive, strict=True)
+    ]
+    stacks = [
+        _member_maps(model, of_member, slices, wanted, method)
+        for of_member, (model, _) in zip(seen, predictor.members, strict=True)
+    ]
+    return [
+        Explanation(ct, sixes[k], positive[k], _mean_maps([s[k] for s in stacks]), method)
+        for k, ct in enumerate(slices)
+    ]
 
 
 def choose_labels(probabilities: Probabilities, positive: Sequence[str]) -> tuple[str, ...]:
@@ -174,9 +146,17 @@ def choose_labels(probabilities: Probabilities, positive: Sequence[str]) -> tupl
     return tuple(positive) or (LABELS[int(np.argmax(probabilities))],)
 
 
+def _check(labels: Sequence[str], method: str) -> None:
+    if method not in CLASSES:
+        raise UsageError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
+    unknown = [label for label in labels if label not in LABELS]
+    if unknown:
+        raise UsageError(f"no label is called {unknown[0]!r}; use one of {', '.join(LABELS)}")
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What one member made of the slice."""
+    """What one member made of one slice."""
 
     features: Tensor  # (1, K, h, w)
     probabilities: NDArray[np.float64]  # (6,)
@@ -192,8 +172,8 @@ def _see(
 ) -> _Seen:
     around = (neighbours or {}).get(config.preprocess.context, ())
     prepared = prepare(ct, config.preprocess, around)
-    pixels = predictor.to_input(prepared.pixels[None], config.preprocess)
-    with torch.no_grad():  # what is made in inference mode cannot be used in a backward pass
+    with outside_inference_mode():
+        pixels = predictor.to_input(prepared.pixels[None], config.preprocess)
         features = cast(Any, model).forward_features(pixels)
         if not isinstance(features, Tensor) or features.ndim != 4 or not _is_nchw(features, model):
             raise IchError(
@@ -208,22 +188,37 @@ def _is_nchw(features: Tensor, model: nn.Module) -> bool:
     return features.shape[1] == getattr(model, "num_features", features.shape[1])
 
 
-def _maps(
-    seen: _Seen, model: nn.Module, labels: Sequence[str], method: str, shape: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Return ``(L, H, W)``, each map's peak at the member's own probability of its label."""
-    indices = [LABELS.index(label) for label in labels]
-    head = _Head(model).eval()
-    copies = seen.features.float().expand(len(indices), -1, -1, -1).clone().requires_grad_()
-    cam = _CLASSES[method](model=head, target_layers=[head.tap])
-    try:  # not as a context: that would print and swallow an IndexError
-        with torch.enable_grad():  # one target a picture: the package drops what has no partner
-            raw = cam(copies, [ClassifierOutputTarget(index) for index in indices])
-    finally:
-        cam.activations_and_grads.release()
-    placed = [uncrop(_to_peak(m, seen.probabilities[i]), seen.placement, shape)
-              for m, i in zip(raw, indices, strict=True)]  # fmt: skip
-    return np.stack(placed)
+def _mean_probabilities(seen: Sequence[_Seen]) -> Probabilities:
+    mean = np.mean([one.probabilities for one in seen], axis=0)
+    return cast(Probabilities, tuple(float(p) for p in mean.astype(np.float32)))
+
+
+def _member_maps(
+    model: nn.Module,
+    seen: Sequence[_Seen],
+    slices: Sequence[CTSlice],
+    wanted: Sequence[Sequence[str]],
+    method: str,
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Return each slice's maps by one member, each map's peak at its own probability."""
+    pairs = [(k, LABELS.index(label)) for k, labels in enumerate(wanted) for label in labels]
+    if method in CLASS_AGNOSTIC:  # one map a slice serves all its labels
+        once = raw_maps(model, torch.cat([one.features for one in seen]), [0] * len(seen), method)
+        raw = [once[k] for k, _ in pairs]
+    else:
+        copies = torch.cat([seen[k].features for k, _ in pairs])
+        raw = list(raw_maps(model, copies, [index for _, index in pairs], method))
+    out: list[dict[str, NDArray[np.float32]]] = [{} for _ in slices]
+    for values, (k, index) in zip(raw, pairs, strict=True):
+        scaled = _to_peak(values, float(seen[k].probabilities[index]))
+        out[k][LABELS[index]] = uncrop(scaled, seen[k].placement, slices[k].shape)
+    return out
+
+
+def _mean_maps(maps: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    return {
+        label: np.mean([one[label] for one in maps], axis=0, dtype=np.float32) for label in maps[0]
+    }
 
 
 def _to_peak(raw: NDArray[np.float32], peak: float) -> NDArray[np.float32]:

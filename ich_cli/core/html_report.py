@@ -15,6 +15,7 @@ from ich_cli.core.atomic import replacing
 from ich_cli.core.dicom_source import shows_patient
 from ich_cli.core.errors import InputError
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
+from ich_cli.core.report_lanes import Lane, lanes
 from ich_cli.core.report_pictures import (
     METHOD_NAME,
     Mapped,
@@ -24,7 +25,6 @@ from ich_cli.core.report_pictures import (
     overlaid,
     to_png,
 )
-from ich_cli.core.strip_chart import Lane, lanes
 from ich_cli.core.study_result import StudyResult, refused
 
 LARGE: Final = 4

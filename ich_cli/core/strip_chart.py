@@ -1,83 +1,144 @@
-"""Probabilities along the slices, one lane a label, as numbers for an SVG."""
+"""The six probabilities along the slices of a series."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.figures import DARK, Theme, add_axes, new_figure
 from ich_cli.core.labels import LABELS
+from ich_cli.core.prediction import Probabilities
 
-WIDTH: Final = 600.0
-HEIGHT: Final = 48.0
-_PAD: Final = 3.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-TICKS: Final = (0.1, 0.5)
-"""Where a faint line stands in each lane."""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One label's probabilities along the slices; coordinates in a box of `WIDTH` x `HEIGHT`."""
-
-    label: str
-    line: str
-    """Points of a polyline."""
-    area: str
-    """Points of the polygon under it."""
-    threshold: float
-    """Height of the threshold's line."""
-    ticks: tuple[float, ...]
-    over: tuple[tuple[float, float], ...]
-    """Left edge and width of the runs of slices at or over the threshold."""
-    peak: float
-    at: int
-    """Number of the slice with the highest probability, from 1."""
+ROW: Final = 0.42
+"""Inches that one label takes."""
+_NAME, _NUMBER, _BELOW, _ABOVE = 1.42, 0.66, 0.42, 0.24  # inches around the curves
+_TICKS: Final = (0.0, 0.25, 1.0)
 
 
-def lanes(probabilities: NDArray[np.float64], thresholds: Mapping[str, float]) -> list[Lane]:
-    """Lay out six lanes.
+def strip_height() -> float:
+    """Return the inches that a chart takes."""
+    return _ABOVE + len(LABELS) * ROW + _BELOW
 
-    The scale is the square root of the probability: 0 and 1 stand at the edges, and thresholds of
-    rare labels, which are low, stay apart from 0.
+
+def strip_chart(
+    probabilities: Sequence[Probabilities | None],
+    thresholds: Mapping[str, float],
+    *,
+    marked: Sequence[int] = (),
+    width: float = 9.0,
+    theme: Theme = DARK,
+) -> Figure:
+    """Draw a strip for each label: its probability slice by slice, from the feet to the head.
+
+    The height is the square root of the probability, in every picture the same, so that small
+    thresholds can be seen. What reaches the threshold stands out.
 
     Parameters
     ----------
     probabilities
-        ``(N, 6)`` in [0, 1], slices in anatomical order, N > 0.
+        One entry a slice in anatomical order; None where a slice could not be read.
     thresholds
-        Label → threshold.
+        Label → probability from which it counts as positive.
+    marked
+        Indices of slices to mark, such as those shown large.
+    width
+        Of the figure, in inches.
+    theme
+        `DARK` for screens, `LIGHT` for paper.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        On the Agg canvas; save it as PNG or SVG.
     """
-    return [_lane(label, probabilities[:, k], thresholds[label]) for k, label in enumerate(LABELS)]
+    figure = new_figure(width, strip_height(), theme)
+    draw_strips(figure, probabilities, thresholds, left=0.0, bottom=0.0, width=width,
+                marked=marked, theme=theme)  # fmt: skip
+    return figure
 
 
-def height_of(probability: float) -> float:
-    """Return the place of a probability from the top of its lane."""
-    return round(_PAD + (HEIGHT - 2 * _PAD) * (1 - float(np.sqrt(probability))), 2)
+def draw_strips(
+    figure: Figure,
+    probabilities: Sequence[Probabilities | None],
+    thresholds: Mapping[str, float],
+    *,
+    left: float,
+    bottom: float,
+    width: float,
+    marked: Sequence[int] = (),
+    theme: Theme = DARK,
+) -> None:
+    """Draw the same into a figure, at a place in inches."""
+    values = as_array(probabilities)
+    wide = width - _NAME - _NUMBER
+    for place, label in enumerate(LABELS):
+        low = bottom + _BELOW + (len(LABELS) - 1 - place) * ROW
+        axes = add_axes(figure, left + _NAME, low, wide, 0.82 * ROW)
+        _draw_strip(axes, label, values[:, place], thresholds[label], marked, theme)
+        if place == 0:
+            axes.annotate("highest", (1, 1), (6, 3), xycoords="axes fraction", fontsize=6.5,
+                          color=theme.quiet, textcoords="offset points")  # fmt: skip
+    _number_slices(axes, len(values), theme)
 
 
-def _lane(label: str, values: NDArray[np.float64], threshold: float) -> Lane:
-    step = WIDTH / len(values)
-    xs = [round((k + 0.5) * step, 2) for k in range(len(values))]
-    points = [f"{x:g},{height_of(v):g}" for x, v in zip(xs, values, strict=True)]
-    floor = f"{HEIGHT - _PAD:g}"
-    return Lane(
-        label=label,
-        line=" ".join(points),
-        area=" ".join([f"{xs[0]:g},{floor}", *points, f"{xs[-1]:g},{floor}"]),
-        threshold=height_of(threshold),
-        ticks=tuple(height_of(tick) for tick in TICKS),
-        over=_runs(values >= threshold, step),
-        peak=float(values.max()),
-        at=int(values.argmax()) + 1,
-    )
+def as_array(probabilities: Sequence[Probabilities | None]) -> NDArray[np.float64]:
+    """Return ``(N, 6)``; not a number where a slice could not be read."""
+    rows = [(np.nan,) * len(LABELS) if six is None else six for six in probabilities]
+    return np.asarray(rows, np.float64).reshape(-1, len(LABELS))
 
 
-def _runs(over: NDArray[np.bool_], step: float) -> tuple[tuple[float, float], ...]:
-    """Return where runs of true begin and how wide they are, in units of the lane."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], over.astype(int), [0]])))
-    pairs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    return tuple((round(a * step, 2), round((b - a) * step, 2)) for a, b in pairs)
+def _draw_strip(
+    axes: Axes,
+    label: str,
+    values: NDArray[np.float64],
+    threshold: float,
+    marked: Sequence[int],
+    theme: Theme,
+) -> None:
+    heights = np.sqrt(values)
+    over = values >= threshold
+    places = np.arange(1, len(values) + 1)
+    colors = [theme.alert if one else theme.line for one in over]
+    axes.bar(places, np.nan_to_num(heights), width=0.82, color=colors, linewidth=0)
+    axes.axhline(np.sqrt(threshold), color=theme.quiet, linewidth=0.7, linestyle=(0, (4, 3)))
+    for index in marked:
+        axes.axvspan(index + 0.5, index + 1.5, color=theme.text, alpha=0.13, linewidth=0)
+    for place in np.flatnonzero(np.isnan(values)).tolist():
+        axes.plot(place + 1, 0.12, marker="x", markersize=3, color=theme.quiet)
+    axes.set_xlim(0.4, len(values) + 0.6)
+    axes.set_ylim(0, 1)
+    _dress(axes, theme)
+    best = float(np.nanmax(values)) if (~np.isnan(values)).any() else None
+    color = theme.alert if over.any() else theme.text
+    name = "any hemorrhage" if label == "any" else label
+    axes.annotate(name, (0, 0.5), (-26, 0), xycoords="axes fraction", fontsize=8, color=color,
+                  textcoords="offset points", ha="right", va="center")  # fmt: skip
+    axes.annotate("-" if best is None else f"{best:.3f}", (1, 0.5), (6, 0), fontsize=8,
+                  color=color, xycoords="axes fraction", textcoords="offset points",
+                  va="center")  # fmt: skip
+
+
+def _dress(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor("none")
+    axes.set_xticks([])
+    axes.set_yticks(np.sqrt(_TICKS).tolist(), [f"{tick:g}" for tick in _TICKS])
+    axes.tick_params(colors=theme.quiet, labelsize=5.5, length=1.5, width=0.5, pad=1.5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(theme.quiet)
+        spine.set_linewidth(0.5)
+
+
+def _number_slices(axes: Axes, count: int, theme: Theme) -> None:
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**6) if count / step <= 25)
+    ticks = [1, *range(step if step > 1 else 2, count + 1, step)]
+    axes.set_xticks(ticks)
+    axes.tick_params(axis="x", labelsize=6.5, pad=2)
+    axes.set_xlabel("slice, from the feet to the head", fontsize=7, color=theme.quiet, labelpad=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ich_cli.commands.explain import default_name
 from ich_cli.core import series
 from ich_cli.core.labels import LABELS
+from ich_cli.core.phantom import write_studies
 from ich_cli.core.predictor import Predictor
+from ich_cli.explaining import default_name, numbered
 from ich_cli.main import app
 from tests.core.dicom_factory import ct, enhanced, save
 
@@ -71,16 +73,93 @@ def test_one_file_becomes_one_picture_in_the_current_folder(explain: Explain, sc
     assert "Research use only" in done.stderr
 
 
-def test_of_many_the_one_with_the_highest_any(
+def test_a_series_becomes_a_page_with_its_worst_slices(
     explain: Explain, scans: Path, tiny_bundle: Path
 ) -> None:
     rows = Predictor.load(tiny_bundle, device="cpu").predict(scans)
     worst = max(rows, key=lambda row: row.probabilities[0] if row.probabilities else -1)
     (scans / "junk.dcm").write_text("no DICOM")
-    found = json.loads(explain(scans, "--json").stdout)
+    done = explain(scans, "--json")
+    found = json.loads(done.stdout)
+    assert found["picture"] == "series.explain.png"
+    with Image.open("series.explain.png") as image:
+        assert image.height > image.width
     assert found["path"] == worst.id.path
     assert found["probabilities"]["any"] == round(worst.probabilities[0], 6)  # type: ignore[index]
     assert tuple(found["positive"]) == worst.positive
+    assert [one["instance"] for one in found["slices"]] == [0, 1, 2, 3, 4]
+    numbers = [one["slice"] for one in found["worst"]]
+    assert len(numbers) == 3
+    assert abs(numbers[0] - numbers[1]) > 1
+    for one in found["worst"]:
+        assert one["labels"] == ["any"]
+        told = one["faithfulness"].get("any")
+        assert told is None or told["before"] == one["probabilities"]["any"]
+
+
+def test_each_series_has_its_page_the_most_urgent_first(explain: Explain, tmp_path: Path) -> None:
+    for series_number in (1, 2):
+        for n in range(2):
+            folder = tmp_path / "study" / str(series_number)
+            data = ct(stored(10 * series_number + n), position=(0, 0, n), instance=n)
+            data.SeriesInstanceUID = f"1.2.{series_number}"
+            save(folder / f"{n}.dcm", data)
+    done = explain("study", "-o", "page.png", "--json")
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first["picture"], second["picture"]) == ("page.png", "page-2.png")
+    assert Path("page.png").is_file()
+    assert Path("page-2.png").is_file()
+    assert {first["series_uid"], second["series_uid"]} == {"1.2.1", "1.2.2"}
+    assert first["probabilities"]["any"] >= second["probabilities"]["any"]
+
+
+def test_names_of_the_pages() -> None:
+    assert numbered(Path("a/out.png"), 1) == Path("a/out.png")
+    assert numbered(Path("a/out.png"), 3) == Path("a/out-3.png")
+    assert numbered(Path("series.explain.png"), 2) == Path("series-2.explain.png")
+
+
+def test_faithfulness_is_told_beside_the_picture(explain: Explain, scans: Path) -> None:
+    done = explain(scans / "2.dcm", "--all-labels")
+    told = [line for line in done.stderr.splitlines() if "random tenth" in line]
+    empty = [line for line in done.stderr.splitlines() if "the map is empty" in line]
+    assert told
+    assert len(told) + len(empty) == 6
+    found = json.loads(explain(scans / "2.dcm", "--all-labels", "--json").stdout)
+    assert len(found["faithfulness"]) == len(told)
+    one = next(iter(found["faithfulness"].values()))
+    assert set(one) == {"before", "without_hottest", "without_random", "drop", "drop_random"}
+    again = json.loads(explain(scans / "2.dcm", "--all-labels", "--json").stdout)
+    assert again["faithfulness"] == found["faithfulness"]
+
+
+def test_looks_change_the_picture_only(explain: Explain, scans: Path) -> None:
+    plain = json.loads(explain(scans / "2.dcm", "-l", "any", "--json", "-o", "a.png").stdout)
+    other = json.loads(
+        explain(
+            scans / "2.dcm", "-l", "any", "--json", "-o", "b.png", "--style", "contour",
+            "--window", "bone", "--window", "subdural", "--opacity", "1",
+        ).stdout
+    )  # fmt: skip
+    assert {**other, "picture": ""} == {**plain, "picture": ""}
+    with Image.open("a.png") as one, Image.open("b.png") as two:
+        assert two.width > one.width  # a window more
+
+
+@pytest.mark.slow
+def test_methods_are_measured_on_phantoms(explain: Explain, tmp_path: Path) -> None:
+    write_studies(tmp_path / "p", 1, 3, ("subdural",), size=96, slices=(8, 8), thickness=(8, 8))
+    done = explain("--evaluate", "p", "--method", "gradcam", "-o", "t.csv")
+    assert done.exit_code == 0, done.stderr
+    assert "maps of any" in done.stdout
+    assert "phantoms, masks exact" in done.stdout
+    assert "Research use only" in done.stdout
+    found = json.loads(explain("--evaluate", "p", "--method", "gradcam", "--json").stdout)
+    assert {row["method"] for row in found["rows"]} == {"gradcam", "centre"}
+    assert {row["label"] for row in found["rows"]} == {"any", "subtypes", "subdural"}
+    assert found["slices"] > 0
+    with Path("t.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(found["rows"])
 
 
 def test_zip_and_single_file_say_the_same(explain: Explain, scans: Path, tmp_path: Path) -> None:
@@ -141,6 +220,14 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
         (["scans/0.dcm", "-l", "sub"], 2, "--label sub: a label is one of any, epidural"),
         (["scans/0.dcm", "-l", "any", "--all-labels"], 2, "give one of the two"),
         (["scans/0.dcm", "--method", "magic"], 2, "no method is called 'magic'"),
+        (["scans/0.dcm", "--style", "fog"], 2, "--style fog: a style is one of heat, contour"),
+        (["scans/0.dcm", "--window", "lung"], 2, "--window lung: a window is one of brain"),
+        ([], 2, "give PATHS to explain, or --evaluate DATA"),
+        (["scans/0.dcm", "--evaluate", "scans"], 2, "give PATHS to explain, or --evaluate DATA"),
+        (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold belongs to --evaluate"),
+        (["--evaluate", "scans", "-l", "any"], 2, "--evaluate takes every label that is there"),
+        (["--evaluate", "scans"], 1, "scans: no masks here; give a folder"),
+        (["--evaluate", "scans", "--out-of-fold", "scans"], 1, "scans: no finished fold"),
         (["scans/0.dcm", "-o", "no/such/x.png"], 1, "its folder does not exist"),
         (["scans/0.dcm", "-w", "no-bundle"], 1, "no-bundle: neither a folder nor owner/name"),
     ],
@@ -157,8 +244,9 @@ def test_what_is_wrong_takes_one_line(
     assert done.stdout == ""
 
 
-def test_no_identifier_in_picture_or_output(explain: Explain, scans: Path) -> None:
-    done = explain(scans, "--json", "-o", "out.png")
+@pytest.mark.parametrize("what", ["scans", "scans/0.dcm"])
+def test_no_identifier_in_picture_or_output(explain: Explain, scans: Path, what: str) -> None:
+    done = explain(what, "--json", "-o", "out.png")
     everything = done.stdout.encode() + done.stderr.encode() + Path("out.png").read_bytes()
     assert b"PLANTED" not in everything
     assert b"PLANTED" in (scans / "0.dcm").read_bytes()

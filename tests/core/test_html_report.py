@@ -19,7 +19,7 @@ from ich_cli.core.html_report import choose_slices, render_report, write_report
 from ich_cli.core.labels import LABELS
 from ich_cli.core.phantom.dicom_io import write_studies
 from ich_cli.core.quality import Reason
-from ich_cli.core.strip_chart import height_of, lanes
+from ich_cli.core.report_lanes import height_of, lanes
 from ich_cli.core.study_result import StudyResult
 from tests.core.dicom_factory import series
 from tests.core.report_factory import result
