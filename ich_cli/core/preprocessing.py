@@ -127,7 +127,8 @@ def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
     """
     rows, columns = hu.shape
     step = max(1, round(max(rows, columns) / _COARSE))
-    body = (hu[step // 2 :: step, step // 2 :: step] > BODY_HU).astype(np.uint8)
+    top, left = min(step // 2, rows - 1), min(step // 2, columns - 1)
+    body = (hu[top::step, left::step] > BODY_HU).astype(np.uint8)
     opened = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:

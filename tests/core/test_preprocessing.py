@@ -34,6 +34,11 @@ def test_every_caller_holds_the_same_function() -> None:
         assert module.prepare is prepare, caller
 
 
+@pytest.mark.parametrize("shape", [(1, 700), (700, 1), (2, 1300), (1, 1)])
+def test_a_very_thin_image_keeps_its_field(shape: tuple[int, int]) -> None:
+    assert head_box(np.full(shape, 40, np.float32)) == (0, 0, *shape)
+
+
 def test_box_holds_the_head_and_little_more() -> None:
     top, left, bottom, right = head_box(disc((128, 128), 60, 70, 30))
     assert 27 <= top <= 30 <= 90 < bottom <= 93  # the disc spans rows 30 to 90
