@@ -31,7 +31,12 @@ def train(
         str, typer.Option("--model", "-m", help="timm's name or an alias.")
     ] = "mobilenetv2",
     init: Annotated[
-        str, typer.Option("--init", help="none, imagenet, a safetensors FILE or a BUNDLE's folder.")
+        str,
+        typer.Option(
+            "--init",
+            help="none, imagenet, a safetensors FILE, a BUNDLE's folder, or that of a RUN with "
+            "the same folds: each fold goes on from its own.",
+        ),
     ] = "imagenet",
     out: Annotated[
         Path | None,

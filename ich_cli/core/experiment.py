@@ -122,7 +122,8 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
         raise UsageError(f"fold {fold} of {plan.folds}: they count from 0")
     rows = np.arange(len(plan.data[0]), dtype=np.int64)
     validation = Selection(plan.data[0], rows[fold_of == fold])
-    result = _fit(plan, rows[fold_of != fold], validation, folder, watch)
+    start = _start_from(plan, f"fold-{fold}/bundle")
+    result = _fit(plan, rows[fold_of != fold], validation, folder, watch, start)
     last = result.history[-1] if result.history else {}
     split = f"fold {fold} of {plan.folds}"
     metrics = {"on": f"{plan.data[0].name}, {split} by patient", **last}
@@ -154,7 +155,8 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
     Without `found` its probabilities are as they come, and its thresholds 0.5.
     """
     rows = np.arange(len(plan.data[0]), dtype=np.int64)
-    result = _fit(plan, rows, None, plan.out / "all", watch)
+    start = _start_from(plan, "bundle")
+    result = _fit(plan, rows, None, plan.out / "all", watch, start)
     split = "all patients"
     if found is None:
         _save(plan, plan.out / "bundle", result, split)
@@ -175,12 +177,39 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
+def _start_from(plan: Plan, part: str) -> str:
+    """Return what a part of the run starts from: of an earlier run, the same part.
+
+    Raises
+    ------
+    UsageError
+        If that run had other folds, so that a fold would start from patients it is measured on.
+    """
+    earlier = Path(plan.config.init)
+    about = earlier / "run.json"
+    if not about.is_file():
+        return plan.config.init
+    before = json.loads(about.read_text(encoding="utf-8"))
+    same = (
+        before["folds"] == plan.folds
+        and before["config"]["seed"] == plan.config.seed
+        and before["data"][0]["sha256"] == plan.data[0].sha256
+    )
+    if not same:
+        raise UsageError(
+            f"--init {earlier}: a run with other folds (data, --folds or --seed); its models "
+            "have seen patients that these folds are measured on"
+        )
+    return str(earlier / part)
+
+
 def _fit(
     plan: Plan,
     rows: NDArray[np.int64],
     validation: Selection | None,
     folder: Path,
     watch: Watch | None,
+    init: str,
 ) -> FitResult:
     all_rows = [rows, *(np.arange(len(d), dtype=np.int64) for d in plan.data[1:])]
     train = [
@@ -189,7 +218,7 @@ def _fit(
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return fit(
-        plan.config, train, validation, plan.preprocess, folder,
+        replace(plan.config, init=init), train, validation, plan.preprocess, folder,
         device=plan.device, resume=plan.resume, watch=watch,
     )  # fmt: skip
 

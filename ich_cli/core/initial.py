@@ -65,5 +65,5 @@ def _from_bundle(
     if theirs != channels:
         raise BundleError(f"--init {folder}: its input has {theirs} channels, not {channels}")
     model.load_state_dict(bundle.models[0].state_dict())
-    note(f"started from the bundle {folder.name}")
+    note(f"started from the bundle {folder}")
     return bool(bundle.config.training.get("frozen_norms", False))

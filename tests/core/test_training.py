@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,40 @@ def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
     rows = (tmp_path / "run" / "oof.csv").read_text().splitlines()
     assert len(rows) == 97
     assert rows[1].startswith("0,series-0/0,0,")
+
+
+def test_each_fold_goes_on_from_the_same_fold_of_an_earlier_run(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    first = plan(data, tmp_path / "first")
+    begin(first)
+    train_fold(first, 1)
+    going_on = {"init": str(tmp_path / "first"), "epochs": 1, "lr": 1e-9}
+    heard: list[str] = []
+    second = replace(plan(data, tmp_path / "second"), config=changed(**going_on))
+    begin(second)
+    train_fold(second, 1, Watch(note=heard.append))
+    assert any("fold-1" in text for text in heard)
+    theirs, ours = (
+        load_bundle(tmp_path / run / "fold-1" / "bundle").models[0].state_dict()
+        for run in ("first", "second")
+    )
+    # at this learning rate nothing moves but by rounding (bundles are stored in half precision)
+    weight = "conv1.weight" if "conv1.weight" in theirs else next(iter(theirs))
+    torch.testing.assert_close(ours[weight], theirs[weight], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("other", [{"folds": 3}, {"seed": 7}])
+def test_a_run_with_other_folds_is_no_start(
+    data: PreparedDataset, tmp_path: Path, other: dict[str, int]
+) -> None:
+    first = plan(data, tmp_path / "first")
+    begin(first)
+    config = changed(init=str(tmp_path / "first"), seed=other.get("seed", TINY.seed))
+    second = replace(plan(data, tmp_path / "second"), config=config, folds=other.get("folds", 2))
+    begin(second)
+    with pytest.raises(UsageError, match="have seen patients"):
+        train_fold(second, 0)
 
 
 def test_a_run_resumes_only_as_itself(data: PreparedDataset, tmp_path: Path) -> None:
