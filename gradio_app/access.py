@@ -56,7 +56,8 @@ def load_bundles(weights: Sequence[str], device: str) -> dict[str, Predictor]:
     from ich_cli.core.predictor import Predictor
 
     loaded: dict[str, Predictor] = {}
-    for one in weights or [None]:
+    given: Sequence[str | None] = weights or [None]
+    for one in given:
         predictor = Predictor.load(one, device=device)
         name = _name(one, predictor.bundle.path)
         twins = sum(name == other.split(" (")[0] for other in loaded)

@@ -12,14 +12,16 @@ from typing import Any, Literal, TypedDict, TypeVar
 
 import gradio as gr
 from gradio import FileData
+from gradio.components.api_component import Api
+from gradio.events import api
 
 from gradio_app.desk import Desk
 from gradio_app.saving import Wish, save_png
-from gradio_app.states import describe
+from gradio_app.states import State, describe, study_uids
 from gradio_app.study import Study
-from ich_cli.core.errors import IchError, InputError
+from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
-from ich_cli.core.prediction import SlicePrediction
+from ich_cli.core.prediction import SlicePrediction, StudyPrediction, by_study
 
 T = TypeVar("T")
 
@@ -48,11 +50,13 @@ class Refusal(TypedDict):
 
 
 class StudyAnswer(TypedDict):
-    """One study: of each label the highest probability of its slices, and the verdict."""
+    """One study. `verdict` is positive, unsure, negative, or empty where nothing could be read."""
 
     study_uid: str
     verdict: str
+    sentence: str
     probabilities: dict[str, float]
+    quality: list[str]
 
 
 class PredictAnswer(TypedDict):
@@ -67,7 +71,7 @@ class PredictAnswer(TypedDict):
 
 
 class ExplainAnswer(TypedDict):
-    """What `explain` returns; `png` is the picture in base64."""
+    """What `explain` returns. `peak` is row and column of the map's highest value, or empty."""
 
     bundle: str
     slice: int
@@ -75,54 +79,65 @@ class ExplainAnswer(TypedDict):
     probability: float
     threshold: float
     positive: bool
+    peak: list[int]
     png: str
     warning: str
 
 
-def add_api(desk: Desk) -> None:
+def add_api(blocks: gr.Blocks, desk: Desk) -> None:
     """Add both endpoints to the `gr.Blocks` that is being built."""
 
     async def predict(files: list[FileData], bundle: str = "") -> PredictAnswer:
         """Give the probability of intracranial hemorrhage and its subtypes for head-CT DICOM.
 
+        Returns a row a slice, a verdict a study, and the reason for every file that was not used.
         Research use only, not a medical device.
 
         Args:
-            files: DICOM files of one or several studies, or zips of them.
+            files: DICOM files or zips of them, each a path that an upload returned.
             bundle: Name of the model; empty for the first one that the server has.
-
-        Returns:
-            A row a slice, a verdict a study, and the reason for every file that was not used.
         """
         return await _with_study(desk, files, bundle, _predicted)
 
     async def explain(
-        files: list[FileData], slice: int = 0, label: Label = "any", bundle: str = ""
+        files: list[FileData],
+        slice: int = 0,
+        label: Label = "any",
+        bundle: str = "",
+        picture: bool = True,
     ) -> ExplainAnswer:
         """Show where the model looked: a picture of one slice beside its map for a label.
 
-        Research use only, not a medical device.
+        Returns its probability, threshold, the place of the map's peak, and the picture as base64
+        PNG. Research use only, not a medical device.
 
         Args:
-            files: DICOM files of one study, or a zip of them.
-            slice: Number of the slice, from 1, as `predict` gave it; 0 for the one with the
-                highest probability of the label.
+            files: DICOM files or zips of them, each a path that an upload returned.
+            slice: Number of the slice, from 1, as `predict` gave it; 0 for the highest one.
             label: Which of the six labels.
             bundle: Name of the model; empty for the first one that the server has.
-
-        Returns:
-            Probability and threshold of the label, and the picture as PNG in base64.
+            picture: Whether the picture is wanted; without it the answer is short.
         """
         if label not in LABELS:
             raise gr.Error(f"a label is one of {', '.join(LABELS)}", print_exception=False)
 
         def explained(desk: Desk, study: Study, name: str) -> ExplainAnswer:
-            return _explained(desk, study, name, int(slice), label)
+            return _explained(desk, study, name, int(slice), label, picture=picture)
 
         return await _with_study(desk, files, bundle, explained)
 
     for function in (predict, explain):
-        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+        api(function, api_name=function.__name__, concurrency_limit=None)
+    for block in blocks.blocks.values():
+        if isinstance(block, Api):
+            block.async_move_resource_to_block_cache = _only_uploads  # type: ignore
+
+
+async def _only_uploads(path: Any) -> str:
+    """Stand in for gradio's own: it would fetch any address that a caller names."""
+    if "://" in str(path):
+        raise gr.Error("addresses are not fetched: upload the file", print_exception=False)
+    return str(path)
 
 
 async def _with_study(
@@ -151,7 +166,8 @@ async def _with_study(
 
 
 def _path(file: Any) -> str:
-    path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
+    """Return the path of an upload: MCP hands the bare text on, the other ways a dict."""
+    path = file.get("path") if isinstance(file, dict) else file
     if not isinstance(path, str):
         raise IchError("files are given as uploads: see docs/api.md")
     return path
@@ -159,20 +175,14 @@ def _path(file: Any) -> str:
 
 def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
     predictor = desk.predictors[name]
-    told = describe(study, name, predictor.thresholds, "done")
-    uids = list(
-        dict.fromkeys(e.id.study_uid for e in study.entries if not isinstance(e, InputError))
-    )
+    told = describe(study, name, predictor, "done")
+    answered = {one.study_uid: one for one in by_study(study.rows[name], predictor.study_rule())}
+    uids = study_uids(study)
     return {
         "bundle": name,
         "thresholds": dict(predictor.thresholds),
         "studies": [
-            {
-                "study_uid": uid,
-                "verdict": one["verdict"]["text"],
-                "probabilities": dict(zip(LABELS, one["highest"] or (), strict=False)),
-            }
-            for uid, one in zip(uids, told["studies"], strict=True)
+            _study(answered[uid], one) for uid, one in zip(uids, told["studies"], strict=True)
         ],
         "slices": [
             _slice(study, index, row)
@@ -181,6 +191,18 @@ def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
         ],
         "refused": [{"file": one["file"], "reason": one["reason"]} for one in told["refused"]],
         "warning": _warning(desk, name),
+    }
+
+
+def _study(one: StudyPrediction, told: State) -> StudyAnswer:
+    return {
+        "study_uid": one.study_uid,
+        "verdict": one.verdict,
+        "sentence": told["verdict"]["text"],
+        "probabilities": {
+            label: round(p, 6) for label, p in zip(LABELS, one.probabilities or (), strict=False)
+        },
+        "quality": [reason.text for reason in one.quality],
     }
 
 
@@ -196,23 +218,26 @@ def _slice(study: Study, index: int, row: SlicePrediction) -> SliceAnswer:
     }
 
 
-def _explained(desk: Desk, study: Study, name: str, number: int, label: Label) -> ExplainAnswer:
+def _explained(
+    desk: Desk, study: Study, name: str, number: int, label: Label, *, picture: bool
+) -> ExplainAnswer:
     predictor, rows, at = desk.predictors[name], study.rows[name], LABELS.index(label)
-    answered = [index for index, row in enumerate(rows) if row.probabilities]
+    answered = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
     if not answered:
         raise IchError("no slice could be read: " + (rows[0].note if rows else "nothing there"))
-    index = number - 1 if number else max(answered, key=lambda i: (rows[i].probabilities or ())[at])
+    index = number - 1 if number else max(answered, key=lambda i: answered[i])
     if index not in answered:
         raise IchError(f"there is no slice {number} with an answer; `predict` lists them")
-    probability = (rows[index].probabilities or ())[at]
-    png = save_png(Wish(study, name, predictor, index, label))
+    values = study.maps(name, predictor, index)[label]
+    png = save_png(Wish(study, name, predictor, index, label)) if picture else b""
     return {
         "bundle": name,
         "slice": index + 1,
         "label": label,
-        "probability": round(probability, 6),
+        "probability": round(answered[index], 6),
         "threshold": predictor.thresholds[label],
         "positive": label in rows[index].positive,
+        "peak": list(divmod(int(values.argmax()), values.shape[1])) if values.any() else [],
         "png": base64.b64encode(png).decode("ascii"),
         "warning": _warning(desk, name),
     }

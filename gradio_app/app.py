@@ -70,7 +70,7 @@ def build_demo(
         blocks.load(viewer.on_open, **hidden)
         page.study(viewer.on_study, **hidden)
         blocks.unload(viewer.on_leave)
-        add_api(desk)
+        add_api(blocks, desk)
     blocks.max_file_size = desk.settings.max_file_mb * 2**20
     blocks.queue(max_size=_BACKLOG, default_concurrency_limit=None)
     return Demo(blocks, desk)
@@ -112,9 +112,7 @@ def launch(
         If the address cannot be had.
     """
     settings = demo.desk.settings
-    guard = Middleware(
-        Guard, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes
-    )
+    guard = Middleware(Guard, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes)
     try:
         _, address, shared = demo.blocks.launch(
             server_name=host, server_port=port, inbrowser=open_browser,

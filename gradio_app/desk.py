@@ -25,10 +25,10 @@ from ich_cli.core.phantom import write_studies
 if TYPE_CHECKING:
     from ich_cli.core.predictor import Predictor
 
-EXAMPLE_SUBTYPES: Final = ("intraparenchymal", "subdural")
-"""Hemorrhages planted in the example."""
+EXAMPLE_SUBTYPES: Final = ("intraventricular", "subarachnoid", "subdural")
+"""Hemorrhages in the example, which is the bleeding one of `make demo`."""
 
-_EXAMPLE_SEED, _EXAMPLE_SIZE, _EXAMPLE_SLICES = 7, 384, 28
+_EXAMPLE_SEED, _EXAMPLE_SIZE = 2010, 384
 _TELL_EVERY_S: Final = 0.1
 _LOOKS: Final = 64  # maps and files that may be asked for at the same time
 
@@ -177,7 +177,7 @@ class Desk:
             nonlocal last
             if now or time.monotonic() - last > _TELL_EVERY_S:
                 last = time.monotonic()
-                job.tell(describe(study, name, predictor.thresholds, phase))
+                job.tell(describe(study, name, predictor, phase))
 
         if not study.entries:
             job.tell(message("reading", token=study.token, example=study.shared))
@@ -198,7 +198,7 @@ class Desk:
 
     def _ended(self, study: Study | None, name: str, job: Job, text: str) -> State:
         if job.cancelled and study is not None and study.entries:
-            return describe(study, name, self.predictors[name].thresholds, "cancelled")
+            return describe(study, name, self.predictors[name], "cancelled")
         return message("cancelled" if job.cancelled else "failed", text)
 
     def _show_example(self, name: str, predictor: Predictor) -> Callable[[Job], None]:
@@ -213,11 +213,7 @@ class Desk:
 
     def _make_example(self) -> Study:
         folder = self.sessions.new_folder()
-        counts = (_EXAMPLE_SLICES, _EXAMPLE_SLICES)
-        write_studies(
-            folder / "made", 1, seed=_EXAMPLE_SEED, subtypes=EXAMPLE_SUBTYPES,
-            size=_EXAMPLE_SIZE, slices=counts,
-        )  # fmt: skip
+        write_studies(folder / "made", 1, seed=_EXAMPLE_SEED, size=_EXAMPLE_SIZE)
         made = sorted((folder / "made").glob("study-*/*.dcm"))
         paths: Sequence[Path] = [
             path.rename(folder / f"{number:05d}") for number, path in enumerate(made, 1)

@@ -49,9 +49,12 @@ def encode_map(values: NDArray[np.uint8]) -> str:
 
 
 def palette() -> list[list[int]]:
-    """Return red, green, blue and opacity, each 0 … 255, for the 256 values of a map."""
+    """Return red, green, blue and opacity, each 0 … 255, for the 256 values of a map.
+
+    The opacity is that of a map drawn in full; the page multiplies it by what the reader chose.
+    """
     values = np.linspace(0, 1, 256, dtype=np.float32)[None]
-    opacity = np.rint(opacity_of(values)[0] * 255).astype(int)
+    opacity = np.rint(opacity_of(values, 1.0)[0] * 255).astype(int)
     return [[*rgb, int(a)] for rgb, a in zip(colours(values)[0].tolist(), opacity, strict=True)]
 
 

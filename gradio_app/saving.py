@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
+import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gradio_app.study import Study
@@ -17,6 +19,7 @@ from ich_cli.core.writers import SLICE_COLUMNS, Format, open_table, slice_row
 
 if TYPE_CHECKING:
     from ich_cli.core.predictor import Predictor
+    from ich_cli.core.study_result import StudyResult
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,7 @@ def save_csv(wish: Wish) -> bytes:
     stream = io.BytesIO()
     with open_table(stream, Format.csv, SLICE_COLUMNS) as table:
         for entry, row in zip(wish.study.entries, wish.study.rows[wish.bundle], strict=True):
-            named = slice_row(row) | {"path": f"file {wish.study.file_number(entry)}"}
-            table.append(named)
+            table.append({**slice_row(row), "path": f"file {wish.study.file_number(entry)}"})
     return stream.getvalue()
 
 
@@ -53,6 +55,39 @@ def save_png(wish: Wish) -> bytes:
     return stream.getvalue()
 
 
+def save_report(wish: Wish) -> bytes:
+    """Return the study's report as one page, as `ich predict --report` writes it."""
+    from ich_cli.core.html_report import render_report
+
+    return render_report(_result(wish)).encode("utf-8")
+
+
+def save_dicom(wish: Wish) -> bytes:
+    """Return a zip of the Structured Report and the maps, as `ich predict --dicom` writes them."""
+    from ich_cli.core.dicom_output import write_dicom
+
+    stream = io.BytesIO()
+    with (
+        tempfile.TemporaryDirectory(prefix="save-", dir=wish.study.folder) as folder,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for path in write_dicom(_result(wish), Path(folder, "dicom")):
+            archive.write(path, path.name)
+    return stream.getvalue()
+
+
+def _result(wish: Wish) -> StudyResult:
+    from ich_cli.core.study_result import study_results
+
+    rows, limits = wish.study.rows[wish.bundle], wish.study.limits
+    entry = wish.study.entries[wish.index] if 0 <= wish.index < len(rows) else None
+    results = study_results(wish.predictor, wish.study.entries, rows, limits=limits)
+    for result in results:
+        if any(one is entry for one in result.entries):
+            return result
+    raise IchError("this slice belongs to no study: its file has no StudyInstanceUID")
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of file to save."""
@@ -60,14 +95,17 @@ class Kind:
     button: str
     about: str
     name: str
-    """With ``{slice}`` where the slice's number belongs."""
     type: str
     make: Callable[[Wish], bytes]
 
 
 KINDS: Final = {
     "csv": Kind("CSV", "All slices, one a row", "ich-slices.csv", "text/csv", save_csv),
-    "png": Kind("PNG", "This slice and its map", "ich-slice-{slice}.png", "image/png", save_png),
+    "png": Kind("PNG", "This slice and its map", "ich-slice.png", "image/png", save_png),
+    "html": Kind("Report", "The study's report", "ich-report.html", "text/html", save_report),
+    "dicom": Kind(
+        "DICOM SR", "Structured Report and maps", "ich-dicom.zip", "application/zip", save_dicom
+    ),
 }
 
 
@@ -86,7 +124,7 @@ def save(kind: object, wish: Wish) -> dict[str, str]:
     if not rows or len(rows) < len(wish.study.entries):
         raise IchError("the study is not done yet")
     data = base64.b64encode(chosen.make(wish)).decode("ascii")
-    return {"name": chosen.name.format(slice=wish.index + 1), "type": chosen.type, "data": data}
+    return {"name": chosen.name, "type": chosen.type, "data": data}
 
 
 def card_html(markdown: str) -> str:
@@ -100,8 +138,3 @@ def card_html(markdown: str) -> str:
         return "<p>This bundle has no card.</p>"
     rendered: Any = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return str(rendered)
-
-
-def plain(text: str) -> str:
-    """Return text that is safe inside HTML."""
-    return html.escape(text)

@@ -102,7 +102,9 @@ class Sessions:
         """Make a private folder."""
         return Path(tempfile.mkdtemp(prefix="study-", dir=self._root))
 
-    def add(self, owner: str, folder: Path, paths: Sequence[Path], *, shared: bool = False) -> Study:
+    def add(
+        self, owner: str, folder: Path, paths: Sequence[Path], *, shared: bool = False
+    ) -> Study:
         """Take charge of a study's folder. A shared study, the example, stays for all."""
         study = Study(secrets.token_urlsafe(16), owner, folder, tuple(paths), self._limits)
         study.shared, study.used = shared, self._clock()

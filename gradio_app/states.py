@@ -6,20 +6,28 @@ Slices are rows of the upload: `index` is what the page asks for them by.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from gradio_app.study import Study
 from ich_cli.core.errors import InputError
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.prediction import SlicePrediction, by_study
+from ich_cli.core.prediction import SlicePrediction, StudyPrediction, by_study
 from ich_cli.core.reading import Entry
+from ich_cli.core.study_rule import StudyRule
+
+if TYPE_CHECKING:
+    from ich_cli.core.predictor import Predictor
 
 Phase = Literal["waiting", "reading", "predicting", "done", "cancelled", "failed"]
 State = dict[str, Any]
 
 _DIGITS: Final = 4
-_WORST: Final = 6
+_SENTENCES: Final = {
+    "positive": ("alert", "Hemorrhage suspected."),
+    "unsure": ("unsure", "Unsure: a reader must decide."),
+    "negative": ("calm", "No hemorrhage suspected."),
+}
 
 
 def message(phase: Phase, text: str = "", **more: Any) -> State:
@@ -27,9 +35,7 @@ def message(phase: Phase, text: str = "", **more: Any) -> State:
     return {"phase": phase, "message": text, **more}
 
 
-def describe(
-    study: Study, name: str, thresholds: Mapping[str, float], phase: Phase, text: str = ""
-) -> State:
+def describe(study: Study, name: str, predictor: Predictor, phase: Phase, text: str = "") -> State:
     """Return the state of a study, whole or half answered.
 
     Parameters
@@ -38,8 +44,8 @@ def describe(
         Scanned.
     name
         Of the bundle.
-    thresholds
-        Of the bundle, by label.
+    predictor
+        The bundle.
     phase
         How far it is.
     text
@@ -54,11 +60,17 @@ def describe(
         "bundle": name,
         "done": len(rows),
         "total": len(study.entries),
-        "thresholds": [thresholds[label] for label in LABELS],
+        "thresholds": [predictor.thresholds[label] for label in LABELS],
         "series": _series(study, rows),
-        "studies": _studies(study, rows, thresholds, finished=phase == "done"),
+        "studies": _studies(study, rows, predictor, finished=phase == "done"),
         "refused": _refused(study, rows),
     }
+
+
+def study_uids(study: Study) -> list[str]:
+    """Return the UIDs of the studies in an upload, in its order."""
+    found = (one.id.study_uid for one in study.entries if not isinstance(one, InputError))
+    return list(dict.fromkeys(found))
 
 
 def _series(study: Study, rows: Sequence[SlicePrediction]) -> list[State]:
@@ -88,61 +100,55 @@ def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
 
 
 def _studies(
-    study: Study,
-    rows: Sequence[SlicePrediction],
-    thresholds: Mapping[str, float],
-    *,
-    finished: bool,
+    study: Study, rows: Sequence[SlicePrediction], predictor: Predictor, *, finished: bool
 ) -> list[State]:
-    """Return a verdict and notes for each study of the upload, in its order."""
-    uids = dict.fromkeys(
-        entry.id.study_uid for entry in study.entries if not isinstance(entry, InputError)
-    )
-    answered = {one.study_uid: one for one in by_study(rows)}
+    """Return what is said of each study of the upload, in its order; the verdict at the end."""
+    rule = predictor.study_rule()
+    answered = {one.study_uid: one for one in by_study(rows, rule)} if finished else {}
     found = []
-    for uid in uids:
-        own = [row for row in rows if row.id.study_uid == uid]
+    for uid in study_uids(study):
+        own = [row for row in rows if row.id.study_uid == uid and row.probabilities]
         one = answered.get(uid)
-        six = one.probabilities if one else None
+        quality = [reason.text for reason in one.quality] if one else []
         found.append({
-            "highest": [round(p, _DIGITS) for p in six] if six else None,
-            "verdict": _verdict(own, six, thresholds) if finished else None,
-            "notes": _notes(own, _entries_of(study, uid)),
+            "highest": _highest(own),
+            "verdict": verdict(one, own, rule) if one else None,
+            "notes": [*quality, *_notes(own)],
         })  # fmt: skip
     return found
 
 
-def _entries_of(study: Study, uid: str) -> int:
-    return sum(not isinstance(e, InputError) and e.id.study_uid == uid for e in study.entries)
+def verdict(one: StudyPrediction, rows: Sequence[SlicePrediction], rule: StudyRule) -> State:
+    """Return one sentence on a study, what it rests on, and how it is to be painted."""
+    if one.probabilities is None:
+        return {"tone": "quiet", "text": "No slice of this study could be answered.", "more": ""}
+    count, over = len(rows), sum("any" in row.positive for row in rows)
+    tone, text = _SENTENCES[one.verdict]
+    band = (
+        f"negative below {rule.rule_out:.2f}, positive from {rule.rule_in:.2f} on"
+        if rule.rule_out < rule.rule_in
+        else f"positive from {rule.rule_in:.2f} on"
+    )
+    more = (
+        f"Probability of any hemorrhage in the study {one.probabilities[ANY]:.2f} ({band}). "
+        f"{over} of {count} slices reach the threshold for slices."
+    )
+    if one.verdict == "unsure" and one.quality:
+        more += " Its quality does not allow to rule a hemorrhage out."
+    return {"tone": tone, "text": text, "more": more}
 
 
-def _verdict(
-    rows: Sequence[SlicePrediction], six: Sequence[float] | None, thresholds: Mapping[str, float]
-) -> State:
-    if six is None:
-        return {"tone": "quiet", "text": "No slice of this study could be answered."}
-    count = sum(row.probabilities is not None for row in rows)
-    over = sum(ANY_LABEL in row.positive for row in rows)
-    limit = thresholds[ANY_LABEL]
-    if over:
-        return {
-            "tone": "alert",
-            "text": f"Hemorrhage suspected on {over} of {count} slices.",
-        }
-    return {
-        "tone": "calm",
-        "text": f"No slice of {count} reaches the threshold {limit:.2f} for hemorrhage.",
-    }
+def _highest(rows: Sequence[SlicePrediction]) -> list[float] | None:
+    """Return of each label the highest probability of a slice."""
+    sixes = [row.probabilities for row in rows if row.probabilities]
+    return [round(max(column), _DIGITS) for column in zip(*sixes, strict=True)] if sixes else None
 
 
-ANY_LABEL: Final = LABELS[ANY]
-
-
-def _notes(rows: Sequence[SlicePrediction], total: int) -> list[str]:
+def _notes(rows: Sequence[SlicePrediction]) -> list[str]:
     """Return the remarks on the slices, each once, with the number of slices that it is about."""
     counts = Counter(note for row in rows if row.note for note in row.note.split("; "))
     return [
-        f"{note} ({count} of {total} slices)" if count < total else note
+        f"{note} ({count} of {len(rows)} slices)" if count < len(rows) else note
         for note, count in counts.most_common()
     ]
 

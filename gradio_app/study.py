@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from gradio_app.line import Job
 from ich_cli.core import series
 from ich_cli.core.config import Limits
 from ich_cli.core.ctslice import CTSlice
-from ich_cli.core.errors import IchError, InputError, LimitError
+from ich_cli.core.errors import IchError, InputError
+from ich_cli.core.faithfulness import Faithfulness, faithfulness
 from ich_cli.core.gradcam import explain
 from ich_cli.core.labels import LABELS
 from ich_cli.core.prediction import SlicePrediction
@@ -50,7 +51,10 @@ class Study:
     job: Job | None = None
     wanted: tuple[str, int] | None = None
     """Bundle and slice whose maps were asked for last; older wishes are passed over."""
+    watched: tuple[str, int, str] | None = None
+    """The same for the faithfulness of a map."""
     _maps: OrderedDict[tuple[str, int], Maps] = field(default_factory=OrderedDict)
+    _faith: dict[tuple[str, int, str], str] = field(default_factory=dict)
     _predicting: Lock = field(default_factory=Lock)
     _closed: bool = False
 
@@ -89,7 +93,7 @@ class Study:
         with self._predicting:
             rows = self.rows.setdefault(name, [])
             stream = predictor.stream(self.entries, start=len(rows), limits=self.limits)
-            with closing(stream):
+            with closing(cast("Generator[SlicePrediction]", stream)):
                 for row in stream:
                     job.check()
                     rows.append(row)
@@ -129,6 +133,21 @@ class Study:
             self._maps.popitem(last=False)
         return maps
 
+    def faith(self, name: str, predictor: Predictor, index: int, label: str) -> str:
+        """Return what covering the map's hottest region does to the probability, in one sentence.
+
+        Raises
+        ------
+        IchError
+            As `maps`.
+        """
+        key = (name, index, label)
+        if key not in self._faith:
+            ct, around = self.read(predictor, index)
+            found = explain(predictor, ct, [label], neighbours=around)
+            self._faith[key] = _sentence(faithfulness(predictor, found, around).get(label))
+        return self._faith[key]
+
     def read(self, predictor: Predictor, index: int) -> tuple[CTSlice, Around]:
         """Decode an entry and the neighbours that the model looks at."""
         self._entry(index)
@@ -159,6 +178,21 @@ class Study:
         return entry
 
     def _unseen(self, error: InputError) -> IchError:
-        if self._closed or not isinstance(error, LimitError) and not self.folder.is_dir():
+        if self._closed or not self.folder.is_dir():
             return IchError("this study is no longer here; open it again")
         return IchError(f"this slice cannot be shown: {error.note}")
+
+
+def _sentence(measured: Faithfulness | None) -> str:
+    if measured is None:
+        return ""
+    stands = (
+        "the model leans on what the map shows"
+        if measured.drop > max(2 * measured.drop_elsewhere, 0.1 * measured.before)
+        else "the map explains little of the answer"
+    )
+    return (
+        f"Faithfulness: with the hottest tenth of the head replaced by healthy-looking tissue "
+        f"{measured.without:.2f} in place of {measured.before:.2f}, with a random tenth "
+        f"{measured.elsewhere:.2f}: {stands}."
+    )

@@ -18,6 +18,7 @@ from gradio_app.states import State
 from ich_cli.core.config import DISPLAY_WINDOWS
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.overlay import LEVELS, OPACITY
 
 _FOLDER: Final = Path(__file__).with_name("page")
 
@@ -44,7 +45,9 @@ class Viewer:
 
     def component(self) -> gr.HTML:
         """Return the component, to be made inside a `gr.Blocks`."""
-        asked = (self.on_slice, self.on_map, self.on_save, self.on_card, self.on_cancel)
+        asked = (
+            self.on_slice, self.on_map, self.on_faith, self.on_save, self.on_card, self.on_cancel,
+        )  # fmt: skip
         return gr.HTML(
             None,
             html_template=(_FOLDER / "page.html").read_text("utf-8"),
@@ -96,6 +99,21 @@ class Viewer:
         found: Ask = await self._desk.look(work)
         return found
 
+    async def on_faith(self, ask: Ask) -> Ask:
+        """Return what covering the map's hottest region does to the answer."""
+        study = self._desk.sessions.get(ask.get("token"))
+        name, predictor = self._desk.predictor(ask.get("bundle"))
+        index, label = _index(ask), _label(ask)
+        key = study.watched = (name, index, label)
+
+        def work() -> Ask:
+            if study.watched != key:
+                return {"stale": True}
+            return {"text": study.faith(name, predictor, index, label)}
+
+        found: Ask = await self._desk.look(work)
+        return found
+
     async def on_save(self, ask: Ask) -> Ask:
         """Return a file to save."""
         study = self._desk.sessions.get(ask.get("token"))
@@ -128,11 +146,13 @@ class Viewer:
 
     def _settings(self) -> dict[str, Any]:
         predictors, settings = self._desk.predictors, self._desk.settings
-        planted = " and ".join(EXAMPLE_SUBTYPES)
+        planted = ", ".join(EXAMPLE_SUBTYPES[:-1]) + f" and {EXAMPLE_SUBTYPES[-1]}"
         return {
             "labels": list(LABELS),
             "windows": [[name, *window] for name, window in DISPLAY_WINDOWS.items()],
             "palette": palette(),
+            "opacity": OPACITY,
+            "levels": list(LEVELS),
             "bundles": list(predictors),
             "caveats": {
                 name: f"{RESEARCH_ONLY} {one.caveat}".strip() for name, one in predictors.items()
@@ -140,7 +160,10 @@ class Viewer:
             "maxFiles": MAX_FILES,
             "maxBytes": settings.max_file_mb * 2**20,
             "saves": [[kind, one.button, one.about] for kind, one in KINDS.items()],
-            "example": f"The example: a synthetic head with {planted} hemorrhage planted in it.",
+            "example": (
+                f"The example: a synthetic head, made here, with {planted} hemorrhage. On such "
+                "heads the model that ships is near chance; this one was picked."
+            ),
         }
 
 

@@ -15,7 +15,7 @@ const S = {
   window: [...SETTINGS.windows[0].slice(1)],
   mode: 'heat',
   label: 0,
-  opacity: 1,
+  opacity: SETTINGS.opacity,
   compare: false,
   split: 0.5,
 };

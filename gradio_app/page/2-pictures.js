@@ -68,7 +68,9 @@ let mapTimer = 0;
 function wishMap() {
   clearTimeout(mapTimer);
   const one = here();
-  if (S.mode === 'off' || !one || !one[1] || maps.has(mapName(one[0]))) return;
+  if (S.mode === 'off' || !one || !one[1]) return;
+  if (maps.get(mapName(one[0]))) { const name = mapName(one[0]); mapTimer = setTimeout(() => fetchFaith(one[0], name), 600); return; }
+  if (maps.has(mapName(one[0]))) return;
   mapTimer = setTimeout(() => fetchMap(one[0], mapName(one[0])), 90);
 }
 
@@ -78,11 +80,24 @@ async function fetchMap(index, name) {
   try {
     const answer = await ask('on_map', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
     if (answer.stale) { maps.delete(name); return; }
-    maps.set(name, { values: undo(new Uint8Array(await unpack(answer.map)), answer.columns), faith: answer.faith, note: answer.note });
+    maps.set(name, { values: undo(new Uint8Array(await unpack(answer.map)), answer.columns), faith: '', note: answer.note });
     while (maps.size > 200) maps.delete(maps.keys().next().value);
-    if (S.told && here() && mapName(here()[0]) === name) { paint(); drawFaith(); }
+    if (S.told && here() && mapName(here()[0]) === name) { paint(); drawFaith(); wishMap(); }
   } catch (error) {
     maps.set(name, { values: null, note: error.message });
     if (S.told && here() && mapName(here()[0]) === name) drawFaith();
   }
+}
+
+// Measured when the reader stays: it takes a dozen runs of the model.
+async function fetchFaith(index, name) {
+  const map = maps.get(name);
+  if (!map || map.note || map.faith || map.asked) return;
+  map.asked = true;
+  try {
+    const answer = await ask('on_faith', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
+    map.faith = answer.text || '';
+    map.asked = !answer.stale;
+    if (S.told && here() && mapName(here()[0]) === name) drawFaith();
+  } catch (error) { map.faith = error.message; }
 }

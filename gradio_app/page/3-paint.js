@@ -1,6 +1,6 @@
 // The picture: HU through the window to grey, the map over it as heat or as contours.
 const PALETTE = SETTINGS.palette;   // 256 × red, green, blue, opacity
-const LEVELS = [0.25, 0.5, 0.75];   // contours, as fractions of the map's highest value
+const LEVELS = SETTINGS.levels;     // of contours, the same in every picture
 const LOWEST = -1024;
 const grey = new Uint8ClampedArray(32768);
 let greyOf = '';
@@ -95,17 +95,16 @@ function overlay(context, picture, values, place, width, height) {
 }
 
 function lines(context, picture, values, place) {
-  const highest = values.reduce((a, b) => Math.max(a, b), 0);
-  if (!highest) return;
   context.translate(place.x, place.y);
   context.scale(place.w / picture.columns, place.h / picture.rows);
   const thin = picture.columns / place.w;
-  LEVELS.forEach((level, at) => {
-    const path = contour(values, picture.columns, picture.rows, level * highest, Math.max(1, Math.round(picture.columns / 170)));
-    const [r, g, b] = PALETTE[110 + at * 62];
+  const step = Math.max(1, Math.round(picture.columns / 170));
+  for (const level of LEVELS) {
+    const path = contour(values, picture.columns, picture.rows, level * 255, step);
+    const [r, g, b] = PALETTE[Math.round(Math.max(0.35, level) * 255)];
     context.strokeStyle = '#000a'; context.lineWidth = thin * 4.5; context.stroke(path);
     context.strokeStyle = 'rgb(' + r + ' ' + g + ' ' + b + ')'; context.lineWidth = thin * 2.2; context.stroke(path);
-  });
+  }
 }
 
 function letters(four) {

@@ -8,6 +8,8 @@ function drawBars() {
   const highest = study() && study().highest;
   const limits = (S.told && S.told.thresholds) || LABELS.map(() => null);
   $('which').textContent = one ? 'slice ' + (S.place + 1) + ' of ' + slices().length : '';
+  const top = scaleTop();
+  $('axis').replaceChildren(...[0, top / 2, top].map((value) => make('span', { text: String(value) })));
   const box = $('bars');
   if (!box.children.length) {
     LABELS.forEach((label, at) => box.append(make('button', { type: 'button', role: 'radio', class: 'ich-row ich-l' + at, on: { click: () => chooseLabel(at) } },
@@ -16,9 +18,9 @@ function drawBars() {
   [...box.children].forEach((row, at) => {
     const p = six ? six[at] : 0;
     const [fill, mark, limit] = row.querySelector('.ich-meter').children;
-    fill.style.width = 100 * p + '%';
-    mark.style.left = 100 * (highest ? highest[at] : 0) + '%'; mark.hidden = !highest;
-    limit.style.left = 100 * (limits[at] || 0) + '%'; limit.hidden = limits[at] === null;
+    fill.style.width = 100 * Math.min(1, p / top) + '%';
+    mark.style.left = 100 * (highest ? Math.min(1, highest[at] / top) : 0) + '%'; mark.hidden = !highest;
+    limit.style.left = 100 * Math.min(1, (limits[at] || 0) / top) + '%'; limit.hidden = limits[at] === null;
     row.lastChild.textContent = percent(six && six[at]);
     const over = Boolean(six) && limits[at] !== null && six[at] >= limits[at];
     row.classList.toggle('ich-over', over);
@@ -46,7 +48,8 @@ function drawVerdict() {
 function drawFaith() {
   const one = here();
   const map = S.mode !== 'off' && one && S.told && maps.get(mapName(one[0]));
-  $('faith').textContent = !one ? '' : S.mode === 'off' ? 'No map is shown.' : !map ? 'Map of ' + title(LABELS[S.label]) + '…' : map.note || map.faith || '';
+  const head = 'Grad-CAM for ' + title(LABELS[S.label]) + (map ? '.' : '…');
+  $('faith').textContent = !one ? '' : S.mode === 'off' ? 'No map is shown.' : map && map.note ? map.note : head + ' ' + (map ? map.faith || 'Its peak is the probability.' : '');
 }
 
 function drawLists() {

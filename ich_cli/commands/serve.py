@@ -101,7 +101,8 @@ def serve(
         os.environ["GRADIO_TEMP_DIR"] = str(Path(temporary, "uploads"))
         with progress("Loading the model", unit="", quiet=quiet):
             from gradio_app.access import check_mcp, load_bundles, parse_auth
-            from gradio_app.app import Settings, build_demo, close, launch
+            from gradio_app.app import build_demo, close, launch
+            from gradio_app.desk import Settings
 
             users = parse_auth(auth or ())
             if share and not users:
