@@ -118,7 +118,7 @@ def launch(
             server_name=host, server_port=port, inbrowser=open_browser,
             prevent_thread_lock=True, quiet=True, share=share, auth=list(auth) or None,
             root_path=root_path, ssr_mode=False, pwa=True, mcp_server=mcp,
-            enable_monitoring=False, run_history=False, footer_links=["api"],
+            enable_monitoring=False, run_history=False, footer_links=[],
             max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
             theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
         )  # fmt: skip

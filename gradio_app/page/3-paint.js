@@ -71,8 +71,12 @@ function paint() {
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   const one = here();
   const picture = one && pictures.get(nameOf(one[0]));
-  $('wait').hidden = Boolean(picture) || !S.told || S.told.phase === 'failed';
-  if (!picture) { if (!one) canvas.getContext('2d').clearRect(0, 0, width, height); return; }
+  $('wait').hidden = Boolean(picture);
+  $('wait').textContent = one || root.dataset.busy === 'yes' ? 'Loading' : 'No slice to show';
+  if (!picture) {
+    if (!one) { canvas.getContext('2d').clearRect(0, 0, width, height); canvas.dataset.shown = ''; letters(null); }
+    return;
+  }
   const context = canvas.getContext('2d');
   context.fillStyle = '#000';
   context.fillRect(0, 0, width, height);
@@ -99,12 +103,12 @@ function lines(context, picture, values, place) {
   context.scale(place.w / picture.columns, place.h / picture.rows);
   const thin = picture.columns / place.w;
   const step = Math.max(1, Math.round(picture.columns / 170));
-  for (const level of LEVELS) {
+  LEVELS.forEach((level, at) => {
     const path = contour(values, picture.columns, picture.rows, level * 255, step);
-    const [r, g, b] = PALETTE[Math.round(Math.max(0.35, level) * 255)];
+    const [r, g, b] = PALETTE[120 + Math.round((at / (LEVELS.length - 1)) * 130)];
     context.strokeStyle = '#000a'; context.lineWidth = thin * 4.5; context.stroke(path);
     context.strokeStyle = 'rgb(' + r + ' ' + g + ' ' + b + ')'; context.lineWidth = thin * 2.2; context.stroke(path);
-  }
+  });
 }
 
 function letters(four) {

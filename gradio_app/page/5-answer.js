@@ -30,6 +30,8 @@ function drawBars() {
   });
 }
 
+const waiting = () => root.dataset.busy === 'yes' || root.dataset.phase === 'empty';
+
 function drawVerdict() {
   const box = $('verdict');
   const verdict = study() && study().verdict;
@@ -41,7 +43,7 @@ function drawVerdict() {
     if (verdict.more) lines.push(make('p', { text: verdict.more }));
     if (several) lines.push(make('p', { text: 'Study ' + (series().study + 1) + ' of ' + S.told.studies.length + '.' }));
     if (S.told.example) lines.push(make('p', { text: SETTINGS.example }));
-  } else lines.push(make('strong', { class: 'ich-dim', text: S.told && S.told.phase !== 'failed' ? 'The answer comes when all slices are done.' : 'No answer.' }));
+  } else lines.push(make('strong', { class: 'ich-dim', text: waiting() ? 'The answer comes when all slices are done.' : 'No answer.' }));
   box.replaceChildren(...lines);
 }
 

@@ -99,8 +99,8 @@ function begin(text) {
   S.told = null; S.token = null; S.series = 0; S.place = 0; S.moved = false;
   forget();
   root.dataset.phase = 'loading';
-  drawAll(); paint();
   progress(0, text);
+  drawAll();
 }
 
 function failed(text) {
@@ -122,7 +122,8 @@ function listen(state) {
   if (!before) { S.series = 0; S.place = Math.floor(slices().length / 2); }
   if (S.series >= state.series.length) S.series = 0;
   if (state.phase === 'predicting') progress(state.done / (state.total || 1), state.done + ' of ' + state.total + ' slices', !state.example);
-  else rest(state.phase === 'cancelled' ? 'Cancelled after ' + state.done + ' of ' + state.total : state.series.length ? '' : 'No slice could be read');
+  else rest(state.phase === 'cancelled' ? 'Cancelled after ' + state.done + ' of ' + state.total : '');
+  if (state.phase === 'done' && !state.series.length) complain('No slice could be read; the reasons stand beside the picture.');
   if (state.phase === 'done' && !S.moved) {
     const tops = state.series.map((one) => Math.max(0, ...one.slices.map((s) => (s[1] ? s[1][0] : 0))));
     S.series = Math.max(0, tops.indexOf(Math.max(...tops)));

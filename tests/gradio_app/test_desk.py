@@ -125,7 +125,7 @@ def test_unknown_bundle_is_told(desk: Desk) -> None:
 
 
 def test_too_many_slices_are_refused(desk: Desk, tmp_path: Path) -> None:
-    write_studies(tmp_path / "made", 2, seed=1, size=32, slices=(26, 26))
+    write_studies(tmp_path / "made", 2, seed=1, size=64, slices=(26, 26))
     paths = sorted((tmp_path / "made").glob("study-*/*.dcm"))
 
     last = states(desk, opened(desk, paths))[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import zlib
 
 import numpy as np
@@ -52,4 +53,4 @@ def test_palette_is_bare_at_nothing_and_opaque_at_one() -> None:
     assert len(colours) == 256
     assert colours[0][3] == 0
     assert colours[255][3] == 255
-    assert all(a[3] <= b[3] for a, b in zip(colours, colours[1:], strict=False))
+    assert all(a[3] <= b[3] for a, b in itertools.pairwise(colours))

@@ -52,7 +52,7 @@ def test_files_move_into_a_private_folder_under_numbers(sessions: Sessions, uplo
 
     assert [path.name for path in study.paths] == ["00001", "00002"]
     assert study.folder.stat().st_mode & 0o777 == 0o700
-    assert not any(map(os.path.exists, given))
+    assert not any(Path(path).exists() for path in given)
     assert study.folder.is_relative_to(uploads.parent / "studies")
 
 
@@ -151,14 +151,14 @@ def test_uploads_nobody_asked_about_go_too(sessions: Sessions, uploads: Path) ->
     claimed, waiting = uploaded(uploads, "scan.dcm"), uploaded(uploads, "page-1")
     old, fresh = uploaded(uploads, "page-2"), uploaded(uploads, "page-3")
     sessions.open("one", [claimed])
-    now = os.stat(fresh).st_mtime
+    now = Path(fresh).stat().st_mtime
     os.utime(claimed, (now - 130, now - 130))
     os.utime(waiting, (now - 130, now - 130))
     os.utime(old, (now - 3700, now - 3700))
 
     sessions.sweep()
 
-    assert [os.path.exists(path) for path in (claimed, waiting, old, fresh)] == [
+    assert [Path(path).exists() for path in (claimed, waiting, old, fresh)] == [
         False,
         True,
         False,
