@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
-import orjson
 
 from gradio_app.desk import EXAMPLE_SUBTYPES, Desk
 from gradio_app.pictures import encode_map, encode_slice, palette
@@ -198,4 +198,4 @@ def _label(ask: Ask) -> str:
 
 def _json(state: State) -> str:
     """Return a state as text: gradio would search plain values for files, one by one."""
-    return orjson.dumps(state).decode("utf-8")
+    return json.dumps(state)
