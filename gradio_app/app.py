@@ -6,7 +6,9 @@ address = launch(demo, host="127.0.0.1", port=7860)
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -114,14 +116,16 @@ def launch(
     settings = demo.desk.settings
     guard = Middleware(Guard, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes)
     try:
-        _, address, shared = demo.blocks.launch(
-            server_name=host, server_port=port, inbrowser=open_browser,
-            prevent_thread_lock=True, quiet=True, share=share, auth=list(auth) or None,
-            root_path=root_path, ssr_mode=False, pwa=True, mcp_server=mcp,
-            enable_monitoring=False, run_history=False, footer_links=[],
-            max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
-            theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
-        )  # fmt: skip
+        # gradio tells about MCP on stdout, where the address alone belongs
+        with redirect_stdout(sys.stderr):
+            _, address, shared = demo.blocks.launch(
+                server_name=host, server_port=port, inbrowser=open_browser,
+                prevent_thread_lock=True, quiet=True, share=share, auth=list(auth) or None,
+                root_path=root_path, ssr_mode=False, pwa=True, mcp_server=mcp,
+                enable_monitoring=False, run_history=False, footer_links=[],
+                max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
+                theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
+            )  # fmt: skip
     except OSError:
         raise IchError(
             f"{host}:{port} cannot be listened on; choose another --port, or another --host"
@@ -132,7 +136,7 @@ def launch(
 
 def close(demo: Demo) -> None:
     """Stop serving at once: a page that stands open in a browser is not waited for."""
-    if demo.blocks.server is not None:
+    if getattr(demo.blocks, "server", None) is not None:  # there is none before the launch
         demo.blocks.server.force_exit = True
     demo.blocks.close(verbose=False)
     demo.desk.close()
