@@ -172,11 +172,11 @@ def test_tools_of_mcp_are_the_same_two(served: Served, upload: list[Path], tmp_p
      ("http://127.0.0.1:1/x", "the upload is no longer there")],
 )  # fmt: skip
 def test_no_file_but_an_upload_is_read(served: Served, path: str, told: str) -> None:
-    event, message = call(served, "predict", [path])
+    event, message = call(served, "predict", [path], "")
     assert event == "error"
     assert told in str(message)
     for data in ({"path": path, "meta": {"_type": "gradio.FileData"}}, {"path": path}):
-        event, message = call(served, "predict", [data])
+        event, message = call(served, "predict", [data], "")
         assert event == "error"
         assert "root:" not in str(message)
 
