@@ -24,16 +24,25 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small random bundle, 64 pixels, never trained."""
+    return _random_bundle(tmp_path_factory.mktemp("bundle") / "tiny", seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of another one, which answers differently."""
+    return _random_bundle(tmp_path_factory.mktemp("bundle") / "other", seed=1)
+
+
+def _random_bundle(folder: Path, seed: int) -> Path:
     import torch
 
     from ich_cli.core.bundle import BundleConfig, save_bundle
     from ich_cli.core.config import PreprocessConfig
     from ich_cli.core.model import build_model
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = build_model("test_resnet")
     torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
-    folder = tmp_path_factory.mktemp("bundle") / "tiny"
     training = {"real_ct": False, "data": "nothing: random numbers"}
     config = BundleConfig("test_resnet", training, PreprocessConfig(size=64))
     save_bundle(folder, model, config)

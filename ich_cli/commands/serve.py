@@ -7,21 +7,67 @@ import signal
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ich_cli.console import note, progress, warn
+from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Device, Quiet, Weights
+from ich_cli.options import Device, Quiet
 
 Host = Annotated[
     str,
     typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0: every network."),
 ]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port.")]
+Bundles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights", "-w", metavar="BUNDLE", show_default=False,
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub; may be repeated: "
+        "the page then switches between them. Nothing: ICH_WEIGHTS, or the bundle that ships.",
+    ),
+]  # fmt: skip
+Auth = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--auth", envvar="ICH_AUTH", metavar="USER:PASSWORD", show_default=False,
+        show_envvar=True,
+        help="Who may use the page; may be repeated. @FILE: one such pair a line.",
+    ),
+]  # fmt: skip
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share",
+        help="Open a public address through gradio's servers: uploads then pass through them. "
+        "Needs --auth.",
+    ),
+]
 MaxFile = Annotated[
     int, typer.Option("--max-file-mb", min=1, metavar="N", help="Largest upload, in MiB a file.")
+]
+MaxSlices = Annotated[
+    int, typer.Option("--max-slices", min=1, metavar="N", help="Most slices of one upload.")
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, metavar="N", help="Studies analysed at once.")
+]
+Queue = Annotated[
+    int,
+    typer.Option("--queue", min=0, metavar="N", help="Studies that may wait; more hear 'busy'."),
+]
+RootPath = Annotated[
+    str | None,
+    typer.Option(
+        "--root-path", metavar="PATH", show_default=False,
+        help="Path under which a proxy serves the page, such as /ich.",
+    ),
+]  # fmt: skip
+Mcp = Annotated[
+    bool, typer.Option("--mcp", help="Offer predict and explain as MCP tools, too; needs 'mcp'.")
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -29,34 +75,55 @@ Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser
 def serve(
     host: Host = "127.0.0.1",
     port: Port = 7860,
-    weights: Weights = None,
+    weights: Bundles = None,
     device: Device = "auto",
+    auth: Auth = None,
+    share: Share = False,
     max_file_mb: MaxFile = 512,
+    max_slices: MaxSlices = 3000,
+    concurrency: Concurrency = 1,
+    queue: Queue = 64,
+    root_path: RootPath = None,
+    mcp: Mcp = False,
     open_browser: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a page to upload studies to, with probabilities and where the model looked.
+    """Serve a page to open studies on: probabilities, and where the model looked.
 
-    Nothing leaves this machine. Uploads are deleted after about an hour, or when this ends.
+    Nothing leaves this machine. Uploads are deleted when their page is closed, at the latest after
+    an hour, and when this ends.
 
     Example: ich serve --port 8080 --open
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    with tempfile.TemporaryDirectory(prefix="ich-serve-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads
+    with tempfile.TemporaryDirectory(prefix="ich-serve-") as temporary:
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(temporary, "uploads"))
         with progress("Loading the model", unit="", quiet=quiet):
+            from gradio_app.access import check_mcp, load_bundles, parse_auth
             from gradio_app.app import build_demo, close, launch
-            from ich_cli.core.predictor import Predictor
+            from gradio_app.desk import Settings
 
-            predictor = Predictor.load(weights, device=device)
-            demo = build_demo(predictor, max_file_mb)
-        address = launch(demo, host=host, port=port, open_browser=open_browser)
+            users = parse_auth(auth or ())
+            if share and not users:
+                raise UsageError("--share opens the page to the whole internet: give --auth, too")
+            if mcp:
+                check_mcp()
+            bundles = load_bundles(weights or [], device)
+            settings = Settings(max_file_mb, max_slices, concurrency, queue)
+            demo = build_demo(bundles, Path(temporary, "studies"), settings)
         try:
-            if host not in ("127.0.0.1", "localhost", "::1"):
+            address = launch(
+                demo, host=host, port=port, open_browser=open_browser, auth=users,
+                root_path=root_path, share=share, mcp=mcp,
+            )  # fmt: skip
+            if share:
+                warn("uploads pass through gradio's servers while --share is on")
+            elif host not in ("127.0.0.1", "localhost", "::1") and not users:
                 warn("everyone who can reach this machine can use the page; it has no password")
-            if predictor.caveat:
-                warn(predictor.caveat)
+            for name, predictor in bundles.items():
+                if predictor.caveat:
+                    warn(f"{name}: {predictor.caveat}")
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
             note(f"Ctrl-C ends it. {RESEARCH_ONLY}", quiet=quiet)

@@ -1,0 +1,247 @@
+"""The API for programs: `predict` and `explain`, over HTTP, gradio's clients and MCP.
+
+docs/api.md shows how to call it. Nothing that is sent in is kept after the answer.
+"""
+
+# no `from __future__ import annotations`: gradio reads the types of the functions below
+
+import base64
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypedDict, TypeVar
+
+import gradio as gr
+from gradio import FileData
+from gradio.components.api_component import Api
+from gradio.events import api
+
+from gradio_app.desk import Desk
+from gradio_app.saving import Wish, save_png
+from gradio_app.states import State, describe, study_uids
+from gradio_app.study import Study
+from ich_cli.core.errors import IchError
+from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.prediction import SlicePrediction, StudyPrediction, by_study
+
+T = TypeVar("T")
+
+Label = Literal[
+    "any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"
+]
+
+
+class SliceAnswer(TypedDict):
+    """One slice. `slice` is its number, from 1, for `explain`; `file` that of the upload."""
+
+    slice: int
+    file: int
+    sop_uid: str
+    series_uid: str
+    probabilities: dict[str, float]
+    positive: list[str]
+    note: str
+
+
+class Refusal(TypedDict):
+    """A file, by its number from 1, or a frame of it, that could not be used."""
+
+    file: int
+    reason: str
+
+
+class StudyAnswer(TypedDict):
+    """One study. `verdict` is positive, unsure, negative, or empty where nothing could be read."""
+
+    study_uid: str
+    verdict: str
+    sentence: str
+    probabilities: dict[str, float]
+    quality: list[str]
+
+
+class PredictAnswer(TypedDict):
+    """What `predict` returns."""
+
+    bundle: str
+    thresholds: dict[str, float]
+    studies: list[StudyAnswer]
+    slices: list[SliceAnswer]
+    refused: list[Refusal]
+    warning: str
+
+
+class ExplainAnswer(TypedDict):
+    """What `explain` returns. `peak` is row and column of the map's highest value, or empty."""
+
+    bundle: str
+    slice: int
+    label: str
+    probability: float
+    threshold: float
+    positive: bool
+    peak: list[int]
+    png: str
+    warning: str
+
+
+def add_api(blocks: gr.Blocks, desk: Desk) -> None:
+    """Add both endpoints to the `gr.Blocks` that is being built."""
+
+    async def predict(files: list[FileData], bundle: str = "") -> PredictAnswer:
+        """Give the probability of intracranial hemorrhage and its subtypes for head-CT DICOM.
+
+        Returns a row a slice, a verdict a study, and the reason for every file that was not used.
+        Research use only, not a medical device.
+
+        Args:
+            files: DICOM files or zips of them, each a path that an upload returned.
+            bundle: Name of the model; empty for the first one that the server has.
+        """
+        return await _with_study(desk, files, bundle, _predicted)
+
+    async def explain(
+        files: list[FileData],
+        slice: int = 0,
+        label: Label = "any",
+        bundle: str = "",
+        picture: bool = True,
+    ) -> ExplainAnswer:
+        """Show where the model looked: a picture of one slice beside its map for a label.
+
+        Returns its probability, threshold, the place of the map's peak, and the picture as base64
+        PNG. Research use only, not a medical device.
+
+        Args:
+            files: DICOM files or zips of them, each a path that an upload returned.
+            slice: Number of the slice, from 1, as `predict` gave it; 0 for the highest one.
+            label: Which of the six labels.
+            bundle: Name of the model; empty for the first one that the server has.
+            picture: Whether the picture is wanted; without it the answer is short.
+        """
+        if label not in LABELS:
+            raise gr.Error(f"a label is one of {', '.join(LABELS)}", print_exception=False)
+
+        def explained(desk: Desk, study: Study, name: str) -> ExplainAnswer:
+            return _explained(desk, study, name, int(slice), label, picture=picture)
+
+        return await _with_study(desk, files, bundle, explained)
+
+    for function in (predict, explain):
+        api(function, api_name=function.__name__, concurrency_limit=None)
+    for block in blocks.blocks.values():
+        if isinstance(block, Api):
+            block.async_move_resource_to_block_cache = _only_uploads  # type: ignore
+
+
+async def _only_uploads(path: Any) -> str:
+    """Stand in for gradio's own: it would fetch any address that a caller names."""
+    if "://" in str(path):
+        raise gr.Error("addresses are not fetched: upload the file", print_exception=False)
+    return str(path)
+
+
+async def _with_study(
+    desk: Desk,
+    files: Sequence[Any],
+    bundle: str,
+    answer: Callable[[Desk, Study, str], T],
+) -> T:
+    """Analyse files that were sent in, answer, and delete them."""
+    owner = secrets.token_urlsafe(16)
+    try:
+        name, predictor = desk.predictor(bundle)
+        study = desk.sessions.open(owner, [_path(one) for one in files])
+        await desk.submit(study, name, predictor).wait()
+        found: T = await desk.look(lambda: answer(desk, study, name))
+        return found
+    except IchError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except gr.Error:
+        raise
+    except Exception as error:  # its text may quote a patient's data
+        text = f"unexpected {type(error).__name__}; please report it"
+        raise gr.Error(text, print_exception=False) from None
+    finally:
+        desk.sessions.end(owner)
+
+
+def _path(file: Any) -> str:
+    """Return the path of an upload: MCP hands the bare text on, the other ways a dict."""
+    path = file.get("path") if isinstance(file, dict) else file
+    if not isinstance(path, str):
+        raise IchError("files are given as uploads: see docs/api.md")
+    return path
+
+
+def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
+    predictor = desk.predictors[name]
+    told = describe(study, name, predictor, "done")
+    answered = {one.study_uid: one for one in by_study(study.rows[name], predictor.study_rule())}
+    uids = study_uids(study)
+    return {
+        "bundle": name,
+        "thresholds": dict(predictor.thresholds),
+        "studies": [
+            _study(answered[uid], one) for uid, one in zip(uids, told["studies"], strict=True)
+        ],
+        "slices": [
+            _slice(study, index, row)
+            for index, row in enumerate(study.rows[name])
+            if row.probabilities
+        ],
+        "refused": [{"file": one["file"], "reason": one["reason"]} for one in told["refused"]],
+        "warning": _warning(desk, name),
+    }
+
+
+def _study(one: StudyPrediction, told: State) -> StudyAnswer:
+    return {
+        "study_uid": one.study_uid,
+        "verdict": one.verdict,
+        "sentence": told["verdict"]["text"],
+        "probabilities": {
+            label: round(p, 6) for label, p in zip(LABELS, one.probabilities or (), strict=False)
+        },
+        "quality": [reason.text for reason in one.quality],
+    }
+
+
+def _slice(study: Study, index: int, row: SlicePrediction) -> SliceAnswer:
+    return {
+        "slice": index + 1,
+        "file": study.file_number(study.entries[index]),
+        "sop_uid": row.id.sop_uid,
+        "series_uid": row.id.series_uid,
+        "probabilities": {label: round(p, 6) for label, p in row.by_label().items()},
+        "positive": list(row.positive),
+        "note": row.note,
+    }
+
+
+def _explained(
+    desk: Desk, study: Study, name: str, number: int, label: Label, *, picture: bool
+) -> ExplainAnswer:
+    predictor, rows, at = desk.predictors[name], study.rows[name], LABELS.index(label)
+    answered = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
+    if not answered:
+        raise IchError("no slice could be read: " + (rows[0].note if rows else "nothing there"))
+    index = number - 1 if number else max(answered, key=lambda i: answered[i])
+    if index not in answered:
+        raise IchError(f"there is no slice {number} with an answer; `predict` lists them")
+    values = study.maps(name, predictor, index)[label]
+    png = save_png(Wish(study, name, predictor, index, label)) if picture else b""
+    return {
+        "bundle": name,
+        "slice": index + 1,
+        "label": label,
+        "probability": round(answered[index], 6),
+        "threshold": predictor.thresholds[label],
+        "positive": label in rows[index].positive,
+        "peak": list(divmod(int(values.argmax()), values.shape[1])) if values.any() else [],
+        "png": base64.b64encode(png).decode("ascii"),
+        "warning": _warning(desk, name),
+    }
+
+
+def _warning(desk: Desk, name: str) -> str:
+    return f"{RESEARCH_ONLY} {desk.predictors[name].caveat}".strip()

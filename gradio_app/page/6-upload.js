@@ -1,0 +1,86 @@
+// Files go up under random names: a file's own name may be a patient's, and stays here.
+let sending = null;   // the request that is under way
+
+const BATCH_FILES = 200;
+const BATCH_BYTES = 64e6;
+
+async function openFiles(files) {
+  if (!files.length) return;
+  const number = ++S.ask;
+  complain('');
+  if (files.length > SETTINGS.maxFiles) return complain(files.length + ' files: at most ' + SETTINGS.maxFiles + ' at once; zip them');
+  const large = files.filter((file) => file.size > SETTINGS.maxBytes).length;
+  if (large) return complain((large > 1 ? large + ' files are' : 'a file is') + ' over ' + Math.round(SETTINGS.maxBytes / 1048576) + ' MiB, the limit of this page');
+  begin('Uploading');
+  const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+  const key = crypto.getRandomValues(new Uint32Array(4)).join('');
+  const paths = [];
+  let sent = 0;
+  try {
+    for (const batch of batches(files)) {
+      paths.push(...await send(batch, 'page-' + key + '-' + paths.length, (bytes) => progress((sent + bytes) / total, 'Uploading')));
+      if (S.ask !== number) return;
+      sent += batch.reduce((sum, file) => sum + file.size, 0);
+    }
+    progress(1, 'Reading');
+    trigger('study', { ask: number, paths, bundle: $('bundle').value });
+  } catch (error) { if (S.ask === number) failed(error.message); }
+}
+
+function* batches(files) {
+  let batch = [];
+  let size = 0;
+  for (const file of files) {
+    if (batch.length && (batch.length >= BATCH_FILES || size + file.size > BATCH_BYTES)) { yield batch; batch = []; size = 0; }
+    batch.push(file);
+    size += file.size;
+  }
+  yield batch;
+}
+
+function serverRoot() {
+  const config = window.gradio_config || {};
+  const path = new URL(config.root || '.', document.baseURI).pathname.replace(/\/$/, '');
+  return location.origin + path + (config.api_prefix || '/gradio_api');
+}
+
+function send(files, name, tell) {
+  const form = new FormData();
+  files.forEach((file, at) => form.append('files', file, name + '-' + at));
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    sending = request;
+    request.open('POST', serverRoot() + '/upload');
+    request.upload.onprogress = (event) => tell(event.loaded);
+    request.onload = () => {
+      try {
+        if (request.status === 200) return resolve(JSON.parse(request.responseText));
+        const detail = request.responseText.startsWith('{') ? JSON.parse(request.responseText).detail : request.responseText;
+        reject(new Error(request.status === 401 ? 'Please log in again: reload the page.' : detail || 'The upload failed.'));
+      } catch { reject(new Error('The upload failed.')); }
+    };
+    request.onerror = () => reject(new Error('The upload was cut off; try again.'));
+    request.onabort = () => reject(new Error('Cancelled.'));
+    request.send(form);
+  });
+}
+
+// What was dropped: files as they are, folders walked through.
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry()).filter(Boolean);
+  if (!entries.length) return [...transfer.files];
+  const files = [];
+  for (const entry of entries) await walk(entry, files);
+  return files;
+}
+
+async function walk(entry, files) {
+  if (files.length > SETTINGS.maxFiles) return;
+  if (entry.isFile) { files.push(await new Promise((resolve, reject) => entry.file(resolve, reject))); return; }
+  const reader = entry.createReader();
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return;
+    for (const one of some) await walk(one, files);
+  }
+}

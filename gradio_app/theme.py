@@ -1,0 +1,29 @@
+"""What of the page's looks gradio itself draws: its ground, its type, its buttons, its icon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+
+HERE: Final = Path(__file__).parent
+STYLES: Final = tuple(sorted((HERE / "page").glob("*.css")))
+ICON: Final = HERE / "page" / "icon.png"
+
+_FONTS: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
+_MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def theme() -> gr.themes.Base:
+    """Return the theme: fonts of the system alone, so that none is fetched."""
+    return gr.themes.Base(
+        primary_hue="sky", secondary_hue="sky", neutral_hue="slate",
+        font=_FONTS, font_mono=_MONO, radius_size="md",
+    ).set(
+        body_background_fill="#f4f6f8", body_background_fill_dark="#0b0e12",
+        body_text_color="#17202a", body_text_color_dark="#e7ecf2",
+        background_fill_primary="#ffffff", background_fill_primary_dark="#12171d",
+        block_background_fill="transparent", block_background_fill_dark="transparent",
+        block_border_width="0px", block_padding="0px", block_shadow="none",
+    )  # fmt: skip

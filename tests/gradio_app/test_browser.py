@@ -1,0 +1,362 @@
+"""The page in a real Chromium: what a reader does, and that nothing leaves the machine."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from ich_cli.core.labels import LABELS
+from tests.gradio_app.serving import CAVEAT, PATIENT, Served, named_study, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+DONE = ".ich[data-phase=done]"
+
+
+def _chromium() -> str:
+    """Return where Chromium is; skip, or fail where ICH_REQUIRE_BROWSER asks for it."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+    if found is None:
+        if os.environ.get("ICH_REQUIRE_BROWSER") == "1":
+            pytest.fail("ICH_REQUIRE_BROWSER=1, but there is no chromium on the path")
+        pytest.skip("no chromium on the path: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = _chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def site(
+    tiny_bundle: Path, other_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    _chromium()
+    temporary = tmp_path_factory.mktemp("served")
+    with serving(temporary, "-w", str(tiny_bundle), "-w", str(other_bundle)) as served:
+        yield served
+
+
+class Visit:
+    """A page with its troubles: errors on the console, requests to other machines."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.troubles: list[str] = []
+        page.on("console", lambda m: m.type == "error" and self.troubles.append(m.text))
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("request", lambda request: self._check(request.url))
+        page.goto(address)
+        page.wait_for_selector(DONE)
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+            self.troubles.append(f"a request to {url}")
+
+    def at(self, name: str) -> Locator:
+        return self.page.locator(f"[data-el={name}]")
+
+    def do(self, name: str) -> None:
+        self.page.locator(f"[data-do={name}]:visible").first.click()
+
+    def open(self, paths: list[Path]) -> None:
+        self.at("files").set_input_files(paths)
+        self.page.wait_for_selector(f"{DONE}:not(:has([data-el=verdict] p:text('example')))")
+
+    def shows(self, what: str) -> None:
+        """Wait until the picture is the one of entry and map `what`, as ``5 heat any``."""
+        self.page.wait_for_selector(f"canvas[data-shown='{what}']")
+
+    def count(self, text: str) -> None:
+        self.page.wait_for_selector(f"[data-el=count]:text-is('{text}')")
+
+    def left_half(self) -> str:
+        """Return the picture left of its middle, less a margin."""
+        found: str = self.at("canvas").evaluate(
+            """c => { const w = Math.floor(0.48 * c.width);
+            return c.getContext('2d').getImageData(0, 0, w, c.height).data.join() }"""
+        )
+        return found
+
+    def checksum(self) -> str:
+        found: str = self.at("canvas").evaluate("c => c.toDataURL()")
+        return found
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Served) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)
+    found = Visit(context.new_page(), site.address)
+    yield found
+    context.close()
+    assert found.troubles == []
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return named_study(tmp_path_factory.mktemp("study"), slices=8)
+
+
+def test_opens_on_an_example_that_is_analysed(visit: Visit) -> None:
+    assert "a synthetic head" in visit.at("verdict").inner_text()
+    assert "Research use only, not a medical device." in visit.at("caveat").inner_text()
+    assert CAVEAT in visit.at("caveat").inner_text()
+    assert visit.page.locator("[data-el=bars] [role=radio]").count() == len(LABELS)
+    assert visit.page.locator("[data-el=worst] button").count() == 6
+    visit.page.wait_for_selector("canvas[data-shown*='heat any']")
+
+
+def test_upload_answers_and_names_nobody(visit: Visit, study: list[Path], tmp_path: Path) -> None:
+    notes = tmp_path / f"{PATIENT}.txt"
+    notes.write_text("no image")
+
+    visit.open([*study, notes])
+
+    visit.count(f"{visit.at('slider').input_value()} / 8")
+    assert "1 file not used" in visit.at("refused").inner_text()
+    assert "File 9: not DICOM" in visit.at("refused").inner_text()
+    assert "Planted" not in visit.page.content()
+
+
+def test_slices_follow_slider_wheel_keys_strip_and_thumbnails(
+    visit: Visit, study: list[Path]
+) -> None:
+    visit.open(study)
+
+    visit.at("slider").fill("3")
+    visit.shows("2 heat any")
+    visit.at("stage").hover()
+    visit.page.mouse.wheel(0, 60)
+    visit.count("4 / 8")
+    visit.shows("3 heat any")
+    visit.at("stage").focus()
+    visit.page.keyboard.press("ArrowUp")
+    visit.count("5 / 8")
+    visit.page.keyboard.press("End")
+    visit.count("8 / 8")
+    box = visit.page.locator("[data-el=chart] svg").bounding_box()
+    assert box is not None
+    visit.page.mouse.click(box["x"] + box["width"] * 1.5 / 8, box["y"] + 20)
+    visit.count("2 / 8")
+    thumbnail = visit.page.locator("[data-el=worst] button").first
+    place = int(thumbnail.get_attribute("data-place") or "-1")
+    thumbnail.click()
+    visit.count(f"{place + 1} / 8")
+
+
+def test_windows_change_the_picture_at_once(visit: Visit) -> None:
+    visit.page.locator("[data-mode=off]").click()
+    brain = visit.checksum()
+
+    visit.page.locator("[data-el=windows] button", has_text="bone").click()
+    assert visit.at("center").input_value() == "600"
+    assert visit.at("width").input_value() == "2800"
+    assert visit.checksum() != brain
+    visit.at("center").fill("40")
+    visit.at("width").fill("80")
+    visit.at("width").press("Enter")
+    assert visit.checksum() == brain
+
+
+def test_map_of_a_label_lies_right_of_the_split_only(visit: Visit) -> None:
+    shown = visit.at("slider").input_value()
+    index = int(shown) - 1
+    visit.page.locator("[data-el=bars] [role=radio]", has_text="subdural").click()
+    visit.shows(f"{index} heat subdural")
+    painted = visit.checksum()
+    visit.page.locator("[data-mode=lines]").click()
+    visit.shows(f"{index} lines subdural")
+    assert visit.checksum() != painted
+    visit.page.locator("[data-mode=off]").click()
+    bare = visit.checksum()
+    bare_left = visit.left_half()
+    visit.page.locator("[data-mode=heat]").click()
+    assert visit.checksum() == painted
+
+    visit.do("compare")
+
+    assert visit.left_half() == bare_left
+    visit.at("splitter").fill("0")
+    assert visit.checksum() == painted
+    visit.at("splitter").fill("100")
+    assert visit.checksum() == bare
+
+
+def test_bundles_are_switched_and_their_cards_shown(visit: Visit, study: list[Path]) -> None:
+    visit.open(study)
+    values = visit.page.locator(".ich-value")
+    first = values.all_inner_texts()
+
+    visit.at("bundle").select_option("other")
+    visit.page.wait_for_function(
+        "old => [...document.querySelectorAll('.ich-value')].map(v => v.innerText) != old",
+        arg=",".join(first),
+    )
+    visit.page.wait_for_selector(DONE)
+    assert values.all_inner_texts() != first
+    visit.do("card")
+    visit.at("card").wait_for()
+    assert "Research use only" in visit.at("cardtext").inner_text()
+    visit.page.keyboard.press("Escape")
+    assert visit.at("card").is_hidden()
+
+
+def test_saves_table_picture_report_and_dicom(visit: Visit, study: list[Path]) -> None:
+    visit.open(study)
+    saved = {}
+    for kind in ("csv", "png", "html", "dicom"):
+        with visit.page.expect_download() as waiting:
+            visit.page.locator(f"[data-save={kind}]").click()
+        saved[waiting.value.suggested_filename] = Path(waiting.value.path())
+
+    assert list(saved) == ["ich-slices.csv", "ich-slice.png", "ich-report.html", "ich-dicom.zip"]
+    rows = list(csv.DictReader(saved["ich-slices.csv"].read_text("utf-8").splitlines()))
+    assert [row["path"] for row in rows] == [f"file {number}" for number in range(1, 9)]
+    assert saved["ich-slice.png"].read_bytes().startswith(b"\x89PNG")
+    assert "Answer for the study" in saved["ich-report.html"].read_text("utf-8")
+    with zipfile.ZipFile(saved["ich-dicom.zip"]) as archive:
+        assert archive.namelist()[0] == "report.dcm"
+        contents = b"".join(archive.read(name) for name in archive.namelist())
+    whole = contents + b"".join(path.read_bytes() for path in saved.values())
+    assert b"Planted" not in whole
+
+
+def test_folder_with_several_series_has_a_tab_each(visit: Visit, tmp_path: Path) -> None:
+    named_study(tmp_path / "a", slices=4)
+    named_study(tmp_path / "b", slices=6, seed=4)
+
+    visit.at("folder").set_input_files(tmp_path)
+    visit.page.wait_for_selector("[data-el=series] [role=tab] >> nth=1")
+    visit.page.wait_for_selector(DONE)
+    tabs = visit.page.locator("[data-el=series] [role=tab]")
+    found = sorted(int(re.findall(r"(\d+) slices", text)[0]) for text in tabs.all_inner_texts())
+    assert found == [4, 6]
+    for number in range(2):
+        slices = re.findall(r"(\d+) slices", tabs.nth(number).inner_text())[0]
+        tabs.nth(number).click()
+        visit.page.wait_for_selector(f"[data-el=count]:text('/ {slices}')")
+
+
+def test_bad_upload_is_told_and_a_good_one_follows(
+    visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "scan.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"junk" * 100)
+
+    visit.at("files").set_input_files([broken])
+    visit.page.wait_for_selector("[data-el=refused]:has-text('File 1:')")
+    assert visit.at("error").inner_text().startswith("No slice could be read")
+    assert visit.at("wait").inner_text() == "No slice to show"
+    visit.open(study)
+    visit.page.wait_for_selector("[data-el=count]:text('/ 8')")
+    assert visit.at("refused").is_hidden()
+    assert visit.at("error").is_hidden()
+
+
+def test_two_readers_see_their_own_study_only(
+    browser: Browser, site: Served, visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
+    visit.open(study)
+    context = browser.new_context()
+    other = Visit(context.new_page(), site.address)
+    other.open(named_study(tmp_path, slices=5, seed=9))
+
+    assert visit.at("count").inner_text().endswith("/ 8")
+    assert other.at("count").inner_text().endswith("/ 5")
+    before = len(site.files)
+    context.close()  # the session ends: its files go
+    for _ in range(100):
+        if len(site.files) <= before - 5:
+            break
+        visit.page.wait_for_timeout(100)
+    assert len(site.files) == before - 5
+    visit.at("slider").fill("1")
+    visit.shows("0 heat any")
+    assert other.troubles == []
+
+
+def test_phone_shows_all_without_scrolling_sideways(browser: Browser, site: Served) -> None:
+    context = browser.new_context(viewport={"width": 375, "height": 740}, has_touch=True)
+    visit = Visit(context.new_page(), site.address)
+
+    wide = visit.page.evaluate("document.documentElement.scrollWidth")
+    outside = visit.page.evaluate(
+        """() => [...document.querySelectorAll('.ich button, .ich input:not([hidden]), .ich h1')]
+        .filter(e => e.offsetParent && e.getBoundingClientRect().right > 376)
+        .map(e => e.outerHTML)"""
+    )
+
+    assert wide == 375
+    assert outside == []
+    context.close()
+    assert visit.troubles == []
+
+
+def test_keyboard_alone_reaches_everything(visit: Visit) -> None:
+    page = visit.page
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("(document.activeElement.dataset.el || "
+                                     "document.activeElement.dataset.do || "
+                                     "document.activeElement.dataset.save || '')"))  # fmt: skip
+    assert {"bundle", "card", "theme", "pick", "stage", "slider", "csv", "dicom"} <= set(reached)
+
+    visit.at("stage").focus()
+    page.keyboard.press("2")
+    assert visit.at("width").input_value() == "200"
+    page.keyboard.press("m")
+    assert page.locator("[data-mode=off]").get_attribute("aria-pressed") == "true"
+    page.locator("[role=radio][aria-checked=true]").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("[role=radio][aria-checked=true]").inner_text().startswith("epidural")
+
+
+def test_nothing_moves_while_a_study_is_read(visit: Visit, study: list[Path]) -> None:
+    def places() -> list[list[float]]:
+        found: list[list[float]] = visit.page.evaluate(
+            """() => ['stage', 'slider', 'chart', 'verdict', 'bars', 'drop'].map(name => {
+            const b = document.querySelector(`[data-el=${name}]`).getBoundingClientRect();
+            return [b.left, b.top, b.width] })"""
+        )
+        return found
+
+    before = places()[:4]
+    visit.open(study)
+    assert places()[:4] == before
+
+
+def test_light_room_is_remembered(visit: Visit) -> None:
+    dark = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
+    visit.do("theme")
+    light = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
+    assert (dark, light) == ("rgb(11, 14, 18)", "rgb(244, 246, 248)")
+    visit.page.reload()
+    visit.page.wait_for_selector(DONE)
+    again = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
+    assert again == light

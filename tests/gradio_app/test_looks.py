@@ -1,0 +1,73 @@
+"""The colours of both rooms: text is readable on its ground (WCAG 2.2, 1.4.3: 4.5 to 1)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gradio_app.theme import HERE, ICON
+from gradio_app.viewer import script
+
+STYLE = (HERE / "page" / "style.css").read_text("utf-8")
+PAGE = (HERE / "page" / "page.html").read_text("utf-8")
+
+
+def colours(room: str) -> dict[str, str]:
+    """Return the variables of a room: the dark one's are laid over the light one's."""
+    blocks = re.findall(r"^(\.dark )?\.ich \{(.*?)^\}", STYLE, re.S | re.M)
+    found: dict[str, str] = {}
+    for dark, body in blocks:
+        if not dark or room == "dark":
+            found.update(re.findall(r"--([\w-]+): (#\w{6})", body))
+    return found
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2, relative luminance)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_of_black_on_white_is_21() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
+
+
+@pytest.mark.parametrize("room", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [("text", "ground"), ("text", "sheet"), ("text", "hover"), ("dim", "ground"), ("dim", "sheet"),
+     ("dim", "hover"), ("on-accent", "accent"), ("alert", "alert-ground"), ("calm", "calm-ground"),
+     ("unsure", "unsure-ground")],
+)  # fmt: skip
+def test_text_is_readable(room: str, text: str, ground: str) -> None:
+    found = colours(room)
+    assert contrast(found[text], found[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("room", ["light", "dark"])
+@pytest.mark.parametrize("label", range(6))
+def test_lines_of_the_strip_stand_out(room: str, label: int) -> None:
+    found = colours(room)  # 1.4.11: 3 to 1 for graphics
+    assert contrast(found[f"l{label}"], found["sheet"]) >= 3.0
+
+
+def test_page_fetches_nothing_from_elsewhere() -> None:
+    for text in (STYLE, PAGE, script()):
+        assert set(re.findall(r"https?://[^\s'\"]+", text)) <= {"http://www.w3.org/2000/svg"}
+        assert "@import" not in text
+
+
+def test_every_part_that_the_script_asks_for_is_on_the_page() -> None:
+    asked = set(re.findall(r"\$\('(\w+)'\)", script()))
+    assert asked <= set(re.findall(r'data-el="(\w+)"', PAGE))
+
+
+def test_icon_is_there() -> None:
+    assert ICON.read_bytes().startswith(b"\x89PNG")
