@@ -140,14 +140,14 @@ def test_plain_http_does_the_same(served: Served, upload: list[Path]) -> None:
     _, paths = send(served, upload[1].read_bytes())
 
     event, (answer,) = call(
-        served, "predict", [{"path": paths[0], "meta": {"_type": "gradio.FileData"}}]
+        served, "predict", [{"path": paths[0], "meta": {"_type": "gradio.FileData"}}], ""
     )
-    assert event == "complete"
+    assert event == "complete", answer
     assert len(answer["slices"]) == 1
     event, (answer,) = call(served, "explain", paths, 1, "any", "", False)
-    assert event == "complete"
+    assert event == "complete", answer
     assert (answer["slice"], answer["png"]) == (1, "")
-    assert len(answer["peak"]) == 2
+    assert len(answer["peak"]) in (0, 2)  # a map without any value has no peak
 
 
 def test_tools_of_mcp_are_the_same_two(served: Served, upload: list[Path], tmp_path: Path) -> None:
