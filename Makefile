@@ -55,13 +55,12 @@ serve: setup     ## the demo page on this machine
 
 CT_ICH ?= ct-ich
 INIT   ?= mobilenet_v2_imagenet1001.safetensors
-RECIPE := prepared/ct-ich prepared/phantoms --mix 1,0.12 --model mobilenetv2 --mean 0.5 --std 0.5 \
-          --transplants 0.3 --positives 0.35 --folds 5 --refit --precision bf16 --resume
 default-bundle: setup ## train the bundle that ships: make default-bundle CT_ICH=folder INIT=weights
 	test -d prepared/ct-ich || $(BIN)/ich preprocess $(CT_ICH) --source ct-ich --size 256 --output prepared/ct-ich
 	test -d prepared/phantoms || $(BIN)/ich preprocess --source phantom --studies 160 --seed 0 --size 256 --output prepared/phantoms
-	$(BIN)/ich train $(RECIPE) --init $(INIT) --epochs 6 --mask-weight 1 --out runs/first-stage
-	$(BIN)/ich train $(RECIPE) --init runs/first-stage --epochs 1 --lr 1.5e-4 --mask-weight 3 --out runs/default
+	$(BIN)/ich train prepared/ct-ich prepared/phantoms --mix 1,0.12 --model mobilenetv2 --init $(INIT) \
+	    --mean 0.5 --std 0.5 --mask-weight 1 --transplants 0.3 --positives 0.35 --epochs 6 \
+	    --folds 5 --refit --precision bf16 --out runs/default --resume
 	cp runs/default/bundle/config.json runs/default/bundle/model.safetensors runs/default/bundle/README.md hub/default/
 
 constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is installed now

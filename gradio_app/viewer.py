@@ -161,8 +161,8 @@ class Viewer:
             "maxBytes": settings.max_file_mb * 2**20,
             "saves": [[kind, one.button, one.about] for kind, one in KINDS.items()],
             "example": (
-                f"The example: a synthetic head, made here, with {planted} hemorrhage. On such "
-                "heads the model that ships is near chance; this one was picked."
+                f"The example: a synthetic head, made here, with {planted} hemorrhage. It was "
+                "picked; on synthetic heads the model that ships errs often."
             ),
         }
 
