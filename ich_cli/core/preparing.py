@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +32,6 @@ from ich_cli.core.dataset import (
     ABOUT,
     FORMAT,
     INDEX,
-    MASKS,
-    PIXELS,
     SKIPPED,
     SKIPPED_COLUMNS,
     IndexRow,
@@ -49,8 +47,16 @@ from ich_cli.core.labelled import LabelledSeries, LabelledSlice
 from ich_cli.core.labels import ANY
 from ich_cli.core.lesions import UNKNOWN
 from ich_cli.core.preprocessing import Placement, prepare, prepare_mask
+from ich_cli.core.shards import (
+    PLAN,
+    clean,
+    join_masks,
+    join_pixels,
+    masks_file,
+    pixels_file,
+    rows_file,
+)
 
-PLAN: Final = "plan.json"
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """Called with series done and series in all."""
@@ -111,7 +117,7 @@ def prepare_dataset(
             _start(work, series, config, source, resume)
             patients = _prepare_all(series, work, config, workers, progress)
             _join(work, series, patients, config, source)
-        _clean(work)
+        clean(work)
         work.replace(out)
     except OSError as error:
         raise output_error(out, error, "then go on with --resume") from error
@@ -146,7 +152,7 @@ def _prepare_all(
 ) -> list[str]:
     """Make the missing shards; return each series' patient key, in memory only."""
     keys: dict[int, str] = {}
-    todo = [i for i in range(len(series)) if not _rows_file(work, i).is_file()]
+    todo = [i for i in range(len(series)) if not rows_file(work, i).is_file()]
     for i in set(range(len(series))) - set(todo):
         keys[i] = series[i].patient()
         progress(len(keys), len(series))
@@ -207,10 +213,10 @@ def _prepare_series(
         ids = (one.name, one.study, one.series)
         rows.append([*ids, position, one.labels, one.ct.status, note, digest])
     shape = (0, config.channels, config.size, config.size)
-    np.save(_pixels_file(work, index), np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
+    np.save(pixels_file(work, index), np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
     if located:
-        np.save(_masks_file(work, index), np.stack(masks))
-    write_json(_rows_file(work, index), {"rows": rows, "skipped": skipped})
+        np.save(masks_file(work, index), np.stack(masks))
+    write_json(rows_file(work, index), {"rows": rows, "skipped": skipped})
     return patient or series.name
 
 
@@ -243,7 +249,7 @@ def _join(
     source: SourceInfo,
 ) -> None:
     """Make one data set of the shards. Numbers replace the patients' keys here."""
-    shards = [json.loads(_rows_file(work, i).read_text("utf-8")) for i in range(len(series))]
+    shards = [json.loads(rows_file(work, i).read_text("utf-8")) for i in range(len(series))]
     numbers: dict[str, int] = {}
     rows: list[IndexRow] = []
     for shard, key in zip(shards, patients, strict=True):
@@ -252,8 +258,8 @@ def _join(
             rows += [_index_row(i, patient, r) for i, r in enumerate(shard["rows"], len(rows))]
     if not rows:
         raise DataError(_why_none(shards))
-    _join_masks(work, shards, config)
-    _join_pixels(work, [len(shard["rows"]) for shard in shards], config)
+    join_masks(work, shards, config)
+    join_pixels(work, [len(shard["rows"]) for shard in shards], config)
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
     digest = write_index(work / INDEX, rows)
@@ -284,55 +290,3 @@ def _why_none(shards: Sequence[dict[str, Any]]) -> str:
     reasons = [row[-1] for shard in shards for row in shard["skipped"]]
     first = f"; the first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
     return f"no slice could be prepared{first}"
-
-
-def _join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
-    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat."""
-    shape = (sum(counts), config.channels, config.size, config.size)
-    path = work / PIXELS
-    mode: Literal["r+", "w+"] = "r+" if path.is_file() else "w+"
-    pixels = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
-    start = 0
-    for i, count in enumerate(counts):
-        shard = _pixels_file(work, i)
-        if shard.is_file():  # else an earlier run has copied it
-            pixels[start : start + count] = np.load(shard)
-            pixels.flush()
-            shard.unlink()
-        start += count
-
-
-def _join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
-    """Make one array of what is known of where it bleeds; none if nobody knows of any slice."""
-    found = [_masks_file(work, i) for i in range(len(shards))]
-    if not any(path.is_file() for path in found):
-        return
-    shape = (sum(len(shard["rows"]) for shard in shards), config.size, config.size)
-    masks = np.lib.format.open_memmap(work / MASKS, mode="w+", dtype=np.uint8, shape=shape)
-    start = 0
-    for path, shard in zip(found, shards, strict=True):
-        bleeds = np.array([row[4][ANY] > 0 for row in shard["rows"]], bool)
-        here = masks[start : start + len(bleeds)]
-        here[:] = np.load(path) if path.is_file() else (bleeds * UNKNOWN)[:, None, None]
-        start += len(bleeds)
-    masks.flush()
-
-
-def _clean(work: Path) -> None:
-    for path in work.glob("[0-9]*.json"):
-        path.unlink()
-    for path in work.glob("masks-*.npy"):
-        path.unlink()
-    (work / PLAN).unlink(missing_ok=True)
-
-
-def _rows_file(work: Path, index: int) -> Path:
-    return work / f"{index:06d}.json"
-
-
-def _pixels_file(work: Path, index: int) -> Path:
-    return work / f"{index:06d}.npy"
-
-
-def _masks_file(work: Path, index: int) -> Path:
-    return work / f"masks-{index:06d}.npy"

@@ -99,7 +99,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
     assert one.sha256 == two.sha256
 
 
-@pytest.mark.parametrize("dies_in", ["_prepare_series", "_join_pixels", "_clean"])
+@pytest.mark.parametrize("dies_in", ["_prepare_series", "join_pixels", "clean"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:

@@ -1,0 +1,75 @@
+"""Shards of a data set that is being prepared: one a series, joined in order when all are there.
+
+000012.npy, masks-000012.npy, 000012.json    pixels, masks if any are known, rows: written last
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.dataset import MASKS, PIXELS
+from ich_cli.core.labels import ANY
+from ich_cli.core.lesions import UNKNOWN
+
+PLAN: Final = "plan.json"
+
+
+def join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
+    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat."""
+    shape = (sum(counts), config.channels, config.size, config.size)
+    path = work / PIXELS
+    mode: Literal["r+", "w+"] = "r+" if path.is_file() else "w+"
+    pixels = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
+    start = 0
+    for i, count in enumerate(counts):
+        shard = pixels_file(work, i)
+        if shard.is_file():  # else an earlier run has copied it
+            pixels[start : start + count] = np.load(shard)
+            pixels.flush()
+            shard.unlink()
+        start += count
+
+
+def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
+    """Make one array of what is known of where it bleeds; none if nobody knows of any slice."""
+    found = [masks_file(work, i) for i in range(len(shards))]
+    if not any(path.is_file() for path in found):
+        return
+    shape = (sum(len(shard["rows"]) for shard in shards), config.size, config.size)
+    masks = np.lib.format.open_memmap(work / MASKS, mode="w+", dtype=np.uint8, shape=shape)
+    start = 0
+    for path, shard in zip(found, shards, strict=True):
+        bleeds = np.array([row[4][ANY] > 0 for row in shard["rows"]], bool)
+        here = masks[start : start + len(bleeds)]
+        here[:] = np.load(path) if path.is_file() else (bleeds * UNKNOWN)[:, None, None]
+        start += len(bleeds)
+    masks.flush()
+
+
+def clean(work: Path) -> None:
+    """Remove what only a run that is going on needs."""
+    for path in work.glob("[0-9]*.json"):
+        path.unlink()
+    for path in work.glob("masks-*.npy"):
+        path.unlink()
+    (work / PLAN).unlink(missing_ok=True)
+
+
+def rows_file(work: Path, index: int) -> Path:
+    """Return where the rows of series number `index` lie, once its shard is whole."""
+    return work / f"{index:06d}.json"
+
+
+def pixels_file(work: Path, index: int) -> Path:
+    """Return where the pixels of series number `index` lie."""
+    return work / f"{index:06d}.npy"
+
+
+def masks_file(work: Path, index: int) -> Path:
+    """Return where the masks of series number `index` lie, if any are known."""
+    return work / f"masks-{index:06d}.npy"
