@@ -61,7 +61,8 @@ default-bundle: setup ## train the bundle that ships: make default-bundle CT_ICH
 	$(BIN)/ich train prepared/ct-ich prepared/phantoms --mix 1,0.12 --model mobilenetv2 --init $(INIT) \
 	    --mean 0.5 --std 0.5 --mask-weight 1 --transplants 0.3 --positives 0.35 --epochs 6 \
 	    --folds 5 --refit --precision bf16 --out runs/default --resume
-	cp runs/default/bundle/config.json runs/default/bundle/model.safetensors runs/default/bundle/README.md hub/default/
+	cp runs/default/bundle/config.json runs/default/bundle/model.safetensors hub/default/
+	@echo "The new card is runs/default/bundle/README.md; take its figures over into hub/default/README.md."
 
 constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(pip|setuptools|wheel)==/d; s/\+cpu$$//' > constraints.new

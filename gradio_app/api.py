@@ -130,7 +130,8 @@ def add_api(blocks: gr.Blocks, desk: Desk) -> None:
         api(function, api_name=function.__name__, concurrency_limit=None)
     for block in blocks.blocks.values():
         if isinstance(block, Api):
-            block.async_move_resource_to_block_cache = _only_uploads  # type: ignore
+            # gradio would fetch addresses and copy any path it is given: only uploads may come in
+            block.async_move_resource_to_block_cache = _only_uploads  # type: ignore[assignment]
 
 
 async def _only_uploads(path: Any) -> str:
