@@ -30,6 +30,10 @@ def train(
     model: Annotated[
         str, typer.Option("--model", "-m", help="timm's name or an alias.")
     ] = "mobilenetv2",
+    head: Annotated[
+        Literal["linear", "cells"],
+        typer.Option("--head", help="cells: tell where, then pool; best with --mask-weight."),
+    ] = "linear",
     init: Annotated[
         str,
         typer.Option(
@@ -131,7 +135,7 @@ def train(
     from ich_cli.core.training_config import TrainConfig
 
     config = TrainConfig(
-        model=model, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
+        model=model, head=head, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
         label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
         positives=positives, ema=ema, mask_weight=mask_weight, transplants=transplants,

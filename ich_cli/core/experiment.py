@@ -247,6 +247,7 @@ def _save(
     }
     config = BundleConfig(
         architecture=resolve_architecture(plan.config.model),
+        model_args=plan.config.model_args,
         training=training,
         preprocess=plan.preprocess,
         calibration=calibration or Calibration(),

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ich_cli.core.bundle_files import WEIGHTS
 from ich_cli.core.errors import BundleError, UsageError
 from ich_cli.core.model import build_model, load_initial, resolve_architecture
 from ich_cli.core.training_config import TrainConfig
@@ -39,7 +40,11 @@ def initialize(
     IchError
         If ImageNet weights cannot be fetched, or a file or bundle does not fit the model.
     """
-    args: dict[str, Any] = {"in_chans": channels, "drop_rate": config.drop_rate}
+    args: dict[str, Any] = {
+        "in_chans": channels,
+        "drop_rate": config.drop_rate,
+        **config.model_args,
+    }
     if config.init in ("none", "imagenet"):
         return build_model(config.model, pretrained=config.init == "imagenet", **args), False
     model = build_model(config.model, **args)
@@ -48,22 +53,27 @@ def initialize(
         report = load_initial(model, path)
         note(f"started from {path.name}: {report.tensors} tensors, classifier {report.classifier}")
         return model, report.folded_batch_norms
-    if (path / "model.safetensors").is_file():
-        return model, _from_bundle(model, path, config.model, channels, note)
+    if (path / WEIGHTS).is_file():
+        return model, _from_bundle(model, path, config, channels, note)
     raise UsageError(f"--init {config.init}: neither none, imagenet, a file nor a bundle's folder")
 
 
 def _from_bundle(
-    model: nn.Module, folder: Path, name: str, channels: int, note: Callable[[str], None]
+    model: nn.Module,
+    folder: Path,
+    config: TrainConfig,
+    channels: int,
+    note: Callable[[str], None],
 ) -> bool:
     from ich_cli.core.bundle import load_bundle
 
-    bundle = load_bundle(folder)
-    if bundle.config.architecture != resolve_architecture(name) or len(bundle.models) != 1:
-        raise BundleError(f"--init {folder}: a bundle of {bundle.config.architecture}, not {name}")
-    theirs = bundle.config.preprocess.channels
-    if theirs != channels:
-        raise BundleError(f"--init {folder}: its input has {theirs} channels, not {channels}")
-    model.load_state_dict(bundle.models[0].state_dict())
-    note(f"started from the bundle {folder}")
-    return bool(bundle.config.training.get("frozen_norms", False))
+    found = load_bundle(folder).config
+    if found.architecture != resolve_architecture(config.model):
+        raise BundleError(f"--init {folder}: a bundle of {found.architecture}, not {config.model}")
+    if found.preprocess.channels != channels:
+        raise BundleError(
+            f"--init {folder}: its input has {found.preprocess.channels} channels, not {channels}"
+        )
+    report = load_initial(model, folder / WEIGHTS)
+    note(f"started from the bundle {folder}: classifier {report.classifier}")
+    return bool(found.training.get("frozen_norms", False))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ich_cli.core.cells import CellClassifier
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
 from ich_cli.core.lesions import UNKNOWN
@@ -68,6 +69,25 @@ class MaskLearner(nn.Module):
         cam = functional.conv2d(features, weight.to(features.dtype))
         scale, shift = self.scale[:, None, None], self.shift[:, None, None]
         return logits, [cam * scale + shift, self.fine(self._tapped.pop())]
+
+
+class CellLearner(nn.Module):
+    """A `CellClassifier` that tells its cells' logits, which are its map, besides the slice's.
+
+    Parameters
+    ----------
+    model
+        The classifier; nothing is added to it.
+    """
+
+    def __init__(self, model: CellClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return logits ``(N, 6)`` and the one map, logits ``(N, 6, h, w)``."""
+        cells = self.model.cells(self.model.forward_features(x))
+        return self.model.pool(cells), [cells]
 
 
 def mask_loss(maps: list[Tensor], masks: Tensor) -> Tensor:

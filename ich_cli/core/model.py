@@ -14,6 +14,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ich_cli.core.cells import CellClassifier
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.weights import name_some, read_weights, torchvision_to_timm
@@ -43,9 +44,14 @@ MODEL_ARGS: Final = frozenset(
         "global_pool",
         "img_size",
         "output_stride",
+        "head",
     ]
 )
 """Settings of a backbone that a bundle may hold. Others could make timm fetch or unpickle files."""
+
+
+HEADS: Final = ("linear", "cells")
+"""What turns features into logits."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ def build_model(
     pretrained
         Start from timm's published weights: needs the network or a filled cache.
     **model_args
-        Those in `MODEL_ARGS`.
+        Those in `MODEL_ARGS`; ``head`` is ours, the others are timm's: ``linear`` (timm's own) or
+        ``cells`` (see `CellClassifier`).
 
     Raises
     ------
@@ -116,7 +123,11 @@ def build_model(
             f"model settings not allowed: {', '.join(unknown)}; known: "
             f"{', '.join(sorted(MODEL_ARGS))}"
         )
-    settings = {"in_chans": in_chans, "num_classes": num_classes, **model_args}
+    head = model_args.pop("head", "linear")
+    if head not in HEADS:
+        raise IchError(f"no head is called {head!r}; use {' or '.join(HEADS)}")
+    outputs = num_classes if head == "linear" else 0
+    settings = {"in_chans": in_chans, "num_classes": outputs, **model_args}
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
     except Exception as error:  # timm raises whatever its models, the network or the disk raise
@@ -126,13 +137,16 @@ def build_model(
                 " the network (HF_ENDPOINT, proxies), or give a safetensors file by --init"
             ) from error
         raise IchError(f"{name} cannot be built with {settings}: {error}") from error
-    return model
+    if head == "linear":
+        return model
+    return CellClassifier(model, num_classes, float(model_args.get("drop_rate", 0.0)))
 
 
 def load_initial(model: nn.Module, path: Path) -> InitReport:
     """Start a model from a safetensors file of a timm or torchvision model.
 
-    The classifier is dropped where its number of outputs differs. Where the input has neighbours
+    The classifier is dropped where its number of outputs differs; under a `CellClassifier`, where
+    the file is of the backbone alone. Where the input has neighbours
     besides the slice, its stem begins by looking at the slice alone, and learns of the others.
     With another number of windows, the file's weights are repeated over them and scaled.
 
@@ -142,6 +156,8 @@ def load_initial(model: nn.Module, path: Path) -> InitReport:
         If the file is no safetensors, or a key besides these is missing, left over or mis-shaped.
     """
     found = read_weights(path)
+    if isinstance(model, CellClassifier) and not any(key.startswith("backbone.") for key in found):
+        model = model.backbone
     layout, found = torchvision_to_timm(found)
     wanted = model.state_dict()
     classifier = _fit_classifier(model, found, wanted)
@@ -149,7 +165,7 @@ def load_initial(model: nn.Module, path: Path) -> InitReport:
     mismatch = compare_keys(
         {key: tuple(value.shape) for key, value in found.items()},
         {key: tuple(value.shape) for key, value in wanted.items()},
-        optional=tuple(_classifier_keys(model, wanted)) if classifier == "dropped" else (),
+        optional=_classifier_keys(model) if classifier == "dropped" else (),
     )
     if mismatch:
         raise BundleError(f"{path}: does not fit the model: {mismatch}")
@@ -249,22 +265,17 @@ def _gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _classifier_keys(model: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:
+def _classifier_keys(model: nn.Module) -> tuple[str, ...]:
     names = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
     heads = (names,) if isinstance(names, str) else tuple(names)
-    return [
-        f"{head}.{part}"
-        for head in heads
-        for part in ("weight", "bias")
-        if f"{head}.{part}" in wanted
-    ]
+    return tuple(f"{head}.{part}" for head in heads for part in ("weight", "bias"))
 
 
 def _fit_classifier(
     model: nn.Module, found: dict[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> str:
-    keys = _classifier_keys(model, wanted)
-    if keys and all(k in found and found[k].shape == wanted[k].shape for k in keys):
+    keys = [key for key in _classifier_keys(model) if key in found or key in wanted]
+    if keys and all(k in found and k in wanted and found[k].shape == wanted[k].shape for k in keys):
         return "kept"
     for key in keys:
         found.pop(key, None)

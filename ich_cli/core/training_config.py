@@ -11,6 +11,7 @@ from ich_cli.core.labels import LABELS
 
 PosWeight = Literal["none", "sqrt", "full"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
+Head = Literal["linear", "cells"]
 FreezeNorms = Literal["auto", "yes", "no"]
 
 
@@ -20,6 +21,9 @@ class TrainConfig:
 
     model: str = "mobilenetv2"
     """timm's name or an alias."""
+    head: Head = "linear"
+    """``linear``: the mean of the features, classified; ``cells``: cells classified, then pooled
+    (see `CellClassifier`): for slices of which it is known where they bleed."""
     init: str = "imagenet"
     """``none``, ``imagenet`` (from the Hub), a safetensors file, or a bundle."""
     epochs: int = 10
@@ -80,12 +84,18 @@ class TrainConfig:
             f"label weights are {len(LABELS)} numbers of at least 0, one of them above",
         )
         _check(self.pos_weight in ("none", "sqrt", "full"), "pos_weight is none, sqrt or full")
+        _check(self.head in ("linear", "cells"), "head is linear or cells")
         _check(self.freeze_norms in ("auto", "yes", "no"), "freeze_norms is auto, yes or no")
         _check(self.precision in ("auto", "no", "bf16", "fp16"), "precision: auto, no, bf16, fp16")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {**asdict(self), "label_weights": list(self.label_weights)}
+
+    @property
+    def model_args(self) -> dict[str, Any]:
+        """Return what a bundle must know besides the backbone's name."""
+        return {} if self.head == "linear" else {"head": self.head}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:

@@ -18,13 +18,14 @@ from torch.nn import functional
 
 from ich_cli.core.augment import AugmentConfig, augment, draw_pose, move
 from ich_cli.core.batches import Selection, SliceDataset
+from ich_cli.core.cells import CellClassifier
 from ich_cli.core.checkpoints import RunState
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import DataError
 from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_input
 from ich_cli.core.initial import initialize
 from ich_cli.core.labels import LABELS
-from ich_cli.core.mask_learner import MaskLearner, mask_loss, mask_planes
+from ich_cli.core.mask_learner import CellLearner, MaskLearner, mask_loss, mask_planes
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.transplant import transplant
 
@@ -245,4 +246,6 @@ def _learner(raw: nn.Module, config: TrainConfig, slices: SliceDataset) -> nn.Mo
             "nobody knows where these slices bleed; leave out --mask-weight and --transplants, or "
             "prepare phantoms, or CT-ICH with its boxes.csv"
         )
-    return MaskLearner(raw) if config.mask_weight else raw
+    if not config.mask_weight:
+        return raw
+    return CellLearner(raw) if isinstance(raw, CellClassifier) else MaskLearner(raw)

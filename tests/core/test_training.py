@@ -105,13 +105,15 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
     ).read_text()
 
 
-@pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"transplants": 0.5}])
-def test_what_masks_teach_resumes_bit_for_bit_and_leaves_timms_backbone(
-    located: PreparedDataset, tmp_path: Path, values: dict[str, float]
+@pytest.mark.parametrize(
+    "values", [{"mask_weight": 1.0}, {"transplants": 0.5}, {"mask_weight": 1.0, "head": "cells"}]
+)
+def test_what_masks_teach_resumes_bit_for_bit_and_leaves_the_model_as_it_was(
+    located: PreparedDataset, tmp_path: Path, values: dict[str, Any]
 ) -> None:
     config = changed(**values, epochs=2)
     whole = train(config, located, tmp_path / "whole")
-    plain = train(changed(epochs=2), located, tmp_path / "plain")
+    plain = train(changed(head=config.head, epochs=2), located, tmp_path / "plain")
     assert weights(whole.model).keys() == weights(plain.model).keys()
     assert not np.allclose(whole.logits, plain.logits)
 
@@ -143,6 +145,35 @@ def test_masks_pull_the_models_own_map_onto_the_blood(
     hits = blood.flatten(1).gather(1, hottest[:, None]) > 0
     assert cam[0].numel() > 1
     assert hits.float().mean() > 0.9
+
+
+def test_cells_learn_where_it_bleeds(located: PreparedDataset, tmp_path: Path) -> None:
+    run = train(changed(head="cells", mask_weight=3.0, epochs=12), located, tmp_path)
+    rows = np.flatnonzero(located.labels[:, 0] == 1)
+    x = to_input(torch.from_numpy(located.pixels[rows]), located.preprocess)
+    with torch.no_grad():
+        cells = run.model.cells(run.model.forward_features(x))[:, 0]
+    masks = torch.from_numpy(located.masks[rows] > 0).float()[:, None]
+    blood = torch.nn.functional.adaptive_avg_pool2d(masks, cells.shape[-2:])[:, 0]
+    hits = blood.flatten(1).gather(1, cells.flatten(1).argmax(1)[:, None]) > 0
+    assert hits.float().mean() > 0.95
+    assert run.history[-1]["auc_any"] > 0.95
+
+
+def test_cells_start_from_the_backbone_of_a_bundle_without_them(
+    located: PreparedDataset, tmp_path: Path
+) -> None:
+    first = plan(located, tmp_path / "run")
+    begin(first)
+    folder = refit(first, None)
+    told: list[str] = []
+    start = changed(head="cells", epochs=1, lr=1e-12, init=str(folder), ema=0.0, mask_weight=1.0)
+    result = train(start, located, tmp_path / "next", watch=Watch(note=told.append))
+    assert told == [f"started from the bundle {folder}: classifier dropped"]
+    kept = load_bundle(folder).models[0].state_dict()
+    for key, value in weights(result.model.backbone).items():
+        if "running" not in key and "tracked" not in key:
+            torch.testing.assert_close(value, kept[key], atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"transplants": 0.5}])
@@ -242,7 +273,8 @@ def test_an_epoch_sees_each_slice_once_and_half_of_the_other_data(data: Prepared
     "values",
     [
         {"epochs": 0}, {"lr": 0.0}, {"ema": 1.0}, {"label_weights": (1, 1)}, {"pos_weight": "big"},
-        {"precision": "int8"}, {"warmup": 1.0}, {"label_weights": (0,) * 6},
+        {"precision": "int8"},
+        {"head": "crystal ball"}, {"warmup": 1.0}, {"label_weights": (0,) * 6},
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
