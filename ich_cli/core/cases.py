@@ -93,10 +93,12 @@ class Cases:
         p = np.asarray(rule.calibrate(together), np.float64)
         called = np.logical_or.reduceat(self.called[order], starts)
         called[:, ANY] = p[:, ANY] >= rule.rule_in
+        # models differ in which slice is the highest, and must name a study alike
+        names = tuple(min(self.names[k] for k in own) for own in parts)
         highest = np.array([own[self.probabilities[own, ANY].argmax()] for own in parts])
         return replace(
             self.take(highest), labels=np.logical_or.reduceat(self.labels[order], starts),
-            probabilities=p, called=called, called_best=None, unit="study",
+            probabilities=p, called=called, called_best=None, names=names, unit="study",
             thresholds={**self.thresholds, LABELS[ANY]: rule.rule_in},
         )  # fmt: skip
 

@@ -67,6 +67,7 @@ def test_a_model_does_not_differ_from_itself_and_a_better_one_does() -> None:
     assert rows[1].differences["any.auroc"] == 0.0
     assert rows[1].intervals["any.auroc"] == (0.0, 0.0)
     assert rows[2].intervals["macro.auroc"][1] < 0
+    assert compare(models, "study", 0, 0)[1] == np.unique(scores.patients).size
 
 
 def test_a_study_is_called_as_predict_calls_it() -> None:
