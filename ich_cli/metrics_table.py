@@ -12,10 +12,11 @@ from ich_cli.core.labels import LABELS, RESEARCH_ONLY, SHORT
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ich_cli.core.assessment import Compared as Models
     from ich_cli.core.study_level import Compared
     from ich_cli.core.study_rule import StudyRule
 
-_RANKING = {"auroc": "AUROC (95 %)", "ap": "AP", "f1": "F1", "f1_at_half": "F1 at 0.5"}
+_RANKING = {"auroc": "AUROC (95 %)", "ap": "AP", "f1": "F1", "f1_at_half": "at 0.5"}
 _AT_THRESHOLD = {
     "threshold": "cut", "precision": "precision", "recall": "recall",
     "specificity": "specificity", "brier": "Brier", "ece": "ECE",
@@ -31,22 +32,41 @@ def print_report(title: str, report: Mapping[str, Any], *, as_json: bool = False
         console.stdout().print(_table(columns, report, head, foot))
 
 
+def print_comparison(on: str, unit: str, rows: Sequence[Models], count: int) -> None:
+    """Write a column a model, and how much it differs from the first."""
+    from rich.table import Table
+
+    caption = (
+        f"{count} in common, per {unit}; below each figure its difference from the first and the "
+        f"95 % interval of that, the same draws of patients for both; *: it does not hold 0. "
+        f"{RESEARCH_ONLY}"
+    )
+    table = Table(title=f"Compared on {on}", caption=caption)
+    table.add_column("figure", no_wrap=True)
+    for one in rows:
+        table.add_column(one.name, justify="right")
+    for figure in rows[0].values:
+        name = figure.replace("_", " ").replace(".", ", ")
+        table.add_row(name, *(_compared_cell(one, figure) for one in rows))
+    console.stdout().print(table)
+
+
+def _compared_cell(one: Models, figure: str) -> str:
+    value, between = one.values[figure], one.intervals.get(figure)
+    if figure not in one.differences:
+        return _number(value)
+    clear = "*" if between and between[0] * between[1] > 0 else ""
+    inside = f" ({between[0]:+.3f} to {between[1]:+.3f})" if between else ""
+    return f"{_number(value)}\n{one.differences[figure]:+.3f}{inside}{clear}"
+
+
 def print_aggregations(
     name: str,
     compared: Sequence[Compared],
     rule: StudyRule | None,
     called: Mapping[str, tuple[int, int]],
-    *,
-    as_json: bool = False,
 ) -> None:
     """Write how well aggregations tell patients apart, and the rule that was learned."""
-    if as_json:
-        rows = {one.aggregation: {"auroc": one.auroc, "intervals": one.intervals}
-                for one in compared}  # fmt: skip
-        study = rule.to_dict() if rule else None
-        whole = {"title": name, "aggregations": rows, "study": study, "verdicts": dict(called)}
-        console.stdout().file.write(json.dumps(whole) + "\n")
-        return
     console.stdout().print(_aggregations_table(name, compared))
     for line in _told(rule, called):
         console.stdout().print(line)
@@ -118,10 +138,15 @@ def _caption(report: Mapping[str, Any]) -> str:
     interval = report["intervals"].get("weighted_log_loss")
     between = f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""
     return (
-        f"{report['count']} {report['unit']}s; weighted log loss "
+        f"{_counted(report)}; weighted log loss "
         f"{report['weighted_log_loss']:.4f}{between}; intervals: 95 %, bootstrap over patients. "
         f"{RESEARCH_ONLY}"
     )
+
+
+def _counted(report: Mapping[str, Any]) -> str:
+    one = {"study": "studies"}.get(report["unit"], f"{report['unit']}s")
+    return f"{report['count']} {one} of {report['patients']} patients"
 
 
 def _number(value: float | None) -> str:

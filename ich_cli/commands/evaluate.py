@@ -1,167 +1,109 @@
-"""``ich evaluate``: how good predictions, or a bundle, are."""
+"""``ich evaluate``: how good predictions, bundles or the folds of a run are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ich_cli import console
-from ich_cli.options import BatchSize, Device, Json, Quiet, Seed, Threshold, Weights
+from ich_cli.options import BatchSize, Device, Json, Quiet, Seed, Threshold
 
-if TYPE_CHECKING:
-    from ich_cli.core.dataset import PreparedDataset
-    from ich_cli.core.evaluation import Report
-    from ich_cli.core.matching import Matched
-    from ich_cli.core.predictor import Predictor
+_SHARE = "LABEL=P|P"
 
 
 def evaluate(
-    predictions: Annotated[
+    bundles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bundle", "--weights", "-w", metavar="BUNDLE", show_default=False,
+            help="A bundle's folder or owner/name@revision; several are compared; nothing: "
+            "ICH_WEIGHTS, or the one that ships.",
+        ),
+    ] = None,
+    data: Annotated[
         Path | None,
         typer.Option(
-            "--predictions",
-            "-p",
-            help="Table that `ich predict` wrote, or RSNA's long layout.",
-            metavar="CSV",
-            show_default=False,
+            "--data", metavar="FOLDER", show_default=False,
+            help="Prepared data set to run bundles on; with --oof, for the pictures.",
+        ),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--predictions", "-p", metavar="CSV", show_default=False,
+            help="Table that `ich predict` wrote, or RSNA's long layout; several are compared.",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option("--labels", "-l", help="Table of labels.", metavar="CSV", show_default=False),
     ] = None,
-    weights: Weights = None,
-    data: Annotated[
-        Path | None,
+    oof: Annotated[
+        list[Path] | None,
         typer.Option(
-            "--data",
-            help="Prepared data set to run the bundle on, in place of --predictions.",
-            metavar="FOLDER",
-            show_default=False,
+            "--oof", metavar="RUN", show_default=False,
+            help="Folder or oof.csv of a training run: each slice by the fold that did not see "
+            "it; several are compared.",
         ),
     ] = None,
-    oof: Annotated[
+    output: Annotated[
         Path | None,
         typer.Option(
-            "--oof",
-            help="oof.csv of a training run: which aggregation of slices tells patients apart "
-            "best, and the rule for studies learned from it.",
-            metavar="CSV",
-            show_default=False,
+            "--output", "-o", metavar="FOLDER", show_default=False,
+            help="Write report.html, metrics.json, figures/, worst.csv and card.md here.",
         ),
     ] = None,
     by: Annotated[
-        Literal["slice", "patient"],
-        typer.Option("--by", help="What counts: each slice, or each patient's highest."),
+        Literal["slice", "study"], typer.Option("--by", help="What the printed table counts.")
     ] = "slice",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate", metavar="FOLDER", show_default=False,
+            help="Prepared validation set: learn temperature, thresholds and rule for studies "
+            "on it and write them into the bundle; shown on other patients only.",
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sensitivity", metavar=_SHARE, show_default=False,
+            help="With --calibrate: find at least this share; by default any=0.95, and the best "
+            "F1 of what is not named.",
+        ),
+    ] = None,
+    specificity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--specificity", metavar=_SHARE, show_default=False,
+            help="With --calibrate: leave at least this share of negatives alone.",
+        ),
+    ] = None,
+    threshold: Threshold = None,
+    names: Annotated[
+        bool,
+        typer.Option("--names", help="Name the worst slices as the data do; may tell of patients."),
+    ] = False,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Draws for the intervals; 0: none.")
     ] = 1000,
     seed: Seed = 0,
-    threshold: Threshold = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
     quiet: Quiet = False,
     json: Json = False,
-) -> None:
-    """Measure predictions against labels, or a bundle on a prepared data set.
+) -> None:  # fmt: skip
+    """Measure predictions against labels, bundles on prepared data, or the folds of a run.
 
-    Example: ich evaluate --predictions out.csv --labels labels.csv
+    Example: ich evaluate --bundle runs/first/bundle --data prepared/other -o evaluation
     """
-    from ich_cli.core.errors import UsageError
+    from ich_cli.evaluating import Request, run
 
-    if oof is not None and not (predictions or labels or data):
-        _of_aggregations(oof, bootstrap, seed, json)
-        return
-    if oof is None and data is not None and predictions is None and labels is None:
-        title, report = _of_bundle(
-            weights, data, by, bootstrap, seed, threshold, device, batch_size, quiet
+    run(
+        Request(
+            bundles or [], data, predictions or [], labels, oof or [], calibrate,
+            sensitivity or [], specificity or [], threshold, output, by, bootstrap, seed, device,
+            batch_size, names, quiet, json,
         )
-    elif oof is None and predictions is not None and labels is not None and data is None:
-        title, report = _of_tables(predictions, labels, by, bootstrap, seed, threshold, quiet)
-    else:
-        raise UsageError("give --predictions and --labels, or --data (and --weights), or --oof")
-    from ich_cli.metrics_table import print_report
-
-    print_report(title, report.to_dict(), as_json=json)
-
-
-def _of_aggregations(oof: Path, bootstrap: int, seed: int, json: bool) -> None:
-    from ich_cli.core.study_level import compare, learn_rule, read_out_of_fold, verdicts
-    from ich_cli.metrics_table import print_aggregations
-
-    found = read_out_of_fold(oof)
-    rule = learn_rule(found.labels, found.probabilities, found.patients)
-    called = verdicts(found, rule) if rule else {}
-    compared = compare(found, bootstrap=bootstrap, seed=seed)
-    print_aggregations(oof.name, compared, rule, called, as_json=json)
-
-
-def _of_tables(
-    predictions: Path,
-    labels: Path,
-    by: str,
-    bootstrap: int,
-    seed: int,
-    threshold: list[str] | None,
-    quiet: bool,
-) -> tuple[str, Report]:
-    from ich_cli.core.evaluation import evaluate as measure
-    from ich_cli.core.labels import LABELS
-    from ich_cli.core.matching import match
-    from ich_cli.options import parse_thresholds
-
-    found = match(predictions, labels)
-    _tell_matched(found, predictions, labels, quiet)
-    cut = parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))
-    with console.progress("Bootstrap", bootstrap, unit="draws", quiet=quiet) as advance:
-        report = measure(
-            found.labels, found.probabilities, found.groups, cut,
-            unit=by, bootstrap=bootstrap, seed=seed, progress=advance,
-        )  # fmt: skip
-    return f"{predictions.name} against {labels.name}", report
-
-
-def _tell_matched(found: Matched, predictions: Path, labels: Path, quiet: bool) -> None:
-    if found.unmatched:
-        console.warn(f"{found.unmatched} rows of {predictions} have no label in {labels}")
-    if not found.grouped:
-        console.note("no patients in the tables: intervals take slices as independent", quiet=quiet)
-
-
-def _of_bundle(
-    weights: str | None,
-    folder: Path,
-    by: str,
-    bootstrap: int,
-    seed: int,
-    threshold: list[str] | None,
-    device: str,
-    batch_size: int | None,
-    quiet: bool,
-) -> tuple[str, Report]:
-    from ich_cli.core.dataset import PreparedDataset
-    from ich_cli.core.evaluation import evaluate as measure
-    from ich_cli.core.predictor import Predictor
-    from ich_cli.core.scoring import has_learned_from, score
-    from ich_cli.options import parse_thresholds
-
-    data = PreparedDataset.open(folder)
-    predictor = Predictor.load(weights, device=device, batch_size=batch_size)
-    if predictor.caveat:
-        console.warn(predictor.caveat)
-    seen = has_learned_from(predictor, data)
-    if seen:
-        console.warn(f"this bundle learned from {data.name}: these figures flatter it")
-    with console.progress("Predicting", len(data), quiet=quiet) as advance:
-        p = score(predictor, data, advance)
-    cut = parse_thresholds(threshold, predictor.thresholds)
-    report = measure(data.labels, p, data.patients, cut, unit=by, bootstrap=bootstrap, seed=seed)
-    return _title(predictor, data, seen), report
-
-
-def _title(predictor: Predictor, data: PreparedDataset, seen: bool) -> str:
-    split = "the very slices it learned from" if seen else "slices it did not learn from"
-    return f"{predictor.bundle.path.resolve().name} on {data.name} ({split})"
+    )  # fmt: skip

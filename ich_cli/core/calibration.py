@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -19,6 +21,25 @@ SENSITIVITY: Final = 0.95
 _PRIOR_LOG_SLOPE: Final = 0.5  # standard deviation of log(1 / T) that is thought likely
 _PRIOR_BIAS: Final = 3.0  # of b: wide, for a loss that weights positives shifts it by up to 3.4
 _MIN_POSITIVES: Final = 5
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the thresholds are chosen for; a label that is not named gets its best F1."""
+
+    sensitivity: Mapping[str, float] = field(default_factory=lambda: {LABELS[ANY]: SENSITIVITY})
+    """Label → share of positives that must be found; the highest threshold that does."""
+    specificity: Mapping[str, float] = field(default_factory=dict)
+    """Label → share of negatives that must stay under; the lowest threshold that does. Goes
+    before `sensitivity`."""
+
+    def of(self, label: str) -> str:
+        """Say what a label's threshold is chosen for."""
+        if label in self.specificity:
+            return f"{100 * self.specificity[label]:g} % specificity"
+        if label in self.sensitivity:
+            return f"{100 * self.sensitivity[label]:g} % sensitivity"
+        return "best F1"
 
 
 def learn_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
@@ -42,8 +63,10 @@ def learn_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
     return Calibration(tuple(temperature), tuple(bias))
 
 
-def choose_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
-    """Choose a threshold a label: `any` at 95 % sensitivity, the subtypes at their best F1.
+def choose_thresholds(
+    labels: ArrayLike, probabilities: ArrayLike, targets: Targets | None = None
+) -> dict[str, float]:
+    """Choose a threshold a label: by default `any` at 95 % sensitivity, subtypes at best F1.
 
     A label without positives or without negatives keeps 0.5.
 
@@ -51,17 +74,22 @@ def choose_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, 
     ----------
     labels, probabilities
         ``(N, 6)`` of slices that the model did not learn from.
+    targets
+        What for.
     """
     y, p = np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64)
-    out = {}
-    for k, label in enumerate(LABELS):
-        if y[:, k].all() or not y[:, k].any():
-            out[label] = 0.5
-        elif k == ANY:
-            out[label] = at_sensitivity(y[:, k], p[:, k])
-        else:
-            out[label] = at_best_f1(y[:, k], p[:, k])
-    return out
+    wanted = targets or Targets()
+    return {label: _choose(y[:, k], p[:, k], label, wanted) for k, label in enumerate(LABELS)}
+
+
+def _choose(y: NDArray[np.bool_], p: Floats, label: str, targets: Targets) -> float:
+    if y.all() or not y.any():
+        return 0.5
+    if label in targets.specificity:
+        return at_specificity(y, p, targets.specificity[label])
+    if label in targets.sensitivity:
+        return at_sensitivity(y, p, targets.sensitivity[label])
+    return at_best_f1(y, p)
 
 
 def at_sensitivity(y: NDArray[np.bool_], p: Floats, sensitivity: float = SENSITIVITY) -> float:

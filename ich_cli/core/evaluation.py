@@ -10,22 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    multilabel_confusion_matrix,
+    roc_auc_score,
+)
 
 from ich_cli.core.errors import DataError
 from ich_cli.core.labels import ANY, LABELS
+from ich_cli.core.resampling import BINS, WEIGHTS, Scores, log_losses, resample
 
 Floats = NDArray[np.float64]
 
-WEIGHTS: Final = np.array([2.0, 1, 1, 1, 1, 1])
-"""Of the labels in RSNA's weighted log loss."""
-_CLIP: Final = 1e-15  # as RSNA 2019 scored
-_BINS: Final = 15
-
 LABEL_METRICS: Final = (
-    "auroc", "ap", "f1", "f1_at_half", "precision", "recall", "specificity", "brier", "ece",
-    "log_loss",
+    "auroc", "ap", "f1", "f1_at_half", "f1_best", "precision", "recall", "specificity", "brier",
+    "ece", "log_loss",
 )  # fmt: skip
+"""``f1_best`` is at a threshold of best F1 that other slices have chosen; None without those."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,19 @@ class Report:
     """Metrics of one set of predictions."""
 
     unit: str
-    """``slice`` or ``patient``."""
+    """``slice``, ``study`` or ``patient``."""
     count: int
+    patients: int
     positives: dict[str, int]
     labels: dict[str, dict[str, float | None]]
     """label → metric → value; None where it is not defined (a label without a positive)."""
     macro: dict[str, float | None]
     """Mean over the five subtypes where the metric is defined."""
     weighted_log_loss: float
+    confusion: dict[str, dict[str, int]]
+    """label → ``tp``, ``fp``, ``fn``, ``tn`` at its threshold."""
     intervals: dict[str, tuple[float, float]]
-    """95 % intervals of ``any.auroc`` and so on, ``macro.auroc`` and ``weighted_log_loss``."""
+    """95 % intervals of ``any.auroc``, ``macro.f1`` and so on, and ``weighted_log_loss``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -59,6 +64,8 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Callable[[int], None] = lambda n: None,
+    called: ArrayLike | None = None,
+    called_best: ArrayLike | None = None,
 ) -> Report:
     """Measure probabilities against labels.
 
@@ -72,13 +79,18 @@ def evaluate(
     thresholds
         Label → probability from which it counts as positive (≥).
     unit
-        ``slice``, or ``patient``: then each patient's highest label and probability.
+        What a row is; with ``patient`` the rows are slices, of which each patient's highest label
+        and probability are taken.
     bootstrap
         Draws; 0 gives no intervals.
     seed
         Of the draws.
     progress
-        Told 1 after each draw.
+        Told the number of draws after each step.
+    called
+        bool ``(N, 6)``: what is called positive, where that is not all of ``thresholds``.
+    called_best
+        bool ``(N, 6)``: the same at thresholds of best F1 that other slices have chosen.
 
     Raises
     ------
@@ -89,15 +101,20 @@ def evaluate(
     if unit == "patient":
         y, p, who = by_patient(y, p, who)
     cut = np.array([thresholds[label] for label in LABELS])
-    each = {label: _of_label(y[:, k], p[:, k], cut[k]) for k, label in enumerate(LABELS)}
+    positive = p >= cut if called is None else np.asarray(called, bool)
+    best = None if called_best is None else np.asarray(called_best, bool)
+    scores = Scores(y, p, who, positive, best)
+    each = {label: _of_label(scores, k, float(cut[k])) for k, label in enumerate(LABELS)}
     return Report(
         unit=unit,
         count=len(y),
+        patients=np.unique(who).size,
         positives={label: int(y[:, k].sum()) for k, label in enumerate(LABELS)},
         labels=each,
         macro={name: _macro(each, name) for name in LABEL_METRICS},
         weighted_log_loss=weighted_log_loss(y, p),
-        intervals=_intervals(y, p, who, cut, bootstrap, seed, progress),
+        confusion=_confusion(y, positive),
+        intervals=_intervals(scores, bootstrap, seed, progress),
     )
 
 
@@ -132,7 +149,7 @@ def by_patient(
 def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
     """Return the area under the ROC curve; None unless both classes occur.
 
-    By ranks (Mann-Whitney), which a bootstrap can afford a thousand times.
+    By ranks (Mann-Whitney), which is quick enough for after each epoch.
     """
     positive = int(y.sum())
     negative = len(y) - positive
@@ -144,17 +161,29 @@ def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
 
 def weighted_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Return RSNA 2019's score: mean log loss with `any` counted twice, probabilities clipped."""
-    y, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    each = _log_loss(y, p).mean(axis=0)
-    return float((each * WEIGHTS).sum() / WEIGHTS.sum())
+    each = log_losses(np.asarray(labels, np.float64), np.asarray(probabilities, np.float64))
+    return float(each.mean(axis=0) @ WEIGHTS / WEIGHTS.sum())
 
 
-def calibration_error(y: NDArray[np.bool_], p: Floats, bins: int = _BINS) -> float:
+def calibration_error(y: NDArray[np.bool_], p: Floats, bins: int = BINS) -> float:
     """Return the expected calibration error: 15 bins of equal width, weighted by their counts."""
     place = np.minimum((p * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
     gap = np.bincount(place, weights=p - y, minlength=bins)
-    return float(np.abs(gap[count > 0]).sum() / len(p))
+    return float(np.abs(gap).sum() / len(p))
+
+
+def percentiles(draws: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
+    """Return the 2.5th and 97.5th percentile of each figure over its draws.
+
+    A label of few patients is absent from many draws: with half of them left or fewer, nothing
+    is claimed.
+    """
+    known = {name: values[~np.isnan(values)] for name, values in draws.items()}
+    return {
+        name: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
+        for name, v in known.items()
+        if v.size and v.size >= draws[name].size / 2
+    }
 
 
 def _checked(
@@ -171,16 +200,27 @@ def _checked(
     return y >= 0.5, p, who
 
 
-def _of_label(y: NDArray[np.bool_], p: Floats, cut: float) -> dict[str, float | None]:
+def _of_label(scores: Scores, k: int, cut: float) -> dict[str, float | None]:
+    y, p = scores.labels[:, k], scores.probabilities[:, k]
+    best = None if scores.called_best is None else _rates(y, scores.called_best[:, k])["f1"]
     return {
-        "auroc": auroc(y, p),
+        "auroc": float(roc_auc_score(y, p)) if y.any() and not y.all() else None,
         "ap": float(average_precision_score(y, p)) if y.any() else None,
-        **_rates(y, p >= cut),
+        **_rates(y, scores.called[:, k]),
         "f1_at_half": _rates(y, p >= 0.5)["f1"],
-        "threshold": float(cut),
-        "brier": float(np.mean((p - y) ** 2)),
+        "f1_best": best,
+        "threshold": cut,
+        "brier": float(brier_score_loss(y, p)),
         "ece": calibration_error(y, p),
-        "log_loss": float(_log_loss(y.astype(float), p).mean()),
+        "log_loss": float(log_losses(y, p).mean()),
+    }
+
+
+def _confusion(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, dict[str, int]]:
+    found = multilabel_confusion_matrix(y.astype(int), called.astype(int))
+    return {
+        label: {"tp": int(m[1, 1]), "fp": int(m[0, 1]), "fn": int(m[1, 0]), "tn": int(m[0, 0])}
+        for label, m in zip(LABELS, found, strict=True)
     }
 
 
@@ -200,12 +240,6 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _log_loss(y: Floats, p: Floats) -> Floats:
-    clipped = np.clip(p, _CLIP, 1 - _CLIP)
-    loss: Floats = -(y * np.log(clipped) + (1 - y) * np.log1p(-clipped))
-    return loss
-
-
 def _macro(each: Mapping[str, Mapping[str, float | None]], name: str) -> float | None:
     return _mean([each[label][name] for label in LABELS[ANY + 1 :]])
 
@@ -216,57 +250,8 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _intervals(
-    y: NDArray[np.bool_],
-    p: Floats,
-    who: NDArray[Any],
-    cut: Floats,
-    draws: int,
-    seed: int,
-    progress: Callable[[int], None],
+    scores: Scores, draws: int, seed: int, progress: Callable[[int], None]
 ) -> dict[str, tuple[float, float]]:
-    """Draw patients with replacement and take the 2.5th and 97.5th percentile of each figure."""
-    unique, member = np.unique(who, return_inverse=True)
-    rows_of = [np.flatnonzero(member == i) for i in range(unique.size)]
-    if draws == 0 or unique.size < 2:
+    if draws == 0 or np.unique(scores.patients).size < 2:
         return {}
-    rng = np.random.default_rng(seed)
-    loss = _log_loss(y.astype(np.float64), p)
-    seen: dict[str, list[float]] = {}
-    for _ in range(draws):
-        rows = np.concatenate([rows_of[i] for i in rng.integers(0, unique.size, unique.size)])
-        for name, value in _drawn(y[rows], p[rows], loss[rows], cut).items():
-            if value == value:  # not NaN
-                seen.setdefault(name, []).append(value)
-        progress(1)
-    # a label of few patients is absent from many draws: with too few left, nothing is claimed
-    enough = {name: values for name, values in seen.items() if len(values) >= draws / 2}
-    return {
-        name: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
-        for name, v in enough.items()
-    }
-
-
-def _drawn(y: NDArray[np.bool_], p: Floats, loss: Floats, cut: Floats) -> dict[str, float]:
-    """Return the figures of one draw, all labels at once; NaN where one is not defined."""
-    called = p >= cut
-    positive, negative = y.sum(axis=0), (~y).sum(axis=0)
-    hit, false = (y & called).sum(axis=0), (~y & called).sum(axis=0)
-    surplus = (rankdata(p, axis=0) * y).sum(axis=0) - positive * (positive + 1) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = {
-            "auroc": surplus / (positive * negative),
-            "f1": np.where(positive > 0, 2 * hit / (hit + false + positive), np.nan),
-            "recall": hit / positive,
-            "specificity": (negative - false) / negative,
-        }
-    out = {
-        f"{label}.{name}": float(values[k])
-        for name, values in found.items()
-        for k, label in enumerate(LABELS)
-    }
-    for name in ("auroc", "f1"):
-        known = found[name][ANY + 1 :]
-        known = known[~np.isnan(known)]
-        out[f"macro.{name}"] = float(known.mean()) if known.size else float("nan")
-    out["weighted_log_loss"] = float((loss.mean(axis=0) * WEIGHTS).sum() / WEIGHTS.sum())
-    return out
+    return percentiles(resample(scores, draws, seed, progress))

@@ -10,6 +10,7 @@ Three layouts are recognised by their columns, whatever these are called:
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -26,6 +27,8 @@ KEY_COLUMNS: Final = (
 )  # fmt: skip
 SUBTYPE_COLUMNS: Final = ("subtype", "sub_type", "type", "class", "hemorrhage", "hemorrhage_type")
 VALUE_COLUMNS: Final = ("label", "value", "target", "probability")
+ABSENT: Final = ("", "nan", "null", "none", "na")
+"""What tables write where there is no number."""
 NEGATIVE_WORDS: Final = ("none", "normal", "negative", "no_hemorrhage", "healthy")
 
 
@@ -45,7 +48,8 @@ def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
     -------
     dict
         Key → six labels. A key is what the table calls the slice, as `slice_key` writes it; a
-        table with a column ``frame`` gives ``key#frame``.
+        table with a column ``frame`` gives ``key#frame``. The keys of one row share one tuple.
+        With `scores`, a value that is missing in a long table is NaN.
 
     Raises
     ------
@@ -119,10 +123,10 @@ def _parse(reader: csv.DictReader[str], path: Path, scores: bool) -> dict[str, L
     if subtype is not None:
         # without a column of values it is a list of what there is: the rest is absent
         return _gather(
-            _listed(reader, key, subtype, value, path), path, scores, sparse=value is None
+            _listed(reader, key, subtype, value, path, scores), path, scores, sparse=value is None
         )
     if value is not None:
-        return _gather(_suffixed(reader, key, value, path), path, scores)
+        return _gather(_suffixed(reader, key, value, path, scores), path, scores)
     raise DataError(
         f"{path}: no labels; there must be a column for each of {', '.join(SUBTYPES)}, "
         "or a column of subtypes, or ids that end in _epidural and so on, beside a column label"
@@ -154,24 +158,32 @@ def _wide(
 
 
 def _listed(
-    reader: csv.DictReader[str], key: str, subtype: str, value: str | None, path: Path
+    reader: csv.DictReader[str], key: str, subtype: str, value: str | None, path: Path, scores: bool
 ) -> Iterator[tuple[str, str, float, str]]:
     for row in reader:
         where = f"{path}, line {reader.line_num}"
-        label = 1.0 if value is None else to_label(row[value] or "", where)
+        label = 1.0 if value is None else _cell(row[value], where, scores)
         name = _label_name(row[subtype] or "", where)
         yield slice_key(row[key] or ""), name, label, where
 
 
 def _suffixed(
-    reader: csv.DictReader[str], key: str, value: str, path: Path
+    reader: csv.DictReader[str], key: str, value: str, path: Path, scores: bool
 ) -> Iterator[tuple[str, str, float, str]]:
     for row in reader:
         where = f"{path}, line {reader.line_num}"
         stem, _, name = (row[key] or "").rpartition("_")
         if not stem:
             raise DataError(f"{where}: {row[key]!r} does not end in _ and a label's name")
-        yield slice_key(stem), _label_name(name, where), to_label(row[value] or "", where), where
+        label = _cell(row[value], where, scores)
+        yield slice_key(stem), _label_name(name, where), label, where
+
+
+def _cell(text: str | None, where: str, scores: bool) -> float:
+    """Read a label; a score that is missing is NaN, for its row shall be counted, not fatal."""
+    if scores and (text or "").strip().lower() in ABSENT:
+        return math.nan
+    return to_label(text or "", where)
 
 
 def _label_name(text: str, where: str) -> str:
@@ -187,7 +199,9 @@ def _gather(
     found: dict[str, dict[str, float]] = {}
     for key, name, label, where in cells:
         of_slice = found.setdefault(key, {})
-        if name not in NEGATIVE_WORDS and of_slice.setdefault(name, label) != label:
+        if name in NEGATIVE_WORDS or of_slice.setdefault(name, label) == label:
+            continue
+        if not math.isnan(label):
             raise DataError(f"{where}: {key} has two different labels for {name}")
     absent = dict.fromkeys(SUBTYPES, 0.0) if sparse else {}
     return {

@@ -81,21 +81,8 @@ class OutOfFold:
 
     def for_bundle(self) -> dict[str, Any]:
         """Return the figures that travel with the bundle."""
-        slices = self.reports["slice"]
-        names = ("auroc", "ap", "f1", "precision", "recall", "specificity", "brier", "ece")
-        return {
-            "on": f"{self.data.about['source']['name']}, {self.split}",
-            "slices": slices.count,
-            "patients": self.reports["patient"].count,
-            "labels": {
-                label: {name: _short(slices.labels[label][name]) for name in names}
-                for label in LABELS
-            },
-            "macro": {name: _short(slices.macro[name]) for name in names},
-            "weighted_log_loss": _short(slices.weighted_log_loss),
-            "any_auroc_95": [_short(v) for v in slices.intervals.get("any.auroc", ())],
-            "patient_any_auroc": _short(self.reports["patient"].labels["any"]["auroc"]),
-        }
+        on = f"{self.data.about['source']['name']}, {self.split}"
+        return bundle_metrics(on, self.reports["slice"], self.reports["patient"])
 
     def write(self, folder: Path) -> None:
         """Write ``oof.csv`` and ``metrics.json``."""
@@ -120,12 +107,37 @@ class OutOfFold:
                 "data_sha256": self.data.sha256,
                 "split": self.split,
                 "thresholds": self.thresholds,
-                "study": self.study_rule.to_dict() if self.study_rule else None,
+                "study_rule": self.study_rule.to_dict() if self.study_rule else None,
                 "thresholds_chosen": "on these same predictions: F1 and recall flatter a little",
                 **{unit: report.to_dict() for unit, report in self.reports.items()},
                 "folds": self.per_fold(),
             },
         )
+
+
+def bundle_metrics(on: str, slices: Report, whole: Report) -> dict[str, Any]:
+    """Return the figures that travel with a bundle.
+
+    Parameters
+    ----------
+    on
+        Data and split.
+    slices, whole
+        Per slice, and per patient or study.
+    """
+    names = ("auroc", "ap", "f1", "precision", "recall", "specificity", "brier", "ece")
+    return {
+        "on": on,
+        "slices": slices.count,
+        "patients": slices.patients,
+        "labels": {
+            label: {name: _short(slices.labels[label][name]) for name in names} for label in LABELS
+        },
+        "macro": {name: _short(slices.macro[name]) for name in names},
+        "weighted_log_loss": _short(slices.weighted_log_loss),
+        "any_auroc_95": [_short(v) for v in slices.intervals.get("any.auroc", ())],
+        "patient_any_auroc": _short(whole.labels["any"]["auroc"]),
+    }
 
 
 def _short(value: float | None) -> float | None:

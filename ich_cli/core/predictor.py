@@ -155,7 +155,7 @@ class Predictor:
                 raise ValueError(f"(N, {config.channels}, {config.size}, {config.size}) expected")
         by_config = dict(zip(self.preprocess, pixels, strict=True))
         each = [
-            calibrate(self._logits(model, by_config[config.preprocess], config), config.calibration)
+            calibrate(self.logits(model, by_config[config.preprocess], config), config.calibration)
             for model, config in self.members
         ]
         mean: NDArray[np.float32] = np.mean(each, axis=0).astype(np.float32)
@@ -240,9 +240,10 @@ class Predictor:
                 continue
             yield answer(read.row, next(rows), thresholds)
 
-    def _logits(
+    def logits(
         self, model: nn.Module, pixels: NDArray[np.uint8], config: BundleConfig
     ) -> NDArray[np.float64]:
+        """Return one member's logits ``(N, 6)`` of prepared pixels, before its calibration."""
         # On the CPU slices go one by one: matrix products of one row and of several round
         # differently in the last bit, and it is no slower. Elsewhere a batch keeps the GPU busy.
         step = 1 if self.device.type == "cpu" else self.batch_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,26 @@ def score(
     DataError
         If the data was prepared in another way than the bundle's input.
     """
+    return _each(
+        predictor, data, advance,
+        lambda pixels: predictor.probabilities(*[pixels] * len(predictor.preprocess)),
+    )  # fmt: skip
+
+
+def score_logits(
+    predictor: Predictor, data: PreparedDataset, advance: Callable[[int], None] = lambda n: None
+) -> NDArray[np.float64]:
+    """Return the logits ``(N, 6)`` of a single model, before its calibration; see `score`."""
+    ((model, config),) = predictor.members
+    return _each(predictor, data, advance, lambda pixels: predictor.logits(model, pixels, config))
+
+
+def _each(
+    predictor: Predictor,
+    data: PreparedDataset,
+    advance: Callable[[int], None],
+    answer: Callable[[NDArray[np.uint8]], NDArray[Any]],
+) -> NDArray[np.float64]:
     for wanted in predictor.preprocess:
         for what in ("preset", "size", "windows", "context"):
             a, b = getattr(wanted, what), getattr(data.preprocess, what)
@@ -40,9 +61,7 @@ def score(
     out = np.empty((len(data), len(LABELS)))
     for start in range(0, len(data), predictor.batch_size):
         pixels = np.array(data.pixels[start : start + predictor.batch_size])  # out of the map
-        out[start : start + len(pixels)] = predictor.probabilities(
-            *[pixels] * len(predictor.preprocess)
-        )
+        out[start : start + len(pixels)] = answer(pixels)
         advance(len(pixels))
     return out
 

@@ -38,6 +38,12 @@ class SlicesOfPatients:
     """``(N, 6)``, calibrated by other folds."""
     patients: NDArray[Any]
     """``(N,)``."""
+    names: tuple[str, ...] = ()
+    """What the data call each slice, where that is known."""
+    folds: NDArray[np.int64] | None = None
+    """``(N,)``: which fold's model answered, where that is known."""
+    logits: Floats | None = None
+    """``(N, 6)``, before any calibration, where they are known."""
 
 
 def read_out_of_fold(path: Path) -> SlicesOfPatients:
@@ -62,17 +68,26 @@ def read_out_of_fold(path: Path) -> SlicesOfPatients:
     try:
         y = np.array([[float(row[f"true_{label}"]) for label in LABELS] for row in rows])
         p = np.array([[float(row[label]) for label in LABELS] for row in rows])
+        raw = [f"logit_{label}" for label in LABELS]
+        whole = all(column in rows[0] for column in raw)
+        logits = np.array([[float(row[k]) for k in raw] for row in rows]) if whole else None
+        folds = np.array([int(row["fold"]) for row in rows]) if "fold" in rows[0] else None
     except (TypeError, ValueError):
         raise DataError(f"{path} holds a label or probability that is no number") from None
     if not np.all((p >= 0) & (p <= 1)):
         raise DataError(f"{path} holds a probability outside 0 … 1")
-    return SlicesOfPatients(y >= 0.5, p, np.array([row["patient"] for row in rows]))
+    if logits is not None and not np.isfinite(logits).all():
+        raise DataError(f"{path} holds a logit that is not finite")
+    who = np.array([row["patient"] for row in rows])
+    names = tuple(row.get("name") or "" for row in rows)
+    return SlicesOfPatients(y >= 0.5, p, who, names, folds, logits)
 
 
 def of_studies(found: SlicesOfPatients, how: str) -> tuple[NDArray[np.bool_], Floats]:
     """Return labels and aggregated probabilities of patients, ``(P, 6)`` each."""
     unique, member = np.unique(found.patients, return_inverse=True)
-    rows = [np.flatnonzero(member == k) for k in range(unique.size)]
+    order = np.argsort(member, kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(member, minlength=unique.size))[:-1])
     y = np.array([found.labels[own].any(axis=0) for own in rows])
     return y, np.array([aggregate(found.probabilities[own], how) for own in rows])
 

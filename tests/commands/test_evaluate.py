@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_out_of_fold_predictions_give_the_runs_own_figures(run: Path) -> None:
         ["evaluate", "-p", str(run / "run/oof.csv"), "-l", str(run / "blobs/index.csv"), "--json"],
     )
     assert told.exit_code == 0, told.stderr
-    found = json.loads(told.stdout)
+    found = json.loads(told.stdout)["slice"]
     own = json.loads((run / "run/metrics.json").read_text())["slice"]
     assert found["count"] == own["count"] == 36
     assert found["labels"]["any"]["auroc"] == pytest.approx(own["labels"]["any"]["auroc"])
@@ -85,3 +86,69 @@ def test_predictions_without_labels_are_wrong_usage() -> None:
     told = runner.invoke(app, ["evaluate", "-p", "x.csv"])
     assert told.exit_code == 2
     assert "--predictions and --labels" in told.stderr
+
+
+def test_folds_give_the_runs_figures_a_page_and_no_name(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = runner.invoke(
+        app, ["evaluate", "--oof", str(run / "run"), "--data", str(run / "blobs"), "-o", str(out)]
+    )
+    assert told.exit_code == 0, told.stderr
+    values = json.loads((out / "metrics.json").read_text())
+    own = json.loads((run / "run/metrics.json").read_text())
+    assert values["split"] == own["split"] == "out of fold, 2 folds by patient"
+    assert values["slice"]["intervals"]["any.auroc"] == pytest.approx(
+        own["slice"]["intervals"]["any.auroc"], abs=1e-4
+    )
+    assert values["thresholds"] == pytest.approx(own["thresholds"], abs=1e-4)
+    names = {p.name for p in (out / "figures").iterdir()}
+    assert names == {"roc.png", "precision_recall.png", "reliability.png", "confusion.png"}
+    page = (out / "report.html").read_text()
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    for text in (page, (out / "card.md").read_text(), (out / "worst.csv").read_text(), told.stdout):
+        assert "series-" not in text
+        assert "SECRET" not in text
+    assert "Research use only" in page
+
+
+def test_bundles_are_compared_on_the_same_slices(run: Path) -> None:
+    told = runner.invoke(
+        app,
+        ["evaluate", "--bundle", str(run / "run/bundle"), "--bundle",
+         str(run / "run/fold-0/bundle"), "--data", str(run / "blobs"), "--device", "cpu",
+         "--bootstrap", "20", "--json"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.stderr
+    compared = json.loads(told.stdout)["compared"]
+    assert compared["slice"]["count"] == 36
+    assert compared["slice"]["with"] == "bundle 1"
+    assert compared["study"]["models"][1]["name"] == "bundle 2"
+
+
+def test_calibration_is_written_and_shown_on_other_patients(run: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "copy"
+    shutil.copytree(run / "run/bundle", bundle)
+    seen = ["evaluate", "--bundle", str(bundle), "--calibrate", str(run / "blobs")]
+    told = runner.invoke(app, seen)
+    assert told.exit_code == 1
+    assert "learned from blobs" in told.stderr
+    before = json.loads((bundle / "config.json").read_text())
+    blobs_of_others = blobs(tmp_path / "val", 8, slices=7)
+    told = runner.invoke(
+        app,
+        ["evaluate", "--bundle", str(bundle), "--calibrate", str(blobs_of_others.folder),
+         "--specificity", "any=0.9", "--device", "cpu", "--bootstrap", "20", "--json",
+         "-o", str(tmp_path / "out")],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.stderr
+    assert "others have taught" in json.loads(told.stdout)["split"]
+    after = json.loads((bundle / "config.json").read_text())
+    assert after["ich"]["calibration"] != before["ich"]["calibration"]
+    assert after["ich"]["training"]["calibrated"]["thresholds"]["any"] == "90 % specificity"
+    assert after["ich"]["sha256"] == before["ich"]["sha256"]
+    assert (tmp_path / "out/figures/calibration.png").is_file()
+    told = runner.invoke(
+        app, [*seen[:-1], str(blobs_of_others.folder), "--data", str(blobs_of_others.folder)]
+    )
+    assert told.exit_code == 1
+    assert "flatter" in told.stderr

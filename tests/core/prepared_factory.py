@@ -66,8 +66,9 @@ def blobs(
     real_ct: bool = False,
     context: int = 0,
     located: bool = False,
+    slices: int = 6,
 ) -> PreparedDataset:
     """Return a prepared data set of as many patients as series."""
-    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", located=located) for i in range(series)]
+    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", slices, located=located) for i in range(series)]
     config = PreprocessConfig(size=size, context=context)
     return prepare_dataset(sources, folder, config, SourceInfo("test", "blobs", real_ct=real_ct))

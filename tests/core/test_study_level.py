@@ -97,8 +97,9 @@ def write(path: Path, found: SlicesOfPatients) -> Path:
 def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     path = write(tmp_path / "oof.csv", many())
 
-    told = CliRunner().invoke(app, ["evaluate", "--oof", str(path), "--bootstrap", "20"])
-    values = CliRunner().invoke(app, ["evaluate", "--oof", str(path), "--bootstrap", "0", "--json"])
+    wanted = ["evaluate", "--oof", str(path), "--by", "study", "--bootstrap"]
+    told = CliRunner().invoke(app, [*wanted, "20"])
+    values = CliRunner().invoke(app, [*wanted, "0", "--json"])
 
     assert told.exit_code == 0
     assert "top3-mean" in told.stdout
@@ -106,7 +107,7 @@ def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     assert counts in " ".join(told.stdout.split())
     assert "Research use only" in told.stdout
     read = json.loads(values.stdout)
-    assert read["study"]["aggregation"] == LEARNED
+    assert read["study_rule"]["aggregation"] == LEARNED
     # pairs in the right order: 20*20 less those with sound > bleeding (45) less half of 10 ties
     assert read["aggregations"]["max"]["auroc"]["any"] == pytest.approx(0.875)
 

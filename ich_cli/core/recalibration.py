@@ -1,0 +1,126 @@
+"""Calibration and thresholds of a bundle, learned anew from data it has not seen, and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ich_cli.core.assessment import Advance, Assessment, of_data
+from ich_cli.core.atomic import replacing
+from ich_cli.core.bundle_files import CARD, CONFIG, config_text, read_config, read_config_values
+from ich_cli.core.calibration import Targets
+from ich_cli.core.card import minimal_card
+from ich_cli.core.crossfit import Learned, folds_of, learn, shown_elsewhere, to_logits
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.errors import BundleError, DataError
+from ich_cli.core.evaluation import Report
+from ich_cli.core.labels import LABELS
+from ich_cli.core.out_of_fold import bundle_metrics
+from ich_cli.core.predictor import Predictor
+from ich_cli.core.scoring import has_learned_from, score, score_logits
+
+
+@dataclass(frozen=True, eq=False)
+class Recalibrated:
+    """What was learned, and how good it is on patients that it was not learned from."""
+
+    learned: Learned
+    shown: Assessment
+    """Each part of the patients by what was learned from the others."""
+    before: Assessment
+    """The same slices by the bundle as it was."""
+
+
+def recalibrate(
+    predictor: Predictor, data: PreparedDataset, targets: Targets, advance: Advance = lambda n: None
+) -> Recalibrated:
+    """Learn temperature, bias, thresholds and rule for studies on a validation set.
+
+    Raises
+    ------
+    DataError
+        If the bundle learned from that very data, or there are fewer than two patients.
+    """
+    if has_learned_from(predictor, data):
+        raise DataError(
+            f"this bundle learned from {data.name}, and is too sure there; calibrate it on others"
+        )
+    single = len(predictor.members) == 1 and not predictor.bundle.config.members
+    logits = (
+        score_logits(predictor, data, advance)
+        if single
+        else to_logits(score(predictor, data, advance))
+    )
+    old = predictor.bundle.config.calibration if single else None
+    known = Learned(old, dict(predictor.thresholds), predictor.bundle.config.study)
+    cases = of_data(data, known.probabilities(logits), predictor.thresholds)
+    if len(set(cases.patients.tolist())) < 2:
+        raise DataError(f"{data.name} has one patient: nothing can be shown on others")
+    slices, studies = shown_elsewhere(cases, logits, folds_of(cases), targets, not single)
+    name = predictor.bundle.path.resolve().name
+    shown = Assessment(
+        name=name, data=data.name,
+        split="five parts by patient, each calibrated and cut by what the others have taught",
+        chosen="learned from other patients of the same data", slices=slices, studies=studies,
+        pixels=data, caveat=predictor.caveat, data_sha256=data.sha256,
+    )  # fmt: skip
+    before = replace(
+        shown, split="by the bundle as it was", chosen="the bundle's", slices=cases,
+        studies=cases.by_study(predictor.study_rule()),
+    )  # fmt: skip
+    return Recalibrated(learn(cases, logits, targets, calibrated=not single), shown, before)
+
+
+def check_apart(calibration: PreparedDataset, test: PreparedDataset) -> None:
+    """Refuse to report on slices that thresholds were chosen on.
+
+    Raises
+    ------
+    DataError
+        If a slice is in both, by the hash of its pixels.
+    """
+    shared = {row.hash for row in calibration.rows} & {row.hash for row in test.rows}
+    if shared:
+        raise DataError(
+            f"{len(shared)} slices of {test.name} are in {calibration.name}, too: figures on what "
+            "the thresholds were chosen on flatter; leave --data out, or name other data"
+        )
+
+
+def write_learned(
+    folder: Path, found: Recalibrated, targets: Targets, measured: Assessment,
+    slices: Report, studies: Report,
+) -> None:  # fmt: skip
+    """Write what was learned into a bundle's config, and its card if nobody has changed it.
+
+    Raises
+    ------
+    BundleError
+        If it is no bundle.
+    OutputError
+        If it cannot be written.
+    """
+    config, values = read_config(folder), read_config_values(folder)
+    if not isinstance(values.get("ich"), dict):
+        raise BundleError(f"{folder / CONFIG}: no bundle")
+    learned, data = found.learned, found.shown
+    note: dict[str, Any] = {
+        "on": data.data,
+        "sha256": data.data_sha256,
+        "slices": len(data.slices),
+        "thresholds": {label: targets.of(label) for label in LABELS},
+    }
+    new = replace(
+        config, calibration=learned.calibration or config.calibration,
+        thresholds=learned.thresholds, study=learned.study,
+        training={**config.training, "calibrated": note},
+        metrics=bundle_metrics(measured.on, slices, studies),
+    )  # fmt: skip
+    card = folder / CARD
+    plain = not card.is_file() or card.read_text("utf-8", "replace") == minimal_card(config)
+    with replacing(folder / CONFIG) as file:
+        file.write(config_text({**values, "ich": new.to_dict()}).encode())
+    if plain:
+        with replacing(card) as file:
+            file.write(minimal_card(new).encode())

@@ -1,0 +1,241 @@
+"""Figures of many draws of patients at once: a draw is a count of each patient, not a copy.
+
+All figures but two are made of sums over slices, and a draw's sums are its counts times the sums
+of the patients: one matrix product for a hundred draws. AUROC and average precision go by rank:
+slices are put into bins of equal score first, and again counts are multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from ich_cli.core.labels import ANY, LABELS
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+WEIGHTS: Final = np.array([2.0, 1, 1, 1, 1, 1])
+"""Of the labels in RSNA's weighted log loss."""
+CLIP: Final = 1e-15
+"""Probabilities are kept so far from 0 and 1 in a log loss; as RSNA 2019 scored."""
+BINS: Final = 15
+"""Of equal width, in the expected calibration error."""
+MOST_RANKS: Final = 8192
+"""Distinct scores that a draw tells apart; of more, neighbours count as ties, which moves an
+AUROC by less than 1 / 8192."""
+_CHUNK: Final = 100  # draws in one product
+_LINEAR: Final = ("count", "positive", "hit", "false", "hit_half", "false_half", "hit_best",
+                  "false_best", "brier", "log_loss")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a draw is made of: N slices, or studies.
+
+    Parameters
+    ----------
+    labels
+        bool ``(N, 6)``.
+    probabilities
+        float64 ``(N, 6)`` in [0, 1].
+    patients
+        ``(N,)``: who is drawn.
+    called
+        bool ``(N, 6)``: what is called positive.
+    called_best
+        bool ``(N, 6)``: the same at thresholds of best F1 that other slices have chosen.
+    """
+
+    labels: Bools
+    probabilities: Floats
+    patients: NDArray[Any]
+    called: Bools
+    called_best: Bools | None = None
+
+
+def resample(
+    scores: Scores, draws: int, seed: int, progress: Callable[[int], None] = lambda n: None
+) -> dict[str, Floats]:
+    """Draw patients with replacement and return each figure of each draw.
+
+    Parameters
+    ----------
+    scores
+        To draw from; two of the same patients and the same seed are drawn alike, so that their
+        figures may be compared pair by pair.
+    draws
+        How many.
+    seed
+        Of the draws.
+    progress
+        Told the number of draws after each step.
+
+    Returns
+    -------
+    dict
+        ``any.auroc`` and so on, ``macro.auroc`` and so on (mean of the subtypes that have one),
+        ``weighted_log_loss`` → float64 ``(draws,)``; NaN where a draw has no such figure.
+    """
+    unique, member = np.unique(scores.patients, return_inverse=True)
+    sums = np.stack([_sums(scores, k, member, unique.size) for k in range(len(LABELS))], 1)
+    ranks = [_Ranks.of(scores, k, member, unique.size) for k in range(len(LABELS))]
+    rng = np.random.default_rng(seed)
+    parts: list[dict[str, Floats]] = []
+    for counts in _draw(rng, unique.size, draws):
+        totals = np.tensordot(counts, sums, 1)  # (draws, 6, sums)
+        each = _rates(totals, scores.called_best is not None)
+        each["auroc"], each["ap"] = np.stack([one.measure(counts) for one in ranks], 2)
+        parts.append(_named(each))
+        progress(len(counts))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def log_losses(y: Bools | Floats, p: Floats) -> Floats:
+    """Return the log loss of each probability, clipped as RSNA 2019 did."""
+    clipped = np.clip(p, CLIP, 1 - CLIP)
+    bleeds = np.asarray(y, np.float64) >= 0.5
+    return np.asarray(-np.where(bleeds, np.log(clipped), np.log1p(-clipped)))
+
+
+def _draw(rng: np.random.Generator, patients: int, draws: int) -> Iterator[Floats]:
+    """Yield float64 ``(some draws, patients)``: how often each patient was drawn."""
+    for start in range(0, draws, _CHUNK):
+        some = min(_CHUNK, draws - start)
+        drawn = rng.integers(0, patients, (some, patients)) + patients * np.arange(some)[:, None]
+        flat = np.bincount(drawn.ravel(), minlength=some * patients)
+        yield flat.reshape(some, patients).astype(np.float64)
+
+
+def _sums(scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Floats:
+    """Return what one label adds up to in each patient, ``(patients, sums)``."""
+    y, called = scores.labels[:, k], scores.called[:, k]
+    p: Floats = np.asarray(scores.probabilities[:, k], np.float64)
+    half: Bools = np.greater_equal(p, 0.5)
+    best = called if scores.called_best is None else scores.called_best[:, k]
+    columns = (
+        np.ones_like(p), y, y & called, ~y & called, y & half, ~y & half, y & best, ~y & best,
+        (p - y) ** 2, log_losses(y, p),
+    )  # fmt: skip
+    linear = [np.bincount(member, values, patients) for values in columns]
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(member * BINS + place, p - y, patients * BINS).reshape(patients, BINS)
+    return np.concatenate([np.stack(linear, 1), gaps], 1)
+
+
+def _rates(totals: Floats, best: bool) -> dict[str, Floats]:
+    """Return the figures that are made of sums, ``(draws, 6)`` each."""
+    of = {name: totals[:, :, k] for k, name in enumerate(_LINEAR)}
+    negative = of["count"] - of["positive"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "f1": _f1(of["hit"], of["false"], of["positive"]),
+            "f1_at_half": _f1(of["hit_half"], of["false_half"], of["positive"]),
+            "precision": of["hit"] / (of["hit"] + of["false"]),
+            "recall": of["hit"] / of["positive"],
+            "specificity": (negative - of["false"]) / negative,
+            "brier": of["brier"] / of["count"],
+            "ece": np.abs(totals[:, :, len(_LINEAR) :]).sum(2) / of["count"],
+            "log_loss": of["log_loss"] / of["count"],
+        }
+    if best:
+        found["f1_best"] = _f1(of["hit_best"], of["false_best"], of["positive"])
+    return found
+
+
+def _f1(hit: Floats, false: Floats, positive: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(positive > 0, 2 * hit / (hit + false + positive), np.nan)
+
+
+def _named(each: dict[str, Floats]) -> dict[str, Floats]:
+    out: dict[str, Floats] = {}
+    for name, values in each.items():
+        out |= {f"{label}.{name}": values[:, k] for k, label in enumerate(LABELS)}
+        subtypes = values[:, ANY + 1 :]
+        known = ~np.isnan(subtypes)
+        with np.errstate(invalid="ignore"):
+            out[f"macro.{name}"] = np.where(known, subtypes, 0).sum(1) / known.sum(1)
+    out["weighted_log_loss"] = each["log_loss"] @ WEIGHTS / WEIGHTS.sum()
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranks:
+    """One label's positives and negatives, by rising score and by patient."""
+
+    positive: csr_array
+    """Counts ``(scores, patients)``."""
+    negative: csr_array
+
+    @classmethod
+    def of(cls, scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Self:
+        y, p = scores.labels[:, k], scores.probabilities[:, k]
+        distinct, rank = np.unique(p, return_inverse=True)
+        if distinct.size > MOST_RANKS:
+            edges = np.unique(np.quantile(p, np.linspace(0, 1, MOST_RANKS + 1)[1:-1]))
+            rank = np.searchsorted(edges, p, side="right")
+        shape = (int(rank.max()) + 1, patients)
+        split = [(rank[own], member[own]) for own in (y, ~y)]
+        return cls(*(csr_array((np.ones(len(r)), (r, m)), shape) for r, m in split))
+
+    def measure(self, counts: Floats) -> Floats:
+        """Return AUROC and average precision of each draw, ``(2, draws)``."""
+        weights = np.ascontiguousarray(counts.T)
+        positive, negative = self.positive @ weights, self.negative @ weights
+        below = np.cumsum(negative, 0)
+        positives, negatives = positive.sum(0), below[-1]
+        found = positives - np.cumsum(positive, 0) + positive  # at or over each score
+        called = found + negatives - below + negative
+        with np.errstate(invalid="ignore", divide="ignore"):
+            auroc = (positive * (below - negative / 2)).sum(0) / (positives * negatives)
+            precision = np.where(positive > 0, found / called, 0.0)
+            ap = (positive * precision).sum(0) / positives
+        return np.stack([auroc, ap])
+
+
+def resample_bins(
+    scores: Scores, k: int, groups: int, draws: int = 200, seed: int = 0
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return what one label's probabilities say and what was seen, in groups of equal size.
+
+    Parameters
+    ----------
+    scores
+        To draw from.
+    k
+        Index of the label.
+    groups
+        At most; equal probabilities stay together.
+    draws, seed
+        Of the interval.
+
+    Returns
+    -------
+    tuple
+        Mean probability, share of positives and the ends of its 95 % interval (bootstrap over
+        patients), each ``(groups,)``.
+    """
+    y, p = scores.labels[:, k], scores.probabilities[:, k]
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, groups + 1)[1:-1]))
+    place = np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True)[1]
+    size = int(place.max()) + 1
+    count = np.bincount(place, minlength=size)
+    said, seen = np.bincount(place, p, size) / count, np.bincount(place, y, size) / count
+    unique, member = np.unique(scores.patients, return_inverse=True)
+    index = member * size + place
+    each = np.stack([np.bincount(index, w, unique.size * size) for w in (np.ones_like(p), y)])
+    sums = each.reshape(2, unique.size, size)
+    rng = np.random.default_rng(seed)
+    parts = [counts @ sums for counts in _draw(rng, unique.size, draws)]
+    total, positive = np.concatenate(parts, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = positive / total
+    share = np.where(np.isnan(share), seen, share)
+    low, high = np.percentile(share, [2.5, 97.5], axis=0)
+    return said, seen, low, high

@@ -1,0 +1,243 @@
+"""The steps of ``ich evaluate``: bring answers and labels together, measure, compare, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ich_cli import console
+from ich_cli.core.errors import UsageError
+from ich_cli.core.labels import LABELS
+from ich_cli.options import parse_thresholds
+
+if TYPE_CHECKING:
+    from ich_cli.core.assessment import Assessment, Compared
+    from ich_cli.core.calibration import Targets
+    from ich_cli.core.dataset import PreparedDataset
+    from ich_cli.core.evaluation_record import Measured
+    from ich_cli.core.study_level import Compared as Aggregation
+    from ich_cli.core.study_rule import StudyRule
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    bundles: list[str] = field(default_factory=list)
+    data: Path | None = None
+    predictions: list[Path] = field(default_factory=list)
+    labels: Path | None = None
+    folds: list[Path] = field(default_factory=list)
+    calibrate: Path | None = None
+    sensitivity: list[str] = field(default_factory=list)
+    specificity: list[str] = field(default_factory=list)
+    thresholds: list[str] | None = None
+    output: Path | None = None
+    by: str = "slice"
+    bootstrap: int = 1000
+    seed: int = 0
+    device: str = "auto"
+    batch_size: int | None = None
+    names: bool = False
+    quiet: bool = False
+    json: bool = False
+
+
+def run(request: Request) -> None:
+    """Do what was asked."""
+    from ich_cli.core.evaluation_record import to_json
+
+    if request.calibrate:
+        models, before = _calibrated(request)
+    else:
+        models, before = [_measured(request, one) for one in _assessments(request)], None
+    models = _told_apart(models)
+    for model in models:
+        for remark in model.assessment.remarks:
+            console.warn(remark)
+    compared = _compared(request, models) if len(models) > 1 else []
+    values = to_json(models, compared)
+    if request.output:
+        from ich_cli.core.evaluation_page import render_page
+        from ich_cli.core.evaluation_record import write_evaluation
+
+        page = render_page(models, compared, names=request.names, before=before)
+        write_evaluation(request.output, models, page, values, names=request.names, before=before)
+    if request.json and len(request.folds) == 1 and request.by == "study":
+        rows, rule, called = _aggregations(request)
+        values["aggregations"] = {one.aggregation: vars(one) for one in rows}
+        values |= {"study_rule": rule.to_dict() if rule else None, "verdicts": called}
+    if request.json:
+        console.stdout().file.write(json.dumps(values) + "\n")
+    else:
+        _print(request, models, compared)
+    if request.output:
+        console.note(f"written: {request.output / 'report.html'}", quiet=request.quiet)
+
+
+def _assessments(request: Request) -> list[Assessment]:
+    from ich_cli.core import assessment
+
+    kinds = (bool(request.predictions), bool(request.folds), request.data is not None)
+    if request.folds and not request.predictions and not request.labels and not request.bundles:
+        given = parse_thresholds(request.thresholds, _half()) if request.thresholds else None
+        found = [assessment.of_folds(path, given) for path in request.folds]
+        return [assessment.beside(one, _open(request.data)) for one in found] if (
+            request.data
+        ) else found  # fmt: skip
+    if request.predictions and request.labels and kinds == (True, False, False):
+        cut = parse_thresholds(request.thresholds, _half())
+        return [assessment.of_tables(path, request.labels, cut) for path in request.predictions]
+    if kinds == (False, False, True) and not request.labels:
+        bundles: list[str | None] = [*request.bundles] or [None]
+        return [_of_bundle(request, one, _open(request.data)) for one in bundles]
+    raise UsageError("give --predictions and --labels, or --data (and --bundle), or --oof")
+
+
+def _half() -> dict[str, float]:
+    return dict.fromkeys(LABELS, 0.5)
+
+
+def _open(folder: Path | None) -> PreparedDataset:
+    from ich_cli.core.dataset import PreparedDataset
+
+    if folder is None:
+        raise UsageError("name a prepared data set by --data")
+    return PreparedDataset.open(folder)
+
+
+def _of_bundle(request: Request, weights: str | None, data: PreparedDataset) -> Assessment:
+    from ich_cli.core.assessment import of_bundle
+    from ich_cli.core.predictor import Predictor
+
+    predictor = Predictor.load(weights, device=request.device, batch_size=request.batch_size)
+    if predictor.caveat:
+        console.warn(predictor.caveat)
+    cut = parse_thresholds(request.thresholds, predictor.thresholds)
+    with console.progress("Predicting", len(data), quiet=request.quiet) as advance:
+        return of_bundle(predictor, data, cut, advance)
+
+
+def _measured(request: Request, one: Assessment) -> Measured:
+    from ich_cli.core.evaluation_record import Measured
+
+    with console.progress(
+        "Bootstrap", 2 * request.bootstrap, unit="draws", quiet=request.quiet
+    ) as advance:
+        slices = one.slices.report(request.bootstrap, request.seed, advance)
+        studies = one.studies.report(request.bootstrap, request.seed, advance)
+    return Measured(one, slices, studies)
+
+
+def _told_apart(models: list[Measured]) -> list[Measured]:
+    """Put a number behind models that have the same name."""
+    names = [one.name for one in models]
+    if len(set(names)) == len(names):
+        return models
+    return [
+        replace(one, assessment=replace(one.assessment, name=f"{one.name} {n}"))
+        for n, one in enumerate(models, 1)
+    ]
+
+
+def _compared(
+    request: Request, models: Sequence[Measured]
+) -> list[tuple[str, list[Compared], int]]:
+    from ich_cli.core.assessment import compare
+
+    whole = [one.assessment for one in models]
+    return [
+        (unit, *compare(whole, unit, request.bootstrap, request.seed))
+        for unit in ("slice", "study")
+    ]
+
+
+def _print(
+    request: Request,
+    models: Sequence[Measured],
+    compared: Sequence[tuple[str, list[Compared], int]],
+) -> None:
+    from ich_cli.metrics_table import print_comparison, print_report
+
+    for unit, rows, shared in compared:
+        if unit == request.by:
+            print_comparison(models[0].assessment.on, unit, rows, shared)
+    for one in models if not compared else ():
+        report = one.studies if request.by == "study" else one.slices
+        print_report(f"{one.name} on {one.assessment.on}", report.to_dict())
+        console.stdout().print(f"Thresholds: {one.assessment.chosen}.")
+    if request.folds and request.by == "study" and not compared:
+        from ich_cli.metrics_table import print_aggregations
+
+        print_aggregations(request.folds[0].name, *_aggregations(request))
+
+
+def _aggregations(
+    request: Request,
+) -> tuple[list[Aggregation], StudyRule | None, dict[str, tuple[int, int]]]:
+    """Return how well aggregations tell a run's patients apart, and the rule learned from them."""
+    from ich_cli.core.study_level import compare, learn_rule, read_out_of_fold, verdicts
+
+    path = request.folds[0]
+    found = read_out_of_fold(path / "oof.csv" if path.is_dir() else path)
+    rule = learn_rule(found.labels, found.probabilities, found.patients)
+    called = verdicts(found, rule) if rule else {}
+    return compare(found, bootstrap=request.bootstrap, seed=request.seed), rule, called
+
+
+def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
+    """Learn on one data set, write into the bundle, and return what is shown elsewhere."""
+    from ich_cli.core.predictor import Predictor
+    from ich_cli.core.recalibration import check_apart, recalibrate, write_learned
+
+    if len(request.bundles) != 1 or not Path(request.bundles[0]).is_dir():
+        raise UsageError("--calibrate writes into a bundle: name its folder by one --bundle")
+    if request.predictions or request.folds or request.thresholds:
+        raise UsageError("--calibrate goes with --bundle, and --data if it is to be tested")
+    folder, validation = Path(request.bundles[0]), _open(request.calibrate)
+    test = _open(request.data) if request.data else None
+    if test:
+        check_apart(validation, test)
+    predictor = Predictor.load(str(folder), device=request.device, batch_size=request.batch_size)
+    targets = _targets(request)
+    with console.progress("Predicting", len(validation), quiet=request.quiet) as advance:
+        found = recalibrate(predictor, validation, targets, advance)
+    shown, before = _measured(request, found.shown), _measured(request, found.before)
+    write_learned(folder, found, targets, found.shown, shown.slices, shown.studies)
+    console.note(f"calibrated on {validation.name}: {folder / 'config.json'}", quiet=request.quiet)
+    if not test:
+        return [shown], before
+    from ich_cli.core.assessment import choosing_on
+
+    after = _of_bundle(request, str(folder), test)
+    after = choosing_on(replace(after, chosen=f"chosen on {validation.name}"), found.shown)
+    return [_measured(request, after)], before
+
+
+def _targets(request: Request) -> Targets:
+    from ich_cli.core.calibration import Targets
+
+    if not request.sensitivity and not request.specificity:
+        return Targets()
+    return Targets(_shares("--sensitivity", request.sensitivity),
+                   _shares("--specificity", request.specificity))  # fmt: skip
+
+
+def _shares(option: str, given: Sequence[str]) -> dict[str, float]:
+    """Read ``0.95`` for all labels or ``any=0.95``."""
+    out: dict[str, float] = {}
+    for one in given:
+        label, equals, number = one.rpartition("=")
+        if equals and label not in LABELS:
+            raise UsageError(f"{option} {one}: a label is one of {', '.join(LABELS)}")
+        try:
+            value = float(number)
+        except ValueError:
+            raise UsageError(f"{option} {one}: {number!r} is not a number") from None
+        if not 0 < value <= 1:
+            raise UsageError(f"{option} {one}: a share lies in 0 … 1")
+        out.update(dict.fromkeys([label] if equals else LABELS, value))
+    return out
