@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ich_cli.core.augment import AugmentConfig, augment
+from ich_cli.core.augment import AugmentConfig, Draws, augment
 from ich_cli.core.errors import UsageError
 
 WIDTHS = (80.0, 200.0, 2800.0)
@@ -14,8 +14,8 @@ STILL = AugmentConfig(
 )  # fmt: skip
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
 
 
 def batch(n: int = 4, channels: int = 3, side: int = 32) -> torch.Tensor:

@@ -165,14 +165,16 @@ def test_resuming_with_other_settings_names_them(data: PreparedDataset, tmp_path
         train(changed(epochs=1, lr=1e-3), data, tmp_path, resume=True)
 
 
-def test_only_one_checkpoint_stays_and_none_of_it_is_a_pickle(
+def test_the_last_two_checkpoints_stay_and_none_of_it_is_a_pickle(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     train(TINY, data, tmp_path)
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert files == [
-        "checkpoints/epoch-0003/state.json",
-        "checkpoints/epoch-0003/state.safetensors",
+        "checkpoints/step-00000012/state.json",
+        "checkpoints/step-00000012/state.safetensors",
+        "checkpoints/step-00000018/state.json",
+        "checkpoints/step-00000018/state.safetensors",
         "metrics.jsonl",
     ]
 
@@ -192,7 +194,7 @@ def test_without_an_average_the_last_weights_are_kept(
     result = train(changed(epochs=1, ema=0.0), data, tmp_path)
     from safetensors.torch import load_file
 
-    saved = load_file(tmp_path / "checkpoints" / "epoch-0001" / "state.safetensors")
+    saved = load_file(tmp_path / "checkpoints" / "step-00000006" / "state.safetensors")
     for key, value in weights(result.model).items():
         assert torch.equal(saved[f"model.{key}"], value), key
 
