@@ -38,12 +38,17 @@ def score(
             if a != b:
                 raise DataError(f"the bundle takes {what} {a}, {data.name} has {b}; prepare it so")
     out = np.empty((len(data), len(LABELS)))
+    staged = predictor.bundle.sequence is not None
     for start in range(0, len(data), predictor.batch_size):
         pixels = np.array(data.pixels[start : start + predictor.batch_size])  # out of the map
-        out[start : start + len(pixels)] = predictor.probabilities(
-            *[pixels] * len(predictor.preprocess)
+        out[start : start + len(pixels)] = (
+            predictor.slice_logits(pixels)
+            if staged
+            else predictor.probabilities(*[pixels] * len(predictor.preprocess))
         )
         advance(len(pixels))
+    for rows in data.series_rows() if staged else ():
+        out[rows] = predictor.sequence_probabilities(out[rows])
     return out
 
 
