@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from ich_cli.core.batches import Selection, check_alike
 from ich_cli.core.bundle import BundleConfig, Calibration, default_thresholds, save_bundle
 from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.curves import draw_curves
 from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.inference import Logits
@@ -33,6 +33,7 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import device_name, resolve_architecture
 from ich_cli.core.out_of_fold import OutOfFold
 from ich_cli.core.processes import is_main, meet
+from ich_cli.core.provenance import git_state, versions
 from ich_cli.core.sequence import SequenceKind, SequenceModel, learn_sequence
 from ich_cli.core.splits import fold_by_patient
 from ich_cli.core.study_rule import StudyRule
@@ -100,6 +101,7 @@ def begin(plan: Plan) -> None:
             {"name": d.name, "sha256": d.sha256, "share": share, "source": d.about["source"]}
             for d, share in zip(plan.data, plan.shares, strict=True)
         ],
+        "git": git_state(),
         "versions": versions(),
     }
     if is_main():
@@ -163,6 +165,7 @@ def gather(plan: Plan) -> OutOfFold | None:
         found = found.with_sequence(plan.sequence, plan.config.seed)
     if is_main():
         found.write(plan.out)
+        draw_curves(plan.out)
     return found
 
 
@@ -186,14 +189,6 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
             found.thresholds, found.for_bundle(), found.study_rule, _sequence(plan, found),
         )  # fmt: skip
     return plan.out / "bundle"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides the numbers."""
-    from importlib.metadata import version
-
-    names = ("torch", "timm", "numpy", "opencv-python-headless", "accelerate")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def _start_from(plan: Plan, part: str) -> str:
@@ -263,6 +258,7 @@ def _save(
         "frozen_norms": result.frozen_norms,
         "command": plan.command,
         "hardware": device_name(next(result.model.parameters()).device),
+        "git": git_state(),
         "versions": versions(),
     }
     config = BundleConfig(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ich_cli.core.atomic import replacing
 from ich_cli.core.batches import Selection
 from ich_cli.core.checkpoints import RunState, forget_checkpoints, load_checkpoint, save_checkpoint
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.curves import EventLog
 from ich_cli.core.errors import UsageError
 from ich_cli.core.evaluation import quick_metrics
 from ich_cli.core.inference import Logits
@@ -104,11 +106,12 @@ def fit(
         state = keeper.load(state.settings) or state
     else:
         forget_checkpoints(keeper.folder)
-    with stoppable() as stop:
+    with stoppable() as stop, closing(_Events(run, folder, state)) as events:
         while state.epoch < config.epochs:
             run.train_epoch(state, lambda state: keeper.after_step(state, stop))
             _finish_epoch(run, state, validation)
             keeper.save(state)
+            events.add(state.history[-1])
     empty = np.zeros((0, len(LABELS)), np.float32)
     logits = empty if validation is None else run.predict(validation, exact=True)
     return FitResult(run.ema, logits, run.frozen, state.history)
@@ -128,6 +131,22 @@ def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | Non
     state.history.append(record)
     state.epoch, state.losses = state.epoch + 1, []
     run.watch.epoch(record)
+
+
+class _Events:
+    """TensorBoard's files, of the process that writes."""
+
+    def __init__(self, run: TrainingRun, folder: Path, state: RunState) -> None:
+        main = run.accelerator.is_main_process
+        self._log = EventLog(folder / "tensorboard", state.history) if main else None
+
+    def add(self, record: dict[str, Any]) -> None:
+        if self._log:
+            self._log.add(record)
+
+    def close(self) -> None:
+        if self._log:
+            self._log.close()
 
 
 class _Keeper:
