@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    ctx: typer.Context,
     data: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -59,6 +61,18 @@ def train(
             "--refit", help="After the folds, train on all patients and write the bundle."
         ),
     ] = False,
+    sequence: Annotated[
+        Literal["none", "smooth", "gru"],
+        typer.Option(
+            "--sequence",
+            help="A second stage over the slices of a series: a kernel (smooth), or also a "
+            "bidirectional GRU (gru). A finished run takes one by --resume --refit.",
+        ),
+    ] = "none",
+    recipe: Annotated[
+        Literal["none", "dlmi"],
+        typer.Option("--recipe", help="Settings of the midterm project; those that are named win."),
+    ] = "none",
     mix: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +81,9 @@ def train(
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1)] = 10,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Slices a step.")] = 32,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="Parts of a step, to save memory.")
+    ] = 1,
     lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-4,
     weight_decay: Annotated[float, typer.Option("--weight-decay")] = 0.02,
     warmup: Annotated[float, typer.Option("--warmup", help="Share of the steps.")] = 0.1,
@@ -77,8 +94,12 @@ def train(
         str, typer.Option("--label-weights", help="Of each label in the loss.")
     ] = "2,1,1,1,1,1",
     pos_weight: Annotated[
-        Literal["none", "sqrt", "full"],
-        typer.Option("--pos-weight", help="Of positives in the loss: negatives / positives."),
+        Literal["none", "sqrt", "full", "ratio"],
+        typer.Option(
+            "--pos-weight",
+            help="Of positives in the loss: negatives / positives (ratio), at most 30 (full), its "
+            "root (sqrt).",
+        ),
     ] = "none",
     positives: Annotated[
         float, typer.Option("--positives", help="Share of an epoch with `any`; 0: as they come.")
@@ -119,6 +140,9 @@ def train(
         ),
     ] = None,
     std: Annotated[str | None, typer.Option("--std", help="The same.", show_default=False)] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option("--checkpoint-minutes", help="Between checkpoints; 0: epochs only.")
+    ] = 10.0,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Annotated[
@@ -132,24 +156,33 @@ def train(
     Example: ich train prepared --model resnet18 --folds 5 --refit
     """
     from ich_cli.core.experiment import Plan
-    from ich_cli.core.training_config import TrainConfig
+    from ich_cli.core.processes import is_main
+    from ich_cli.core.training import CheckpointConfig
+    from ich_cli.core.training_config import RECIPES, TrainConfig
 
     config = TrainConfig(
-        model=model, head=head, init=init, epochs=epochs, batch_size=batch_size, lr=lr,
+        model=model, head=head, init=init, epochs=epochs, batch_size=batch_size,
+        accumulate=accumulate, lr=lr,
         weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
         label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
         positives=positives, ema=ema, mask_weight=mask_weight, transplants=transplants,
         augmentation=augmentation, flip_test=flip_test, freeze_norms=freeze_norms,
         grad_clip=grad_clip, precision=precision, seed=seed,
     )  # fmt: skip
+    of_recipe = RECIPES.get(recipe, {}).items()
+    config = replace(config, **{k: v for k, v in of_recipe if not _is_given(ctx, k)})
     opened = _open(data)
+    if recipe == "dlmi":
+        _check_dlmi(opened[0], quiet=quiet)
     windows = len(opened[0].preprocess.windows)
     plan = Plan(
         config=config, data=tuple(opened), out=out or Path("runs") / Path(model).name,
         shares=_numbers("--mix", mix) if mix else (), folds=folds,
         mean=_per_window("--mean", mean, windows), std=_per_window("--std", std, windows),
-        device=device, resume=resume, command=_command(),
+        device=device, resume=resume, sequence=None if sequence == "none" else sequence,
+        checkpoint=CheckpointConfig(checkpoint_minutes), command=_command(),
     )  # fmt: skip
+    quiet = quiet or not is_main()
     _run(plan, fold, only_all=all_, with_refit=refit, quiet=quiet, as_json=json)
 
 
@@ -158,6 +191,7 @@ def _run(
 ) -> None:
     from ich_cli.core.errors import UsageError
     from ich_cli.core.experiment import begin, gather, refit, train_fold
+    from ich_cli.core.processes import is_main
     from ich_cli.training_table import watching
 
     if only_all and fold is not None:
@@ -167,7 +201,7 @@ def _run(
         with watching(f"fold {one} of {plan.folds}", plan.config.epochs, quiet=quiet) as watch:
             train_fold(plan, one, watch)
     found = None if only_all else gather(plan)
-    if found is not None:
+    if found is not None and is_main():
         _tell(plan, found.reports["slice"].to_dict(), as_json)
     if only_all or (with_refit and found is not None):
         with watching("all patients", plan.config.epochs, quiet=quiet) as watch:
@@ -194,6 +228,25 @@ def _open(folders: list[Path] | None) -> list[PreparedDataset]:
             "`… CT-ICH --source ct-ich`, or without data `ich preprocess --source phantom`"
         )
     return [PreparedDataset.open(Path("prepared"))]
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    """Tell whether the user has typed an option."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _check_dlmi(data: PreparedDataset, *, quiet: bool) -> None:
+    from ich_cli.core.errors import DataError
+
+    if data.preprocess.preset != "dlmi":
+        raise DataError(
+            f"--recipe dlmi wants {data.name} as that project made its input; prepare it by "
+            "`ich preprocess … --preset dlmi --size 512`"
+        )
+    side = data.preprocess.size
+    if side != 512:
+        console.note(f"the recipe's pictures have 512 pixels, these {side}", quiet=quiet)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

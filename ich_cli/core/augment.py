@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -59,11 +59,37 @@ class AugmentConfig:
         return cls(flip=base.flip, erase=min(1.0, base.erase * strength), **amounts)
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of a step's slices: of several processes, each takes its own of the same."""
+
+    generator: torch.Generator
+    rank: int = 0
+    world: int = 1
+    """The slices of a step are dealt to that many processes in turn."""
+
+    def uniform(self, n: int, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
+        """Return ``(n, *shape)`` numbers in [low, high), on the generator's device."""
+        whole = (n * self.world, *shape)
+        each = torch.rand(whole, generator=self.generator, device=self.generator.device)
+        return each[self.rank :: self.world] * (high - low) + low
+
+    def symmetric(self, n: int, most: float, *shape: int) -> Tensor:
+        """Return ``(n, *shape)`` numbers in [-most, most)."""
+        return self.uniform(n, -most, most, *shape)
+
+    def normal(self, n: int, *shape: int) -> Tensor:
+        """Return ``(n, *shape)`` standard normal numbers."""
+        whole = (n * self.world, *shape)
+        each = torch.randn(whole, generator=self.generator, device=self.generator.device)
+        return each[self.rank :: self.world]
+
+
 def augment(
     pixels: Tensor,
     config: AugmentConfig,
     widths: Sequence[float],
-    generator: torch.Generator,
+    draws: Draws,
     pose: Tensor | None = None,
 ) -> Tensor:
     """Change each slice of a batch at random.
@@ -76,7 +102,7 @@ def augment(
         How far.
     widths
         Width in HU of each window; repeated over the slices of a context.
-    generator
+    draws
         On the same device; all randomness comes from it.
     pose
         Of `draw_pose`, where something else shall be moved alike; None draws one.
@@ -86,70 +112,75 @@ def augment(
     torch.Tensor
         float32 ``(N, C, S, S)`` in [0, 255].
     """
-    pose = draw_pose(len(pixels), config, generator) if pose is None else pose
+    pose = draw_pose(len(pixels), config, draws) if pose is None else pose
     moved = move(pixels.float() / 255, pose)
     per_channel = torch.tensor(widths, device=pixels.device).repeat(pixels.shape[1] // len(widths))
-    changed = _sharpen(moved, config, generator)
-    changed = _shift_hu(changed, config, per_channel, generator)
+    changed = _sharpen(moved, config, draws)
+    changed = _shift_hu(changed, config, per_channel, draws)
     changed = changed.clamp(0, 1)
     inside = (moved > _HALF_LEVEL) & (moved < 1 - _HALF_LEVEL)
     changed = torch.where(inside, changed, moved)
-    return _erase(changed, config, generator) * 255
+    return _erase(changed, config, draws) * 255
 
 
-def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
-
-
-def _symmetric(n: int, most: float, generator: torch.Generator) -> Tensor:
-    return _uniform(n, -most, most, generator)
-
-
-def draw_pose(n: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def draw_pose(n: int, config: AugmentConfig, draws: Draws) -> Tensor:
     """Draw flips, rotations, scales, shears and shifts: matrices ``(n, 2, 3)`` for `move`."""
-    angle = _symmetric(n, math.radians(config.rotate), generator)
-    shear = torch.tan(_symmetric(n, math.radians(config.shear), generator))
-    zoom = 1 / (1 + _symmetric(n, config.scale, generator))
-    mirror = torch.where(_uniform(n, 0, 1, generator) < config.flip, -1.0, 1.0)
+    angle = draws.symmetric(n, math.radians(config.rotate))
+    shear = torch.tan(draws.symmetric(n, math.radians(config.shear)))
+    zoom = 1 / (1 + draws.symmetric(n, config.scale))
+    mirror = torch.where(draws.uniform(n, 0, 1) < config.flip, -1.0, 1.0)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     # the output's coordinates → the input's, both in [-1, 1]; a shift of 2 is the whole side
     rows = [
         torch.stack([mirror * cos, mirror * (shear * cos - sin)], 1),
         torch.stack([sin, shear * sin + cos], 1),
     ]
-    offset = torch.stack([_symmetric(n, 2 * config.shift, generator) for _ in range(2)], 1)
+    offset = torch.stack([draws.symmetric(n, 2 * config.shift) for _ in range(2)], 1)
     return torch.cat([torch.stack(rows, 1), offset[:, :, None]], 2)
 
 
-def move(x: Tensor, pose: Tensor) -> Tensor:
-    """Move ``(N, C, S, S)`` in one resampling; what comes from outside is 0, air."""
+def draw_dlmi_pose(n: int, draws: Draws) -> Tensor:
+    """Draw the poses of the midterm project: matrices ``(n, 2, 3)`` for `move` with its border.
+
+    A flip at 0.5; a shift of 5 %, a scale of 5 % and a rotation of 20 degrees, together at 0.3;
+    rows and columns exchanged at 0.5.
+    """
+    calm = AugmentConfig(flip=0, rotate=20, scale=0.05, shift=0.05, shear=0)
+    still = torch.eye(2, 3, device=draws.generator.device).expand(n, 2, 3)
+    pose = torch.where((draws.uniform(n) < 0.3)[:, None, None], draw_pose(n, calm, draws), still)
+    mirror = torch.where(draws.uniform(n) < 0.5, -1.0, 1.0)
+    pose = torch.cat([pose[:, :, :1] * mirror[:, None, None], pose[:, :, 1:]], 2)
+    exchanged = torch.cat([pose[:, :, [1, 0]], pose[:, :, 2:]], 2)
+    return torch.where((draws.uniform(n) < 0.5)[:, None, None], exchanged, pose)
+
+
+def move(x: Tensor, pose: Tensor, border: Literal["zeros", "border"] = "zeros") -> Tensor:
+    """Move ``(N, C, S, S)`` in one resampling; from outside comes 0, air, or the border's pixel."""
     grid = functional.affine_grid(pose, list(x.shape), align_corners=False)
-    return functional.grid_sample(x, grid, align_corners=False)
+    return functional.grid_sample(x, grid, padding_mode=border, align_corners=False)
 
 
-def _sharpen(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _sharpen(x: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
     if config.sharpness == 0:
         return x
     smooth = functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-    amount = _symmetric(x.shape[0], config.sharpness, generator)
+    amount = draws.symmetric(x.shape[0], config.sharpness)
     return x + amount[:, None, None, None] * (x - smooth)
 
 
-def _shift_hu(
-    x: Tensor, config: AugmentConfig, widths: Tensor, generator: torch.Generator
-) -> Tensor:
+def _shift_hu(x: Tensor, config: AugmentConfig, widths: Tensor, draws: Draws) -> Tensor:
     """Add HU and noise to the whole slice, and stretch each window a little."""
     n, channels = x.shape[:2]
-    hu = _symmetric(n, config.hu_shift, generator)[:, None] / widths  # (N, C)
-    gain = 1 + _symmetric(n * channels, config.gain, generator).view(n, channels)
-    sigma = _uniform(n, 0, config.noise_hu, generator)[:, None] / widths
+    hu = draws.symmetric(n, config.hu_shift)[:, None] / widths  # (N, C)
+    gain = 1 + draws.symmetric(n, config.gain, channels)
+    sigma = draws.uniform(n, 0, config.noise_hu)[:, None] / widths
     if config.noise_hu > 0:
-        noise = torch.randn(n, 1, *x.shape[2:], generator=generator, device=generator.device)
+        noise = draws.normal(n, 1, *x.shape[2:])
         x = x + sigma[:, :, None, None] * noise
     return x * gain[:, :, None, None] + hu[:, :, None, None]
 
 
-def _erase(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _erase(x: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
     """Blacken a rectangle of 2 to 12 % of the side squared in some slices."""
     if config.erase == 0:
         return x
@@ -157,9 +188,9 @@ def _erase(x: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tens
     where = torch.arange(side, device=x.device)[None]
     inside = []
     for _ in range(2):
-        length = _uniform(n, 0.14, 0.35, generator)[:, None] * side
-        start = _uniform(n, 0, 1, generator)[:, None] * (side - length)
+        length = draws.uniform(n, 0.14, 0.35)[:, None] * side
+        start = draws.uniform(n, 0, 1)[:, None] * (side - length)
         inside.append((where >= start) & (where < start + length))
-    chosen = (_uniform(n, 0, 1, generator) < config.erase)[:, None, None]
+    chosen = (draws.uniform(n, 0, 1) < config.erase)[:, None, None]
     hole = inside[0][:, :, None] & inside[1][:, None, :] & chosen
     return x.masked_fill(hole[:, None], 0.0)

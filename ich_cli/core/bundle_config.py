@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal, cast
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BundleError
@@ -19,7 +19,7 @@ SixFloats = tuple[float, float, float, float, float, float]
 _OWN_KEYS: Final = frozenset(
     ("format", "preprocess", "calibration", "thresholds", "training", "metrics", "sha256")
 )
-_OPTIONAL_KEYS: Final = frozenset(("study",))
+_OPTIONAL_KEYS: Final = frozenset(("study", "sequence"))
 _ENSEMBLE_KEYS: Final = (_OWN_KEYS - {"preprocess", "calibration"}) | {"members"}
 
 
@@ -37,6 +37,36 @@ class Calibration:
             object.__setattr__(self, name, _six(getattr(self, name), f"calibration.{name}"))
         if min(self.temperature) <= 0:
             raise BundleError("calibration.temperature must be positive")
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Of the second stage over whole series; its weights are ``sequence.safetensors``."""
+
+    kind: Literal["smooth", "gru"]
+    calibration: Calibration = field(default_factory=Calibration)
+    """Of its logits; the bundle's other one is for slices without a series."""
+    sha256: str = ""
+    """Of its weights. Filled in on saving."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("smooth", "gru"):
+            raise BundleError("sequence.kind is smooth or gru")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "kind": self.kind, "calibration": _calibration_dict(self.calibration),
+            "sha256": self.sha256,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SequenceConfig:
+        """Read what `to_dict` wrote; BundleError names the key that is wrong."""
+        _check_keys(values, frozenset(("kind", "calibration", "sha256")), "ich.sequence.")
+        calibration = _read_calibration(values["calibration"], "ich.sequence.calibration")
+        sha256 = _text(values["sha256"], "ich.sequence.sha256")
+        return cls(cast(Any, values["kind"]), calibration, sha256)
 
 
 def default_thresholds() -> dict[str, float]:
@@ -60,6 +90,8 @@ class BundleConfig:
     """Probability from which a label counts as positive, in [0, 1]."""
     study: StudyRule | None = None
     """How slices become the answer for a study; None: derived from the threshold of `any`."""
+    sequence: SequenceConfig | None = None
+    """The second stage over whole series; None: there is none."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """What it reached, on what; for people and cards."""
     label_names: tuple[str, ...] = LABELS
@@ -98,13 +130,11 @@ class BundleConfig:
             own["members"] = list(self.members)
         else:
             own["preprocess"] = self.preprocess.to_dict()
-            own["calibration"] = {
-                "temperature": list(self.calibration.temperature),
-                "bias": list(self.calibration.bias),
-            }
+            own["calibration"] = _calibration_dict(self.calibration)
         return own | {
             "thresholds": dict(self.thresholds),
             **({"study": self.study.to_dict()} if self.study else {}),
+            **({"sequence": self.sequence.to_dict()} if self.sequence else {}),
             "training": dict(self.training),
             "metrics": dict(self.metrics),
             "sha256": self.sha256,
@@ -151,8 +181,9 @@ class BundleConfig:
     def _single(
         cls, whole: Mapping[str, Any], own: Mapping[str, Any], shared: dict[str, Any]
     ) -> BundleConfig:
-        calibration = _mapping(own["calibration"], "ich.calibration")
-        _check_keys(calibration, frozenset(("temperature", "bias")), "ich.calibration.")
+        sequence = None
+        if "sequence" in own:
+            sequence = SequenceConfig.from_dict(_mapping(own["sequence"], "ich.sequence"))
         preprocess = PreprocessConfig.from_dict(_mapping(own["preprocess"], "ich.preprocess"))
         args = dict(_mapping(whole.get("model_args", {}), "model_args"))
         if args.pop("in_chans", 3) != preprocess.channels:
@@ -165,9 +196,20 @@ class BundleConfig:
             architecture=_text(whole.get("architecture"), "architecture"),
             model_args=args,
             preprocess=preprocess,
-            calibration=Calibration(calibration["temperature"], calibration["bias"]),
+            calibration=_read_calibration(own["calibration"], "ich.calibration"),
+            sequence=sequence,
             **shared,
         )
+
+
+def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
+    return {"temperature": list(calibration.temperature), "bias": list(calibration.bias)}
+
+
+def _read_calibration(value: Any, name: str) -> Calibration:
+    values = _mapping(value, name)
+    _check_keys(values, frozenset(("temperature", "bias")), f"{name}.")
+    return Calibration(values["temperature"], values["bias"])
 
 
 def _study(own: Mapping[str, Any]) -> StudyRule | None:

@@ -14,6 +14,7 @@ from ich_cli.core.errors import BundleError
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
+SEQUENCE: Final = "sequence.safetensors"
 CARD: Final = "README.md"
 
 _MAX_CONFIG_BYTES: Final = 4 * 2**20

@@ -10,10 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from ich_cli.core.bundle_config import BundleConfig
-from ich_cli.core.bundle_files import CARD, CONFIG, WEIGHTS, read_config, sha256_of, sum_of_sums
+from ich_cli.core.bundle_files import (
+    CARD,
+    CONFIG,
+    SEQUENCE,
+    WEIGHTS,
+    read_config,
+    sha256_of,
+    sum_of_sums,
+)
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.hub import member_folders
 from ich_cli.core.model import build_model, compare_keys, resolve_architecture
+from ich_cli.core.sequence import SequenceModel, load_sequence
 from ich_cli.core.weights import PICKLE_SUFFIXES, check_safetensors, read_shapes, read_weights
 
 
@@ -28,6 +37,8 @@ class LoadedBundle:
     """The config of each model; of a single model, `config` itself."""
     card: str
     path: Path
+    sequence: SequenceModel | None = None
+    """The second stage over whole series, of a single model; on the CPU."""
 
 
 def load_bundle(folder: Path) -> LoadedBundle:
@@ -44,7 +55,8 @@ def load_bundle(folder: Path) -> LoadedBundle:
     config = read_config(folder)
     card = (folder / CARD).read_text("utf-8", "replace") if (folder / CARD).is_file() else ""
     if not config.members:
-        return LoadedBundle(config, (_load_model(folder, config),), (config,), card, folder)
+        model, stage = _load_model(folder, config), _load_sequence(folder, config)
+        return LoadedBundle(config, (model,), (config,), card, folder, stage)
     folders = member_folders(folder, config)
     configs = tuple(read_config(one) for one in folders)
     if any(one.members for one in configs):
@@ -77,6 +89,16 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
         raise BundleError(f"{path}: {mismatch}")
     model.load_state_dict(tensors, strict=False)  # compared above; float16 becomes float32 here
     return model.eval()
+
+
+def _load_sequence(folder: Path, config: BundleConfig) -> SequenceModel | None:
+    if config.sequence is None:
+        return None
+    path = folder / SEQUENCE
+    check_safetensors(path)
+    if sha256_of(path) != config.sequence.sha256:
+        raise BundleError(f"{path}: not the weights that {CONFIG} was written for")
+    return load_sequence(config.sequence.kind, path)
 
 
 def _weights_file(folder: Path) -> Path:

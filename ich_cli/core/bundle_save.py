@@ -18,6 +18,7 @@ from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.bundle_files import (
     CARD,
     CONFIG,
+    SEQUENCE,
     WEIGHTS,
     config_text,
     read_config,
@@ -30,6 +31,7 @@ from ich_cli.core.errors import BundleError, OutputError
 from ich_cli.core.hub import is_hub_id, member_folders, pin
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import resolve_architecture
+from ich_cli.core.sequence import SequenceModel, save_sequence
 
 
 def save_bundle(
@@ -38,6 +40,7 @@ def save_bundle(
     config: BundleConfig,
     card: str | None = None,
     dtype: Literal["float16", "float32"] = "float16",
+    sequence: SequenceModel | None = None,
 ) -> BundleConfig:
     """Write a bundle, whole or not at all; one that stands there is replaced.
 
@@ -53,6 +56,8 @@ def save_bundle(
         README.md; without one, a short one is made of the config.
     dtype
         Of matrices and kernels. Vectors (biases, batch norms) stay float32.
+    sequence
+        The second stage, where the config names one.
 
     Returns
     -------
@@ -65,6 +70,10 @@ def save_bundle(
     def fill(into: Path) -> BundleConfig:
         save_file(tensors, into / WEIGHTS, metadata={"format": "pt"})
         written = config.with_sha256(sha256_of(into / WEIGHTS))
+        if sequence is not None and config.sequence is not None:
+            save_sequence(sequence, into / SEQUENCE)
+            stage = replace(config.sequence, sha256=sha256_of(into / SEQUENCE))
+            written = replace(written, sequence=stage)
         _write_config(into, _timm_part(model, written) | {"ich": written.to_dict()})
         _write_card(into, written, card)
         return written
@@ -99,7 +108,10 @@ def save_ensemble(
                 if (Path(member) / name).is_file():
                     shutil.copyfile(Path(member) / name, into / str(index) / name)
         named = replace(config, architecture="ensemble", members=tuple(names))
-        sums = [read_config(one).sha256 for one in member_folders(into, named)]
+        configs = [read_config(one) for one in member_folders(into, named)]
+        if any(one.sequence for one in configs):
+            raise BundleError(f"{folder}: a member has a sequence stage, which no ensemble uses")
+        sums = [one.sha256 for one in configs]
         written = named.with_sha256(sum_of_sums(sums))
         head = {"num_classes": len(LABELS), "label_names": list(LABELS)}
         _write_config(into, head | {"ich": written.to_dict()})
@@ -173,7 +185,9 @@ def _check_replaceable(folder: Path) -> None:
         raise OutputError(f"{folder}: a file is in the way of the bundle's folder")
     names = {one.name for one in folder.iterdir()} - {".gitkeep"}
     is_bundle = CONFIG in names
-    other = [n for n in names - {CONFIG, WEIGHTS, CARD} if not (is_bundle and n.isdecimal())]
+    other = [
+        n for n in names - {CONFIG, WEIGHTS, SEQUENCE, CARD} if not (is_bundle and n.isdecimal())
+    ]
     if other:
         raise OutputError(
             f"{folder}: holds other files ({sorted(other)[0]}); choose another folder"

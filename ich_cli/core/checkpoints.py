@@ -1,24 +1,29 @@
-"""A training run's state on disk after each epoch: safetensors and JSON, never pickle.
+"""A training run's state on disk, at any step: safetensors and JSON, never pickle.
 
-    checkpoints/epoch-0003/state.safetensors    model.*, ema.*, optimizer.<parameter>.<name>
-    checkpoints/epoch-0003/state.json           epoch, steps, history, settings
+    checkpoints/step-00000123/state.safetensors    model.*, ema.*, optimizer.<parameter>.<name>
+    checkpoints/step-00000123/state.json           epoch, steps, losses, history, settings, sha256
 
-A folder gets its name when it is whole; then the one before it goes.
+A folder gets its name when it is whole and on the disk. The one before it stays, so that damage to
+the newest costs the steps since then and not the run.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ich_cli.core.atomic import aside, output_error
+from ich_cli.core.bundle_files import sha256_of
 from ich_cli.core.errors import DataError
 from ich_cli.core.training_config import TrainConfig
 
@@ -28,14 +33,18 @@ STATE: Final = "state.json"
 
 @dataclass
 class RunState:
-    """What is needed besides tensors to go on."""
+    """What is needed besides tensors to go on. Order, augmentation and dropout follow the step."""
 
     epoch: int = 0
-    """Epochs done."""
+    """Epochs done, validation too."""
     step: int = 0
     """Steps done."""
+    losses: list[float] = field(default_factory=list)
+    """Of the steps of the epoch that is going on."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """Metrics of each epoch."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """Of fp16's loss scaling."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the run; another run's checkpoint is refused."""
 
@@ -47,18 +56,18 @@ def save_checkpoint(
     ema: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write the state after an epoch and remove the one before.
+    """Write the state, and remove all checkpoints but this and the one before.
 
     Raises
     ------
     OutputError
-        If it cannot be written; the one before stays.
+        If it cannot be written; those before stay.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-    target = folder / f"epoch-{state.epoch:04d}"
+    target = folder / f"step-{state.step:08d}"
     new = aside(target, "new")
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -66,14 +75,17 @@ def save_checkpoint(
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, new / TENSORS
         )
-        (new / STATE).write_text(json.dumps(vars(state), indent=1), encoding="utf-8")
+        values = {**vars(state), "sha256": sha256_of(new / TENSORS)}
+        (new / STATE).write_text(json.dumps(values, indent=1), encoding="utf-8")
+        for path in (new / TENSORS, new / STATE, new):
+            _to_disk(path)
         shutil.rmtree(target, ignore_errors=True)
         new.replace(target)
+        _to_disk(folder)
     except OSError as error:
         raise output_error(target, error) from error
-    for old in _epochs(folder):
-        if old != target:
-            shutil.rmtree(old, ignore_errors=True)
+    for old in [p for p in _found(folder) if p != target][:-1]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def load_checkpoint(
@@ -82,8 +94,20 @@ def load_checkpoint(
     model: nn.Module,
     ema: nn.Module,
     optimizer: torch.optim.Optimizer,
+    note: Callable[[str], None] = lambda text: None,
 ) -> RunState | None:
-    """Put the newest state into model, averaged model and optimizer.
+    """Put the newest sound state into model, averaged model and optimizer.
+
+    Parameters
+    ----------
+    folder
+        Of the checkpoints.
+    settings
+        Of the run that wants to go on.
+    model, ema, optimizer
+        Filled.
+    note
+        Told of each checkpoint that is damaged, and what is done about it.
 
     Returns
     -------
@@ -93,28 +117,26 @@ def load_checkpoint(
     Raises
     ------
     DataError
-        If the checkpoint is of a run with other settings.
+        If the checkpoint is of a run with other settings, or none of them is sound.
     """
-    found = _epochs(folder)
-    if not found:
-        return None
-    values = json.loads((found[-1] / STATE).read_text(encoding="utf-8"))
-    state = RunState(**values)
-    # what an earlier version did not know had its default then
-    before = {**TrainConfig().to_dict(), **state.settings}
-    differing = sorted(
-        key for key in settings.keys() | before.keys() if settings.get(key) != before.get(key)
-    )
-    if differing:
-        raise DataError(
-            f"{found[-1]} is of a run with other settings ({', '.join(differing)}); "
-            "choose another --out, or leave out --resume"
-        )
-    tensors: dict[str, Tensor] = load_file(found[-1] / TENSORS)
-    model.load_state_dict(_part(tensors, "model."))
-    ema.load_state_dict(_part(tensors, "ema."))
-    _load_optimizer(optimizer, _part(tensors, "optimizer."))
-    return state
+    found = _found(folder)
+    for left, path in reversed(list(enumerate(found))):
+        try:
+            state, tensors = _read(path)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            before = f"going on from {found[left - 1].name}" if left else "there is none before it"
+            note(f"checkpoint {path.name} is damaged ({_reason(error)}); {before}")
+            continue
+        _check_settings(path, state.settings, settings)
+        model.load_state_dict(_part(tensors, "model."))
+        ema.load_state_dict(_part(tensors, "ema."))
+        _load_optimizer(optimizer, _part(tensors, "optimizer."))
+        for damaged in found[left + 1 :]:
+            shutil.rmtree(damaged, ignore_errors=True)
+        return state
+    if found:
+        raise DataError(f"{folder}: no checkpoint is sound; start again without --resume")
+    return None
 
 
 def forget_checkpoints(folder: Path) -> None:
@@ -122,8 +144,45 @@ def forget_checkpoints(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _epochs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("epoch-*") if (p / STATE).is_file())
+def _found(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("step-*") if p.is_dir())
+
+
+def _read(path: Path) -> tuple[RunState, dict[str, Tensor]]:
+    values = json.loads((path / STATE).read_text(encoding="utf-8"))
+    expected = values.pop("sha256")
+    if sha256_of(path / TENSORS) != expected:
+        raise ValueError("its checksum is wrong")
+    state = RunState(**{one.name: values.pop(one.name) for one in fields(RunState)}, **values)
+    return state, load_file(path / TENSORS)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    return str(error) if str(error).startswith("its ") else f"its {STATE} does not parse"
+
+
+def _check_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    before = {**TrainConfig().to_dict(), **before}  # what an earlier version did not know
+    keys = now.keys() | before.keys()
+    differing = sorted(key for key in keys if now.get(key) != before.get(key))
+    if differing:
+        raise DataError(
+            f"{path} is of a run with other settings ({', '.join(differing)}); "
+            "choose another --out, or leave out --resume"
+        )
+
+
+def _to_disk(path: Path) -> None:
+    """Make the system write a file, or the names in a folder, before going on."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

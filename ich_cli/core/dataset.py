@@ -110,6 +110,14 @@ class PreparedDataset:
         """Return the folder's name."""
         return self.folder.resolve().name
 
+    def series_rows(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each series, in anatomical order."""
+        found: dict[str, list[IndexRow]] = {}
+        for row in self.rows:
+            found.setdefault(f"{row.study} {row.series}", []).append(row)
+        ordered = (sorted(rows, key=lambda row: row.position) for rows in found.values())
+        return [np.array([row.row for row in rows], np.int64) for rows in ordered]
+
     @property
     def sha256(self) -> str:
         """Hash of the index, which holds a hash of each slice's pixels."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,16 +23,21 @@ from numpy.typing import NDArray
 from ich_cli._version import __version__
 from ich_cli.core.batches import Selection, check_alike
 from ich_cli.core.bundle import BundleConfig, Calibration, default_thresholds, save_bundle
+from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.curves import draw_curves
 from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import device_name, resolve_architecture
 from ich_cli.core.out_of_fold import OutOfFold
+from ich_cli.core.processes import is_main, meet
+from ich_cli.core.provenance import git_state, versions
+from ich_cli.core.sequence import SequenceKind, SequenceModel, learn_sequence
 from ich_cli.core.splits import fold_by_patient
 from ich_cli.core.study_rule import StudyRule
-from ich_cli.core.training import FitResult, fit
+from ich_cli.core.training import CheckpointConfig, FitResult, fit
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.training_run import Watch
 
@@ -56,6 +60,9 @@ class Plan:
     std: tuple[float, ...] | None = None
     device: str = "auto"
     resume: bool = False
+    sequence: SequenceKind | None = None
+    """A second stage over whole series; a finished run may be gathered again with another."""
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     command: str = ""
     preprocess: PreprocessConfig = field(init=False)
 
@@ -94,17 +101,24 @@ def begin(plan: Plan) -> None:
             {"name": d.name, "sha256": d.sha256, "share": share, "source": d.about["source"]}
             for d, share in zip(plan.data, plan.shares, strict=True)
         ],
+        "git": git_state(),
         "versions": versions(),
     }
-    path = plan.out / "run.json"
-    if path.is_file() and plan.resume:
+    if is_main():
+        _claim(plan.out, about, resume=plan.resume)
+    meet()
+
+
+def _claim(out: Path, about: dict[str, Any], *, resume: bool) -> None:
+    path = out / "run.json"
+    if path.is_file() and resume:
         _check_same(json.loads(path.read_text(encoding="utf-8")), about, path)
         return
-    if plan.out.exists() and any(plan.out.iterdir()):
+    if out.exists() and any(out.iterdir()):
         if not path.is_file():
-            raise OutputError(f"{plan.out} holds something else; choose another folder")
-        raise OutputError(f"{plan.out} holds a run; go on with --resume, or choose another folder")
-    plan.out.mkdir(parents=True, exist_ok=True)
+            raise OutputError(f"{out} holds something else; choose another folder")
+        raise OutputError(f"{out} holds a run; go on with --resume, or choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
     write_json(path, about)
 
 
@@ -127,9 +141,11 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
     last = result.history[-1] if result.history else {}
     split = f"fold {fold} of {plan.folds}"
     metrics = {"on": f"{plan.data[0].name}, {split} by patient", **last}
-    _save(plan, folder / "bundle", result, split, metrics=metrics)
-    _write_predictions(done, plan.data[0], validation.rows, fold, result.logits)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if is_main():
+        _save(plan, folder / "bundle", result, split, metrics=metrics)
+        _write_predictions(done, plan.data[0], validation.rows, fold, result.logits)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    meet()
     return done
 
 
@@ -145,7 +161,11 @@ def gather(plan: Plan) -> OutOfFold | None:
             for line in csv.DictReader(handle):
                 logits[int(line["row"])] = [float(line[f"logit_{label}"]) for label in LABELS]
     found = OutOfFold(first, plan.fold_of(), logits)
-    found.write(plan.out)
+    if plan.sequence:
+        found = found.with_sequence(plan.sequence, plan.config.seed)
+    if is_main():
+        found.write(plan.out)
+        draw_curves(plan.out)
     return found
 
 
@@ -158,23 +178,17 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
     start = _start_from(plan, "bundle")
     result = _fit(plan, rows, None, plan.out / "all", watch, start)
     split = "all patients"
+    if not is_main():
+        return plan.out / "bundle"
     if found is None:
         _save(plan, plan.out / "bundle", result, split)
     else:
         split += f"; calibration, thresholds and metrics out of {plan.folds} folds by patient"
         _save(
-            plan, plan.out / "bundle", result, split,
-            found.calibration, found.thresholds, found.for_bundle(), found.study_rule,
+            plan, plan.out / "bundle", result, split, (found.without or found).calibration,
+            found.thresholds, found.for_bundle(), found.study_rule, _sequence(plan, found),
         )  # fmt: skip
     return plan.out / "bundle"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what decides the numbers."""
-    from importlib.metadata import version
-
-    names = ("torch", "timm", "numpy", "opencv-python-headless", "accelerate")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def _start_from(plan: Plan, part: str) -> str:
@@ -219,7 +233,7 @@ def _fit(
     folder.mkdir(parents=True, exist_ok=True)
     return fit(
         replace(plan.config, init=init), train, validation, plan.preprocess, folder,
-        device=plan.device, resume=plan.resume, watch=watch,
+        device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
     )  # fmt: skip
 
 
@@ -232,6 +246,7 @@ def _save(
     thresholds: dict[str, float] | None = None,
     metrics: dict[str, Any] | None = None,
     study: StudyRule | None = None,
+    sequence: tuple[SequenceModel, SequenceConfig] | None = None,
 ) -> None:
     training = {
         "real_ct": any(data.real_ct for data in plan.data),
@@ -243,6 +258,7 @@ def _save(
         "frozen_norms": result.frozen_norms,
         "command": plan.command,
         "hardware": device_name(next(result.model.parameters()).device),
+        "git": git_state(),
         "versions": versions(),
     }
     config = BundleConfig(
@@ -253,9 +269,20 @@ def _save(
         calibration=calibration or Calibration(),
         thresholds=thresholds or default_thresholds(),
         study=study,
+        sequence=sequence[1] if sequence else None,
         metrics=metrics or {},
     )
-    save_bundle(folder, result.model.cpu(), config)
+    save_bundle(folder, result.model.cpu(), config, sequence=sequence[0] if sequence else None)
+
+
+def _sequence(plan: Plan, found: OutOfFold) -> tuple[SequenceModel, SequenceConfig] | None:
+    """Learn the second stage that ships: from the out-of-fold logits of all patients."""
+    if plan.sequence is None or found.without is None:
+        return None
+    data, logits = plan.data[0], found.without.logits
+    seed = plan.config.seed
+    stage = learn_sequence(logits, data.labels, data.series_rows(), plan.sequence, seed)
+    return stage, SequenceConfig(plan.sequence, found.calibration)
 
 
 def _described(data: PreparedDataset) -> str:

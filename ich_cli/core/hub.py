@@ -14,6 +14,7 @@ from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.bundle_files import (
     CARD,
     CONFIG,
+    SEQUENCE,
     WEIGHTS,
     is_subfolder,
     read_config,
@@ -141,6 +142,8 @@ def fetch(hub_id: str) -> Path:
                 _members(hub_id, repo, folder, config)
             else:
                 _weights(hub_id, repo, folder, sha256=config.sha256)
+                if config.sequence is not None:
+                    _weights(hub_id, repo, folder, sha256=config.sequence.sha256, file=SEQUENCE)
             _card(repo, folder.name)
     return folder
 
@@ -214,14 +217,17 @@ def _members(hub_id: str, repo: str, folder: Path, config: BundleConfig) -> None
         raise BundleError("config.json: ich.sha256 is not that of its members")
 
 
-def _weights(hub_id: str, repo: str, folder: Path, below: str = "", *, sha256: str = "") -> Path:
+def _weights(
+    hub_id: str, repo: str, folder: Path, below: str = "", *, sha256: str = "",
+    file: str = WEIGHTS,
+) -> Path:  # fmt: skip
     """Fetch weights and compare them with their checksum; what is damaged is fetched once more.
 
     Without `sha256` what the Hub itself says of the file counts: the cache names files by it.
     """
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    name = below + WEIGHTS
+    name = below + file
     try:
         for again in (False, True):
             path = download(repo, folder.name, name, force=again)

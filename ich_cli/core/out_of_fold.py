@@ -17,6 +17,7 @@ from ich_cli.core.evaluation import Report, evaluate, quick_metrics
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predictor import calibrate
+from ich_cli.core.sequence import SequenceKind, learn_sequence
 from ich_cli.core.study_level import learn_rule
 from ich_cli.core.study_rule import StudyRule
 
@@ -28,6 +29,19 @@ class OutOfFold:
     data: PreparedDataset
     fold_of: NDArray[np.int64]
     logits: Logits
+    without: OutOfFold | None = None
+    """The same slices before the second stage, where there is one."""
+
+    def with_sequence(self, kind: SequenceKind, seed: int) -> OutOfFold:
+        """Return what a second stage makes of these logits, learned from the other folds each."""
+        logits, series = np.empty_like(self.logits), self.data.series_rows()
+        for fold in np.unique(self.fold_of):
+            others = [rows for rows in series if self.fold_of[rows[0]] != fold]
+            stage = learn_sequence(self.logits, self.data.labels, others, kind, seed)
+            for rows in series:
+                if self.fold_of[rows[0]] == fold:
+                    logits[rows] = stage.apply_to(self.logits[rows].astype(np.float64))
+        return OutOfFold(self.data, self.fold_of, logits, self)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -110,6 +124,7 @@ class OutOfFold:
                 "study_rule": self.study_rule.to_dict() if self.study_rule else None,
                 "thresholds_chosen": "on these same predictions: F1 and recall flatter a little",
                 **{unit: report.to_dict() for unit, report in self.reports.items()},
+                **({"without_sequence": self.without.for_bundle()} if self.without else {}),
                 "folds": self.per_fold(),
             },
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from ich_cli.core.model import normalize, resolve_device
 from ich_cli.core.prediction import Probabilities, SlicePrediction, over_thresholds
 from ich_cli.core.preprocessing import Prepared, prepare
 from ich_cli.core.reading import Around, Entry, Read, Reader
+from ich_cli.core.series_answers import Answered, by_series, series_start
 from ich_cli.core.study_rule import StudyRule
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
@@ -200,6 +202,17 @@ class Predictor:
             In place of `self.thresholds`.
         """
         limen = dict(self.thresholds if thresholds is None else thresholds)
+        first = series_start(entries, start) if self.bundle.sequence else start
+        rows = self._slices(entries, first, workers, limits)
+        if self.bundle.sequence:
+            rows = islice(by_series(entries[first:], rows, self._sequence), start - first, None)
+        for row, values in rows:
+            yield row if values is None else answer(row, values, limen)
+
+    def _slices(
+        self, entries: Sequence[Entry], start: int, workers: int | None, limits: Limits
+    ) -> Iterator[Answered]:
+        """Yield each entry's row with its probabilities, or with its logits for a second stage."""
         threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
         reader = Reader(self.prepare, self.preprocess, entries, limits, kept=2 * threads + 2)
         ahead = self.batch_size + 2 * threads
@@ -209,9 +222,9 @@ class Predictor:
             waiting.append(read)
             full += bool(read.pixels)
             if full in (0, self.batch_size) or len(waiting) >= 16 * self.batch_size:
-                yield from self._answer(waiting, limen)
+                yield from self._answer(waiting)
                 waiting, full = [], 0
-        yield from self._answer(waiting, limen)
+        yield from self._answer(waiting)
 
     def read(
         self, entries: Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
@@ -229,16 +242,34 @@ class Predictor:
         reader = Reader(self.prepare, self.preprocess, entries, limits, kept=1)
         return series.load(entry, limits), reader.around(index)
 
-    def _answer(
-        self, reads: Sequence[Read], thresholds: Mapping[str, float]
-    ) -> Iterator[SlicePrediction]:
+    def _answer(self, reads: Sequence[Read]) -> Iterator[Answered]:
         ready = [read.pixels for read in reads if read.pixels]
-        rows = iter(self.probabilities(*map(np.stack, zip(*ready, strict=True))) if ready else ())
+        model = self.slice_logits if self.bundle.sequence else self.probabilities
+        rows = iter(model(*map(np.stack, zip(*ready, strict=True))) if ready else ())
         for read in reads:
-            if not read.pixels:
-                yield read.row
-                continue
-            yield answer(read.row, next(rows), thresholds)
+            yield read.row, next(rows) if read.pixels else None
+
+    def slice_logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the logits ``(N, 6)`` of a single model, before calibration and second stage."""
+        ((model, config),) = self.members
+        return self.logits(model, pixels, config)
+
+    def sequence_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return calibrated probabilities ``(T, 6)`` of a whole series by the second stage.
+
+        Parameters
+        ----------
+        logits
+            ``(T, 6)`` of `slice_logits`, in anatomical order. One slice alone, and any series of a
+            bundle without second stage, is answered by the slice model.
+        """
+        stage, config = self.bundle.sequence, self.bundle.config
+        if stage is None or config.sequence is None or len(logits) == 1:
+            return calibrate(logits, config.calibration)
+        return calibrate(stage.apply_to(logits), config.sequence.calibration)
+
+    def _sequence(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.sequence_probabilities(logits).astype(np.float32)
 
     def logits(
         self, model: nn.Module, pixels: NDArray[np.uint8], config: BundleConfig
@@ -286,7 +317,7 @@ def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[
 
 
 def answer(
-    row: SlicePrediction, probabilities: NDArray[np.float32], thresholds: Mapping[str, float]
+    row: SlicePrediction, probabilities: NDArray[Any], thresholds: Mapping[str, float]
 ) -> SlicePrediction:
     """Return a slice's row with its six probabilities and the labels that reach `thresholds`."""
     six = cast("Probabilities", tuple(float(p) for p in probabilities))

@@ -1,7 +1,7 @@
 """What of a run goes public, and nothing else: an allow-list, scrubbed of what tells of a machine.
 
 config.json          scrubbed: folders, users and hosts cut out of its texts
-model.safetensors    as it is
+model.safetensors    as it is; sequence.safetensors, where there is a second stage, too
 README.md            the card
 metrics.json         of the run, scrubbed
 figures/*.png        curves and tables by name; a picture of a patient never
@@ -23,6 +23,7 @@ from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.bundle_files import (
     CARD,
     CONFIG,
+    SEQUENCE,
     WEIGHTS,
     config_text,
     read_config,
@@ -45,7 +46,7 @@ FIGURES: Final = tuple(
 """Figures that go along where the run has them; contact sheets show patients and never do."""
 
 _OWN: Final = re.compile(
-    rf"{re.escape(CONFIG)}|{re.escape(WEIGHTS)}|{CARD}|{METRICS}|figures/[\w-]+\.png|"
+    rf"{re.escape(CONFIG)}|{re.escape(WEIGHTS)}|{re.escape(SEQUENCE)}|{CARD}|{METRICS}|figures/[\w-]+\.png|"
     rf"\d+/({re.escape(CONFIG)}|{re.escape(WEIGHTS)}|{CARD})"
 )
 
@@ -132,6 +133,8 @@ def gather(source: Path, repo: str, *, license: str = "apache-2.0") -> Publicati
     )
     files = [Upload(CONFIG, text), Upload(CARD, card.encode())]
     files += [Upload(WEIGHTS, bundle / WEIGHTS)] if not config.members else _members(bundle, config)
+    if config.sequence is not None:
+        files.append(Upload(SEQUENCE, bundle / SEQUENCE))
     if report:
         files.append(Upload(METRICS, config_text(report).encode()))
     files += [Upload(path, run / path) for path in pictures]

@@ -46,7 +46,8 @@ def recalibrate(
         raise DataError(
             f"this bundle learned from {data.name}, and is too sure there; calibrate it on others"
         )
-    single = len(predictor.members) == 1 and not predictor.bundle.config.members
+    plain = not predictor.bundle.config.members and predictor.bundle.sequence is None
+    single = len(predictor.members) == 1 and plain
     logits = (
         score_logits(predictor, data, advance)
         if single

@@ -33,10 +33,15 @@ def score(
     DataError
         If the data was prepared in another way than the bundle's input.
     """
-    return _each(
-        predictor, data, advance,
-        lambda pixels: predictor.probabilities(*[pixels] * len(predictor.preprocess)),
-    )  # fmt: skip
+    if predictor.bundle.sequence is None:
+        return _each(
+            predictor, data, advance,
+            lambda pixels: predictor.probabilities(*[pixels] * len(predictor.preprocess)),
+        )  # fmt: skip
+    out = _each(predictor, data, advance, predictor.slice_logits)
+    for rows in data.series_rows():
+        out[rows] = predictor.sequence_probabilities(out[rows])
+    return out
 
 
 def score_logits(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,28 @@ from ich_cli.core.atomic import replacing
 from ich_cli.core.batches import Selection
 from ich_cli.core.checkpoints import RunState, forget_checkpoints, load_checkpoint, save_checkpoint
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.curves import EventLog
+from ich_cli.core.errors import UsageError
 from ich_cli.core.evaluation import quick_metrics
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
+from ich_cli.core.stopping import Stop, stoppable
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.training_run import TrainingRun, Watch
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """How often the state is written, besides after each epoch and when asked to stop."""
+
+    minutes: float = 10.0
+    """0: not by time."""
+    steps: int = 0
+    """0: not by steps."""
+
+    def __post_init__(self) -> None:
+        if self.minutes < 0 or self.steps < 0:
+            raise UsageError("checkpoints are some minutes or steps apart, not less than 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +66,9 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     watch: Watch | None = None,
+    checkpoint: CheckpointConfig | None = None,
 ) -> FitResult:
-    """Train a model, with a checkpoint and a line of ``metrics.jsonl`` after each epoch.
+    """Train a model, with checkpoints on the way and a line of ``metrics.jsonl`` an epoch.
 
     Parameters
     ----------
@@ -69,38 +89,99 @@ def fit(
         CPU with the same number of threads.
     watch
         Who listens.
+    checkpoint
+        How often the state is written.
 
     Raises
     ------
     DataError
         If data sets differ in preparation, or a checkpoint is of another run.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM, when the step is done and the state written.
     """
     run = TrainingRun.start(config, train, preprocess, device, watch or Watch())
-    checkpoints = folder / "checkpoints"
+    keeper = _Keeper(run, folder, checkpoint or CheckpointConfig())
     state = RunState(settings=_settings(config, train, preprocess))
     if resume:
-        state = load_checkpoint(checkpoints, state.settings, *run.parts) or state
+        state = keeper.load(state.settings) or state
     else:
-        forget_checkpoints(checkpoints)
-    while state.epoch < config.epochs:
-        loss = run.train_epoch(state)
-        record: dict[str, Any] = {
-            "epoch": state.epoch,
-            "step": state.step,
-            "loss": loss,
-            "lr": run.lr(state.step),
-        }
-        if validation is not None:
-            logits = run.predict(validation)
-            record |= quick_metrics(validation.data.labels[validation.rows], logits)
-        state.history.append(record)
-        if run.accelerator.is_main_process:
-            save_checkpoint(checkpoints, state, *run.parts)
-            _write_history(folder / "metrics.jsonl", state.history)
-        run.watch.epoch(record)
+        forget_checkpoints(keeper.folder)
+    with stoppable() as stop, closing(_Events(run, folder, state)) as events:
+        while state.epoch < config.epochs:
+            run.train_epoch(state, lambda state: keeper.after_step(state, stop))
+            _finish_epoch(run, state, validation)
+            keeper.save(state)
+            events.add(state.history[-1])
     empty = np.zeros((0, len(LABELS)), np.float32)
     logits = empty if validation is None else run.predict(validation, exact=True)
     return FitResult(run.ema, logits, run.frozen, state.history)
+
+
+def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | None) -> None:
+    """Measure, and enter the epoch into the history."""
+    record: dict[str, Any] = {
+        "epoch": state.epoch + 1,
+        "step": state.step,
+        "loss": float(np.mean(state.losses)),
+        "lr": run.lr(state.step),
+    }
+    if validation is not None:
+        logits = run.predict(validation)
+        record |= quick_metrics(validation.data.labels[validation.rows], logits)
+    state.history.append(record)
+    state.epoch, state.losses = state.epoch + 1, []
+    run.watch.epoch(record)
+
+
+class _Events:
+    """TensorBoard's files, of the process that writes."""
+
+    def __init__(self, run: TrainingRun, folder: Path, state: RunState) -> None:
+        main = run.accelerator.is_main_process
+        self._log = EventLog(folder / "tensorboard", state.history) if main else None
+
+    def add(self, record: dict[str, Any]) -> None:
+        if self._log:
+            self._log.add(record)
+
+    def close(self) -> None:
+        if self._log:
+            self._log.close()
+
+
+class _Keeper:
+    """Writes the state of a run when it is time."""
+
+    def __init__(self, run: TrainingRun, folder: Path, how: CheckpointConfig) -> None:
+        self.run, self.how = run, how
+        self.folder, self.metrics = folder / "checkpoints", folder / "metrics.jsonl"
+        self.saved_at = time.monotonic()
+
+    def load(self, settings: dict[str, Any]) -> RunState | None:
+        state = load_checkpoint(self.folder, settings, *self.run.parts, self.run.watch.note)
+        if state is not None:
+            self.run.load_scaler(state.scaler)
+        return state
+
+    def save(self, state: RunState) -> None:
+        state.scaler = self.run.scaler_state()
+        if self.run.accelerator.is_main_process:
+            save_checkpoint(self.folder, state, *self.run.parts)
+            _write_history(self.metrics, state.history)
+        self.saved_at = time.monotonic()
+
+    def after_step(self, state: RunState, stop: Stop) -> None:
+        """Write where it is due; where somebody asked to stop, say what is kept."""
+        asked = self.run.any_process(stop.asked)
+        elapsed = time.monotonic() - self.saved_at
+        due = self.how.minutes and elapsed >= 60 * self.how.minutes
+        if asked or due or (self.how.steps and state.step % self.how.steps == 0):
+            self.save(state)
+        if asked:
+            raise KeyboardInterrupt(
+                f"stopped; {state.step} of {self.run.steps} steps are kept: "
+                "the same command with --resume goes on"
+            )
 
 
 def _settings(

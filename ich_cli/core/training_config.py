@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
 
-PosWeight = Literal["none", "sqrt", "full"]
+PosWeight = Literal["none", "sqrt", "full", "ratio"]
+Optimizer = Literal["adamw", "adam"]
+Schedule = Literal["cosine", "step"]
+Augmentations = Literal["ct", "dlmi"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
 Head = Literal["linear", "cells"]
 FreezeNorms = Literal["auto", "yes", "no"]
@@ -28,9 +31,16 @@ class TrainConfig:
     """``none``, ``imagenet`` (from the Hub), a safetensors file, or a bundle."""
     epochs: int = 10
     batch_size: int = 32
-    """Slices a step, over all processes together."""
+    """Slices a step, over all processes and accumulated parts together."""
+    accumulate: int = 1
+    """Parts, one after the other, into which each process cuts its slices of a step."""
+    optimizer: Optimizer = "adamw"
+    schedule: Schedule = "cosine"
+    """``cosine``, after the warm-up; ``step``: times `step_factor` every `step_epochs`."""
+    step_epochs: int = 50
+    step_factor: float = 0.412
     lr: float = 5e-4
-    """Peak learning rate of AdamW, after the warm-up."""
+    """Peak learning rate, after the warm-up."""
     weight_decay: float = 0.02
     """On matrices and kernels; biases and batch norms are left alone."""
     warmup: float = 0.1
@@ -40,7 +50,8 @@ class TrainConfig:
     label_weights: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     """Weight of each label in the loss; RSNA 2019 counts `any` twice."""
     pos_weight: PosWeight = "none"
-    """Weight of positives: none, negatives / positives, or its root. Calibration undoes it."""
+    """Weight of positives: none, negatives / positives (``ratio``), that between 1 and 30
+    (``full``), or its root (``sqrt``). Calibration undoes it."""
     positives: float = 0.4
     """Share of an epoch's slices that have `any`; 0 takes slices as they come."""
     ema: float = 0.99
@@ -51,6 +62,8 @@ class TrainConfig:
     """Share of the slices without blood that get another's, or healthy tissue in its shape."""
     augmentation: float = 1.0
     """Strength; 0 leaves left and right only."""
+    augmentations: Augmentations = "ct"
+    """Which: for CT, or those of the ``dlmi`` recipe, which have no strength."""
     flip_test: bool = False
     """Validate on the mean logit of a slice and its mirror image. `ich predict` does not do that,
     so a calibration learned with it does not quite fit the bundle."""
@@ -67,6 +80,16 @@ class TrainConfig:
         object.__setattr__(self, "label_weights", tuple(float(w) for w in self.label_weights))
         _check(self.epochs >= 1, "epochs must be at least 1")
         _check(self.batch_size >= 1, "the batch size must be at least 1")
+        _check(
+            1 <= self.accumulate <= self.batch_size, "a batch has 1 … its size accumulated parts"
+        )
+        _check(self.optimizer in ("adamw", "adam"), "optimizer is adamw or adam")
+        _check(self.schedule in ("cosine", "step"), "schedule is cosine or step")
+        _check(self.augmentations in ("ct", "dlmi"), "augmentations are ct or dlmi")
+        _check(
+            self.step_epochs >= 1 and self.step_factor > 0,
+            "the learning rate steps every 1 or more epochs, by a positive factor",
+        )
         _check(self.lr > 0, "the learning rate must be positive")
         _check(self.weight_decay >= 0, "weight decay must not be negative")
         _check(0 <= self.warmup < 1, "the warm-up is a share of the steps, 0 … 1")
@@ -83,8 +106,11 @@ class TrainConfig:
             and sum(self.label_weights) > 0,
             f"label weights are {len(LABELS)} numbers of at least 0, one of them above",
         )
-        _check(self.pos_weight in ("none", "sqrt", "full"), "pos_weight is none, sqrt or full")
         _check(self.head in ("linear", "cells"), "head is linear or cells")
+        _check(
+            self.pos_weight in ("none", "sqrt", "full", "ratio"),
+            "pos_weight is none, sqrt, full or ratio",
+        )
         _check(self.freeze_norms in ("auto", "yes", "no"), "freeze_norms is auto, yes or no")
         _check(self.precision in ("auto", "no", "bf16", "fp16"), "precision: auto, no, bf16, fp16")
 
@@ -111,3 +137,14 @@ class TrainConfig:
 def _check(holds: bool, message: str) -> None:
     if not holds:
         raise UsageError(message)
+
+
+RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "dlmi": {
+        "batch_size": 48, "optimizer": "adam", "lr": 5e-5, "weight_decay": 0.0, "warmup": 0.0,
+        "schedule": "step", "step_epochs": 50, "step_factor": 0.412, "drop_rate": 0.0,
+        "label_weights": (1.0,) * 6, "pos_weight": "ratio", "positives": 0.0, "ema": 0.0,
+        "grad_clip": 0.0, "augmentations": "dlmi",
+    },
+}  # fmt: skip
+"""Settings that belong together. ``dlmi``: the midterm project that this one descends from."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
@@ -16,12 +17,19 @@ from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ich_cli.core.augment import AugmentConfig, augment, draw_pose, move
+from ich_cli.core.augment import (
+    AugmentConfig,
+    Draws,
+    augment,
+    draw_dlmi_pose,
+    draw_pose,
+    move,
+)
 from ich_cli.core.batches import Selection, SliceDataset
 from ich_cli.core.cells import CellClassifier
 from ich_cli.core.checkpoints import RunState
 from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.errors import DataError
+from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_input
 from ich_cli.core.initial import initialize
 from ich_cli.core.labels import LABELS
@@ -48,11 +56,13 @@ class Watch:
 def positive_weights(labels: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     """Return the loss's weight of positives, float32 ``(6,)``.
 
-    ``full`` is negatives / positives, ``sqrt`` its root, both between 1 and 30; a label that never
-    occurs keeps 1.
+    ``ratio`` is negatives / positives, ``full`` the same between 1 and 30, ``sqrt`` its root,
+    between 1 and 30, too; a label that never occurs keeps 1.
     """
     positive = labels.sum(axis=0)
     ratio = np.where(positive > 0, (len(labels) - positive) / np.maximum(positive, 1), 1.0)
+    if how == "ratio":
+        return ratio.astype(np.float32)
     powered = ratio ** {"none": 0.0, "sqrt": 0.5, "full": 1.0}[how]
     return np.clip(powered, 1.0, POS_WEIGHT_LIMIT).astype(np.float32)
 
@@ -90,14 +100,14 @@ class TrainingRun:
     ) -> TrainingRun:
         """Build everything from the seed."""
         accelerator = make_accelerator(device, config.precision)
+        _check_split(config, accelerator.num_processes)
         torch.manual_seed(config.seed)
         raw, folded = initialize(config, preprocess.channels, watch.note)
         raw = raw.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema = copy.deepcopy(raw).eval().requires_grad_(False)
         slices = SliceDataset(train)
         learner = _learner(raw, config, slices).to(accelerator.device)
-        groups = param_groups_weight_decay(learner, config.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        optimizer = _optimizer(learner, config)
         model, wrapped = accelerator.prepare(learner, optimizer)
         weight = torch.from_numpy(positive_weights(slices.labels, config.pos_weight))
         return cls(
@@ -131,69 +141,105 @@ class TrainingRun:
         return self.slices.epoch(config.batch_size, config.seed, epoch, config.positives)
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of a step: a linear warm-up, then half a cosine."""
-        warm = max(1, round(self.config.warmup * self.steps))
+        """Return the learning rate of a step: a linear warm-up, then half a cosine, or steps."""
+        config = self.config
+        warm = max(1, round(config.warmup * self.steps))
         if step < warm:
-            return self.config.lr * (step + 1) / warm
+            return config.lr * (step + 1) / warm
+        if config.schedule == "step":
+            epoch = step * config.epochs // self.steps
+            return config.lr * config.step_factor ** (epoch // config.step_epochs)
         done = (step - warm) / max(1, self.steps - warm)
-        return self.config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def train_epoch(self, state: RunState) -> float:
-        """Take an epoch's steps and return their mean loss."""
-        torch.manual_seed(self.config.seed * 100_003 + state.epoch)  # dropout, after a resume too
+    def train_epoch(self, state: RunState, after_step: Callable[[RunState], None]) -> None:
+        """Take the steps of an epoch that are not done yet; all they need follows the step."""
         self.model.train()
         if self.frozen:
             for module in self.raw.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
-        losses, total = [], self.steps
-        for indices in self._batches(state.epoch):
-            losses.append(self._step(indices, state.step))
+        for indices in self._batches(state.epoch)[len(state.losses) :]:
+            state.losses.append(self._step(indices, state.step))
             state.step += 1
-            self.watch.step(state.step, total, losses[-1])
-        state.epoch += 1
-        return float(np.mean(losses))
+            self.watch.step(state.step, self.steps, state.losses[-1])
+            after_step(state)
 
     def _step(self, indices: NDArray[np.int64], step: int) -> float:
         accelerator = self.accelerator
+        torch.manual_seed(self.config.seed * 100_003 + step)  # dropout, after a resume too
         mine = indices[accelerator.process_index :: accelerator.num_processes]
         x, labels, masks = self._batch(mine.tolist(), step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(step)
-        if masks is None:
-            loss = self._loss(self.model(x), labels)
-        else:
-            logits, maps = self.model(x)
-            loss = self._loss(logits, labels) + self.config.mask_weight * mask_loss(maps, masks)
-        accelerator.backward(loss)
+        total = torch.zeros((), device=accelerator.device)
+        parts = torch.arange(len(x)).chunk(self.config.accumulate)
+        for part in parts:
+            last = part is parts[-1]  # processes exchange their gradients with the last part only
+            with nullcontext() if last else accelerator.no_sync(self.model):
+                loss = self._part_loss(
+                    x[part], labels[part], None if masks is None else masks[part]
+                )
+                loss = loss * (len(part) / len(x))
+                accelerator.backward(loss)
+            total += loss.detach()
         if self.config.grad_clip:
             accelerator.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.wrapped.step()
         self.wrapped.zero_grad()
         self._average(step)
-        return float(loss.detach())
+        return float(accelerator.reduce(total, "mean"))
+
+    def _part_loss(self, x: Tensor, labels: Tensor, masks: Tensor | None) -> Tensor:
+        if masks is None:
+            return self._loss(self.model(x), labels)
+        logits, maps = self.model(x)
+        return self._loss(logits, labels) + self.config.mask_weight * mask_loss(maps, masks)
+
+    def any_process(self, asked: bool) -> bool:
+        """Tell whether any of the processes says so; all must act alike."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
+    def scaler_state(self) -> dict[str, Any]:
+        """Return the state of fp16's loss scaling, plain JSON types; empty without."""
+        scaler = self.accelerator.scaler
+        return dict(scaler.state_dict()) if scaler is not None else {}
+
+    def load_scaler(self, state: dict[str, Any]) -> None:
+        """Take up what `scaler_state` gave."""
+        if state and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state)
 
     def _batch(self, indices: list[int], step: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return a step's input, labels and, where they are learned from, masks."""
         config, device = self.config, self.accelerator.device
         pixels, labels = (x.to(device) for x in self.slices.__getitems__(indices))
-        generator = torch.Generator(device=device)
-        rank = self.accelerator.process_index
-        generator.manual_seed((config.seed * 1_000_003 + step) * 1009 + rank)
+        draws = self._draws(step)
         how = AugmentConfig.of_strength(config.augmentation)
         widths = [window.width for window in self.preprocess.windows]
+        if config.augmentations == "dlmi":
+            moved = move(pixels.float(), draw_dlmi_pose(len(pixels), draws), "border")
+            return to_input(moved, self.preprocess), labels, None
         if not _needs_masks(config):
-            x = augment(pixels, how, widths, generator)
+            x = augment(pixels, how, widths, draws)
             return to_input(x, self.preprocess), labels, None
         masks = self.slices.masks(indices).to(device)
         if config.transplants:
             batch = pixels, labels, masks
             windows = self.preprocess.windows
-            pixels, labels, masks = transplant(batch, config.transplants, windows, generator)
-        pose = draw_pose(len(pixels), how, generator)
-        x = to_input(augment(pixels, how, widths, generator, pose), self.preprocess)
+            pixels, labels, masks = transplant(batch, config.transplants, windows, draws.generator)
+        pose = draw_pose(len(pixels), how, draws)
+        x = to_input(augment(pixels, how, widths, draws, pose), self.preprocess)
         planes = move(mask_planes(masks), pose) if config.mask_weight else None
         return x, labels, planes
+
+    def _draws(self, step: int) -> Draws:
+        generator = torch.Generator(device=self.accelerator.device)
+        generator.manual_seed(self.config.seed * 1_000_003 + step)
+        return Draws(generator, self.accelerator.process_index, self.accelerator.num_processes)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = torch.tensor(self.config.label_weights, device=logits.device)
@@ -234,6 +280,18 @@ class TrainingRun:
         for r, part in enumerate(gather_object([mine])):
             out[r::world] = part
         return out
+
+
+def _check_split(config: TrainConfig, processes: int) -> None:
+    if config.batch_size % processes:
+        raise UsageError(f"--batch-size {config.batch_size} does not go into {processes} processes")
+
+
+def _optimizer(learner: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "adam":
+        return torch.optim.Adam(learner.parameters(), config.lr, weight_decay=config.weight_decay)
+    groups = param_groups_weight_decay(learner, config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.lr)
 
 
 def _needs_masks(config: TrainConfig) -> bool:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.main import app
-from tests.core.prepared_factory import blobs
+from tests.core.prepared_factory import BlobSeries, blobs
 
 runner = CliRunner()
 TINY = [
@@ -69,3 +72,50 @@ def test_what_cannot_be_is_one_line(
     assert told.exit_code == code
     assert line in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+def _planned(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
+    """Return the settings of a command, without training."""
+    from ich_cli.commands import train
+
+    seen: list[Any] = []
+    monkeypatch.setattr(train, "_run", lambda plan, *_, **__: seen.append(plan))
+    told = runner.invoke(app, ["train", *arguments])
+    assert told.exit_code == 0, told.stderr
+    return {**seen[0].config.to_dict(), "sequence": seen[0].sequence, "told": told.stderr}
+
+
+def test_the_recipe_of_the_midterm_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    series = [BlobSeries(i, str(i)) for i in range(4)]
+    config = PreprocessConfig.dlmi(32)
+    prepare_dataset(series, tmp_path / "prepared", config, SourceInfo("test", "blobs"))
+    one = _planned(monkeypatch, "--model", "seresnet50", "--recipe", "dlmi")
+    expected = {
+        "model": "seresnet50", "optimizer": "adam", "lr": 5e-5, "schedule": "step",
+        "step_epochs": 50, "step_factor": 0.412, "batch_size": 48, "pos_weight": "ratio",
+        "augmentations": "dlmi", "ema": 0.0, "weight_decay": 0.0, "grad_clip": 0.0,
+        "positives": 0.0, "label_weights": [1.0] * 6,
+    }  # fmt: skip
+    assert {key: one[key] for key in expected} == expected
+    assert "have 512 pixels, these 32" in one["told"]
+    other = _planned(monkeypatch, "--recipe", "dlmi", "--lr", "1e-4", "--batch-size", "8")
+    assert (other["lr"], other["batch_size"], other["optimizer"]) == (1e-4, 8, "adam")
+
+
+def test_the_recipe_wants_its_own_preset(tmp_path: Path) -> None:
+    blobs(tmp_path / "blobs", 4)
+    told = runner.invoke(app, ["train", str(tmp_path / "blobs"), "--recipe", "dlmi"])
+    assert told.exit_code == 1
+    assert "ich preprocess … --preset dlmi --size 512" in told.stderr
+
+
+def test_a_finished_run_takes_a_second_stage(tmp_path: Path) -> None:
+    blobs(tmp_path / "blobs", 8)
+    command = ["train", str(tmp_path / "blobs"), "-o", str(tmp_path / "run"), *TINY, "--quiet"]
+    assert runner.invoke(app, command).exit_code == 0
+    told = runner.invoke(app, [*command, "--resume", "--refit", "--sequence", "smooth"])
+    assert told.exit_code == 0, told.stderr
+    assert load_bundle(tmp_path / "run" / "bundle").sequence is not None
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["without_sequence"]["slices"] == 48

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ich_cli.core.augment import AugmentConfig, augment
+from ich_cli.core.augment import AugmentConfig, Draws, augment, draw_dlmi_pose, move
 from ich_cli.core.errors import UsageError
 
 WIDTHS = (80.0, 200.0, 2800.0)
@@ -14,8 +14,8 @@ STILL = AugmentConfig(
 )  # fmt: skip
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
 
 
 def batch(n: int = 4, channels: int = 3, side: int = 32) -> torch.Tensor:
@@ -93,3 +93,29 @@ def test_amounts_that_make_no_sense_are_refused() -> None:
         AugmentConfig(flip=1.5)
     with pytest.raises(UsageError):
         AugmentConfig.of_strength(-1)
+
+
+def test_the_recipes_poses_are_flips_transpositions_and_few_affine_ones() -> None:
+    pose = draw_dlmi_pose(2000, generator())
+    plain = pose[:, :, :2].abs().round(decimals=6)
+    kept = (plain == torch.eye(2)).flatten(1).all(1)
+    exchanged = (plain == torch.eye(2).flip(0)).flatten(1).all(1)
+    assert (kept | exchanged).float().mean() == pytest.approx(0.7, abs=0.03)
+    assert exchanged.float().sum() / (kept | exchanged).sum() == pytest.approx(0.5, abs=0.04)
+    mirrored = pose[kept][:, 0, 0] < 0
+    assert mirrored.float().mean() == pytest.approx(0.5, abs=0.06)
+    assert pose[:, :, 2].abs().max() <= 0.1  # 5 % of the side, which is 2 long
+
+
+def test_the_recipes_border_is_replicated() -> None:
+    x = torch.full((1, 1, 8, 8), 7.0)
+    pose = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])
+    assert move(x, pose).min() == 0
+    assert move(x, pose, "border").min() == 7
+
+
+def test_processes_share_the_draws_of_one() -> None:
+    whole = Draws(torch.Generator().manual_seed(1)).uniform(6, 0, 1, 2)
+    for rank in (0, 1):
+        mine = Draws(torch.Generator().manual_seed(1), rank, 2).uniform(3, 0, 1, 2)
+        assert torch.equal(mine, whole[rank::2])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
 from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
 from ich_cli.core.inference import predict_logits, to_input
 from ich_cli.core.training import fit
-from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.training_config import RECIPES, TrainConfig
 from ich_cli.core.training_run import Watch, positive_weights
 from tests.core.prepared_factory import blobs
 
@@ -196,14 +197,17 @@ def test_resuming_with_other_settings_names_them(data: PreparedDataset, tmp_path
         train(changed(epochs=1, lr=1e-3), data, tmp_path, resume=True)
 
 
-def test_only_one_checkpoint_stays_and_none_of_it_is_a_pickle(
+def test_the_last_two_checkpoints_stay_and_none_of_it_is_a_pickle(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     train(TINY, data, tmp_path)
-    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*s*") if p.is_file())
+    files = [name for name in files if not name.startswith("tensorboard/")]
     assert files == [
-        "checkpoints/epoch-0003/state.json",
-        "checkpoints/epoch-0003/state.safetensors",
+        "checkpoints/step-00000012/state.json",
+        "checkpoints/step-00000012/state.safetensors",
+        "checkpoints/step-00000018/state.json",
+        "checkpoints/step-00000018/state.safetensors",
         "metrics.jsonl",
     ]
 
@@ -223,7 +227,7 @@ def test_without_an_average_the_last_weights_are_kept(
     result = train(changed(epochs=1, ema=0.0), data, tmp_path)
     from safetensors.torch import load_file
 
-    saved = load_file(tmp_path / "checkpoints" / "epoch-0001" / "state.safetensors")
+    saved = load_file(tmp_path / "checkpoints" / "step-00000006" / "state.safetensors")
     for key, value in weights(result.model).items():
         assert torch.equal(saved[f"model.{key}"], value), key
 
@@ -310,6 +314,7 @@ def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
     assert training["real_ct"] is False
     assert training["data"] == "blobs, 96 slices of 16 patients"
     assert training["command"] == "ich train blobs"
+    assert re.fullmatch(r"([0-9a-f]{40}(-dirty)?)?", training["git"])
     assert bundle.config.thresholds == pytest.approx(found.thresholds)
     assert bundle.config.study == found.study_rule
     assert bundle.config.calibration == found.calibration
@@ -415,3 +420,26 @@ def test_context_makes_nine_channels(tmp_path: Path) -> None:
     result = train(changed(epochs=1), data, tmp_path / "out")
     assert data.preprocess.channels == 9
     assert np.isfinite(result.logits).all()
+
+
+def test_accumulated_parts_learn_what_a_whole_batch_does(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    calm = {"epochs": 1, "drop_rate": 0.0, "freeze_norms": "yes", "lr": 1e-3}
+    whole = train(changed(**calm), data, tmp_path / "a")
+    parts = train(changed(**calm, accumulate=3), data, tmp_path / "b")
+    assert parts.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-4)
+    np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-4)
+
+
+def test_the_recipe_trains_with_its_steps_and_plain_ratio(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    dlmi = {**RECIPES["dlmi"], "epochs": 4, "batch_size": 8, "step_epochs": 2}
+    result = train(changed(**dlmi), data, tmp_path)
+    rates = [record["lr"] for record in result.history]
+    # after epochs 1 to 4, the rate of the next step: 5e-5, then times 0.412 from epoch 3 on
+    np.testing.assert_allclose(rates, np.array([1, 0.412, 0.412, 0.412**2]) * 5e-5)
+    labels = np.zeros((100, 6), np.float32)
+    labels[0, 0] = 1
+    np.testing.assert_allclose(positive_weights(labels, "ratio"), [99, 1, 1, 1, 1, 1])

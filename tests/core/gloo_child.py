@@ -1,0 +1,41 @@
+"""One of several processes of a training. Run by test_distributed through torchrun.
+
+torchrun --nproc-per-node 2 -m tests.core.gloo_child DATA OUT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ich_cli.core.batches import Selection
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.training import FitResult, fit
+from ich_cli.core.training_config import TrainConfig
+
+CONFIG = TrainConfig(
+    model="test_resnet", init="none", epochs=2, batch_size=8, lr=1e-3, ema=0.9, drop_rate=0.0,
+    freeze_norms="yes", precision="no",
+)  # fmt: skip
+
+
+def train(data: PreparedDataset, out: Path) -> FitResult:
+    rows = np.arange(len(data), dtype=np.int64)
+    half = len(data) // 2
+    chosen = Selection(data, rows[:half]), Selection(data, rows[half : half + 9])
+    return fit(CONFIG, [chosen[0]], chosen[1], data.preprocess, out, device="cpu")
+
+
+if __name__ == "__main__":
+    import os
+
+    from safetensors.torch import save_file
+
+    torch.set_num_threads(1)
+    result = train(PreparedDataset.open(Path(sys.argv[1])), Path(sys.argv[2]))
+    tensors = {k: v.contiguous() for k, v in result.model.state_dict().items()}
+    tensors["logits"] = torch.from_numpy(result.logits)
+    save_file(tensors, Path(sys.argv[2]) / f"rank-{os.environ['RANK']}.safetensors")

@@ -1,0 +1,59 @@
+"""Two processes learn what one learns from the same batches."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ich_cli.core.bundle import load_bundle
+from tests.core.gloo_child import train
+from tests.core.prepared_factory import blobs
+
+ROOT = Path(__file__).resolve().parents[2]
+TORCHRUN = [
+    sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+    "--nproc-per-node", "2", "-m",
+]  # fmt: skip
+
+
+def two_processes(*arguments: object) -> subprocess.CompletedProcess[str]:
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    command = [*TORCHRUN, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "data", 8)
+    one = train(data, tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    done = two_processes("tests.core.gloo_child", data.folder, tmp_path / "two")
+    assert done.returncode == 0, done.stderr[-2000:]
+    ranks = [load_file(tmp_path / "two" / f"rank-{rank}.safetensors") for rank in (0, 1)]
+    for key, value in one.model.state_dict().items():
+        torch.testing.assert_close(ranks[0][key], value, atol=1e-5, rtol=1e-4)
+        assert torch.equal(ranks[0][key], ranks[1][key]), key
+    expected = torch.from_numpy(one.logits)  # of 9 slices: not the same number for each process
+    torch.testing.assert_close(ranks[0]["logits"], expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_command_runs_in_two_processes(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "data", 8)
+    done = two_processes(
+        "ich_cli", "train", data.folder, "--out", tmp_path / "run", "--model", "test_resnet",
+        "--init", "none", "--epochs", 1, "--batch-size", 8, "--folds", 2, "--device", "cpu",
+        "--precision", "no", "--refit",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("out of fold (2 folds by patient)") == 1
+    assert done.stderr.count("epoch 1/1  loss") == 3
+    assert load_bundle(tmp_path / "run" / "bundle").config.training["split"].startswith("all")
