@@ -25,6 +25,8 @@ from tests.core.dicom_factory import (
 from tests.core.test_dicom_syntaxes import LOSSLESS
 
 _LARGEST = 40_000
+OWN = 17
+"""The first so many seeds are slices of our own, one a transfer syntax and number of frames."""
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 
 
