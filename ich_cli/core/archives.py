@@ -74,7 +74,7 @@ def members(source: Source, limits: Limits) -> Iterator[Source | InputError]:
     order = sorted(range(len(infos)), key=lambda at: (natural(infos[at].filename), at))
     for at in order:
         info = infos[at]
-        if info.is_dir():
+        if info.filename.endswith("/"):  # `is_dir` raises where the name is empty
             continue
         name = f"{source.name}!{printable(info.filename)}"
         if info.flag_bits & 1:

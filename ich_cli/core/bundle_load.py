@@ -21,7 +21,7 @@ from ich_cli.core.bundle_files import (
 )
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.hub import member_folders
-from ich_cli.core.model import build_model, compare_keys, resolve_architecture
+from ich_cli.core.model import MODEL_ARGS, build_model, compare_keys, resolve_architecture
 from ich_cli.core.sequence import SequenceModel, load_sequence
 from ich_cli.core.weights import PICKLE_SUFFIXES, check_safetensors, read_shapes, read_weights
 
@@ -84,7 +84,8 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BundleError(f"{path}: {key} holds values that are not finite")
-    mismatch = compare_keys(shapes(tensors), shapes(model.state_dict()))
+    wanted = model.state_dict()
+    mismatch = compare_keys(shapes(tensors), shapes(wanted)) or _other_kind(tensors, wanted)
     if mismatch:
         raise BundleError(f"{path}: {mismatch}")
     model.load_state_dict(tensors, strict=False)  # compared above; float16 becomes float32 here
@@ -99,6 +100,15 @@ def _load_sequence(folder: Path, config: BundleConfig) -> SequenceModel | None:
     if sha256_of(path) != config.sequence.sha256:
         raise BundleError(f"{path}: not the weights that {CONFIG} was written for")
     return load_sequence(config.sequence.kind, path)
+
+
+def _other_kind(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Name a tensor of whole numbers where the model has floats, or the reverse: no rounding."""
+    for key, value in found.items():
+        if value.is_floating_point() != wanted[key].is_floating_point() or value.is_complex():
+            kinds = [str(one.dtype).removeprefix("torch.") for one in (value, wanted[key])]
+            return f"{key} is {kinds[0]}, not {kinds[1]}"
+    return ""
 
 
 def _weights_file(folder: Path) -> Path:
@@ -116,6 +126,9 @@ def _weights_file(folder: Path) -> Path:
 def _compare(path: Path, config: BundleConfig) -> None:
     """Compare names and shapes before any memory is taken, so that no config can ask for it."""
     resolve_architecture(config.architecture)
+    unknown = sorted(set(config.model_args) - MODEL_ARGS)
+    if unknown:  # `pretrained` would fetch from the network, others would read files
+        raise BundleError(f"model settings not allowed: {', '.join(unknown)}")
     try:
         with torch.device("meta"):
             empty = build_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, NamedTuple
@@ -57,10 +58,14 @@ class PreprocessConfig:
         object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
         object.__setattr__(self, "std", tuple(float(s) for s in self.std))
         _check(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}")
+        _check(_is_whole(self.size), "size must be a whole number")
+        _check(_is_whole(self.context), "context must be a whole number")
         _check(16 <= self.size <= 2048, "size must lie in 16 … 2048")
         _check(0 <= self.context <= 5, "context must lie in 0 … 5")
         _check(1 <= len(self.windows) <= 8, "there must be 1 … 8 windows")
         _check(all(w.width > 0 for w in self.windows), "a window's width must be positive")
+        numbers = (*(end for w in self.windows for end in w), *self.mean, *self.std)
+        _check(all(map(math.isfinite, numbers)), "windows, mean and std must be finite")
         _check(
             len(self.mean) == len(self.std) == len(self.windows),
             "mean and std must have one value a window",
@@ -92,8 +97,12 @@ class PreprocessConfig:
         _check(not unknown, f"unknown preprocess settings: {', '.join(sorted(unknown))}")
         try:
             return cls(**values)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"preprocess settings do not parse: {error}") from None
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check(holds: bool, message: str) -> None:

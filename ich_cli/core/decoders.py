@@ -1,22 +1,22 @@
 """One compressed frame to stored values: which transfer syntaxes are read, and by what.
 
-Every compressed syntax of CT goes through imagecodecs, one library without a GPL part: JPEG
-(8 and 12 bits, lossless), JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 section 8.2, annex A). A
-codestream's own header is read first, so that a picture larger than Rows x Columns is never
-decoded.
+Compressed are JPEG (8 and 12 bits, lossless), JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 section 8.2,
+annex A). A codestream's own header is read first, so that a picture larger than Rows x Columns is
+never decoded; then it goes to a process that may crash.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.errors import BrokenFileError, DecoderError, LimitError
+from ich_cli.core.errors import BrokenFileError, DecoderError
+from ich_cli.core.isolation import CODECS
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
@@ -106,7 +106,9 @@ def _shown(uid: str) -> str:
     return uid if plain else "that is malformed"
 
 
-def decode_frame(data: bytes, fmt: PixelFormat, name: str) -> NDArray[np.int64]:
+def decode_frame(
+    data: bytes, fmt: PixelFormat, name: str, file: Hashable = None
+) -> NDArray[np.int64]:
     """Turn the bytes of one frame into stored values.
 
     Parameters
@@ -117,6 +119,9 @@ def decode_frame(data: bytes, fmt: PixelFormat, name: str) -> NDArray[np.int64]:
         The pixel format of its instance.
     name
         File name for errors.
+    file
+        What all frames of a file share, and no other file: one that keeps on ending the decoder is
+        given up. None: `name`.
 
     Returns
     -------
@@ -128,14 +133,14 @@ def decode_frame(data: bytes, fmt: PixelFormat, name: str) -> NDArray[np.int64]:
     ------
     BrokenFileError
         If the frame is damaged, or contradicts Rows, Columns or BitsStored.
+    LimitError, DecoderError
+        If decoding takes too much memory, or cannot be started.
     """
     if fmt.native:
         dtype = np.dtype(f"{'>' if fmt.big_endian else '<'}u{fmt.bits_allocated // 8}")
         words = np.frombuffer(data, dtype, count=fmt.rows * fmt.columns)
         return unpack(words.reshape(fmt.rows, fmt.columns), fmt.bits_stored, fmt.high_bit, fmt)
-    words, precision = _decompress(data, fmt, name)
-    if words.size != fmt.rows * fmt.columns:
-        raise BrokenFileError(name, "the compressed frame does not fill Rows x Columns")
+    words, precision = _decompress(data, fmt, name, name if file is None else file)
     words = words.reshape(fmt.rows, fmt.columns)
     if COMPRESSED[fmt.syntax].family == "rle":  # keeps the layout of bits of native data
         return unpack(words, fmt.bits_stored, fmt.high_bit, fmt)
@@ -152,43 +157,15 @@ def unpack(words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat) -> N
     return values
 
 
-def _decompress(data: bytes, fmt: PixelFormat, name: str) -> tuple[NDArray[Any], int]:
+def _decompress(
+    data: bytes, fmt: PixelFormat, name: str, file: Hashable
+) -> tuple[NDArray[Any], int]:
     syntax = COMPRESSED[fmt.syntax]
     precision = fmt.bits_stored
     if syntax.family != "rle":
         precision = _check_stream(data, fmt, syntax.family, name)
-    try:
-        return _codec(syntax.family)(data, fmt), precision
-    except MemoryError:
-        raise LimitError(name, "not enough memory to decode a frame") from None
-    except Exception as error:  # the codecs raise what they like on hostile bytes
-        raise BrokenFileError(
-            name, f"the {syntax.name} frame does not decode ({type(error).__name__})"
-        ) from None
-
-
-def _codec(family: Family) -> Callable[[bytes, PixelFormat], NDArray[Any]]:
-    import imagecodecs  # 0.1 s to load, and uncompressed files do without
-
-    if family == "rle":
-        return lambda data, fmt: np.frombuffer(
-            _rle(imagecodecs.dicomrle_decode, data, fmt), f"<u{fmt.bits_allocated // 8}"
-        )
-    decode = {
-        "jpeg": imagecodecs.jpeg8_decode,
-        "jpegls": imagecodecs.jpegls_decode,
-        "jpeg2k": imagecodecs.jpeg2k_decode,
-        "htj2k": imagecodecs.htj2k_decode,
-    }[family]
-    return lambda data, fmt: np.asarray(decode(data))
-
-
-def _rle(decode: Callable[..., Any], data: bytes, fmt: PixelFormat) -> bytes:
-    """Decode RLE (PS3.5 annex G): one segment a byte of the word."""
-    if len(data) < 64 or struct.unpack("<I", data[:4])[0] != fmt.bits_allocated // 8:
-        raise ValueError
-    dtype = np.dtype(f"<u{fmt.bits_allocated // 8}")
-    return np.asarray(np.frombuffer(bytes(decode(data, dtype)), dtype)).tobytes()
+    frame = syntax.family, data, fmt.bits_allocated, fmt.rows * fmt.columns
+    return CODECS.decompress(*frame, name=name, syntax=syntax.name, file=file), precision
 
 
 class _Stream(NamedTuple):

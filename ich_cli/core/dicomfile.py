@@ -86,7 +86,10 @@ class Elements:
         from pydicom.datadict import tag_for_keyword
 
         tag = tag_for_keyword(keyword)
-        return self._dataset.get_item(tag) if tag in self._dataset else None
+        try:
+            return self._dataset.get_item(tag) if tag in self._dataset else None
+        except Exception:  # a VR that is none: pydicom raises what it likes
+            return None
 
     def element(self, keyword: str) -> Any:
         """Return pydicom's element with its text decoded; None where absent or beyond decoding."""
@@ -138,14 +141,11 @@ class Elements:
 
     def items(self, keyword: str) -> list[Elements]:
         """Return the items of a sequence; empty where there is none."""
-        from pydicom.datadict import tag_for_keyword
+        from pydicom.sequence import Sequence
 
-        tag = tag_for_keyword(keyword)
-        if tag is None or tag not in self._dataset:
-            return []
-        with quiet():
-            value = self._dataset[tag].value
-        return [Elements(item) for item in value or ()] if hasattr(value, "__iter__") else []
+        element = self.element(keyword)
+        value = None if element is None else element.value
+        return [Elements(item) for item in value] if isinstance(value, Sequence) else []
 
 
 def _number(text: str) -> float:

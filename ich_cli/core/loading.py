@@ -45,7 +45,8 @@ def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
         if size is None:
             raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
         data = _frame_bytes(raw, size, ref, limits)
-    values = to_hounsfield(decode_frame(data, fmt, name), fmt, ref.rescale, name)
+    stored = decode_frame(data, fmt, name, (ref.source, ref.stamp))
+    values = to_hounsfield(stored, fmt, ref.rescale, name)
     return CTSlice(
         hu=values.hu,
         id=ref.id,

@@ -24,6 +24,7 @@ from ich_cli.core.errors import (
     NothingFoundError,
 )
 from ich_cli.core.frameref import FrameRef
+from ich_cli.core.isolation import CODECS
 from ich_cli.core.loading import load
 from ich_cli.core.ordering import gather
 from ich_cli.core.sources import Source, natural, printable, stamp, walk
@@ -75,6 +76,8 @@ def scan(
     if not entries:
         shown = ", ".join(printable(str(path)) for path in paths) or "no path given"
         raise NothingFoundError(f"{shown}: no file there; name DICOM files, folders or zips")
+    if any(isinstance(entry, FrameRef) and not entry.format.native for entry in entries):
+        CODECS.warm()  # is ready by the time the model is
     return gather(entries)
 
 

@@ -49,7 +49,7 @@ class StudyRule:
 
     def __post_init__(self) -> None:
         _check(
-            self.aggregation in AGGREGATIONS,
+            isinstance(self.aggregation, str) and self.aggregation in AGGREGATIONS,
             f"study.aggregation must be one of {', '.join(AGGREGATIONS)}",
         )
         for name in ("slope", "bias"):
@@ -126,7 +126,12 @@ def _six(values: Any, name: str) -> tuple[float, ...]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
 
 
 def _check(holds: bool, message: str) -> None:

@@ -32,7 +32,7 @@ def test_survives_json() -> None:
     [
         ({"preset": "brainy"}, "preset must be one of rsna, dlmi"),
         ({"size": 8}, "size must lie in"),
-        ({"size": "big"}, "do not parse"),
+        ({"size": "big"}, "size must be a whole number"),
         ({"context": -1}, "context must lie in"),
         ({"windows": []}, "there must be 1"),
         ({"windows": [[40, 0]], "mean": [0], "std": [1]}, "width must be positive"),
