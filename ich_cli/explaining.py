@@ -17,6 +17,7 @@ from ich_cli.explain_record import record, series_record, why
 if TYPE_CHECKING:
     from ich_cli.core.config import Limits
     from ich_cli.core.explaining import Asked, Explained, ExplainedSeries, Looks
+    from ich_cli.core.naming import Names
     from ich_cli.core.prediction import SlicePrediction
     from ich_cli.core.predictor import Predictor
     from ich_cli.core.reading import Entry
@@ -25,12 +26,14 @@ _ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 _SERIES_NAME = "series.explain.png"
 
 
-def find(paths: Sequence[Path], frame: int | None, limits: Limits, quiet: bool) -> list[Entry]:
+def find(
+    paths: Sequence[Path], frame: int | None, limits: Limits, names: Names, quiet: bool
+) -> list[Entry]:
     """Look for slices; there is at least one, of frame number `frame` if that is asked for."""
     from ich_cli.core.series import scan
 
     with progress("Looking for slices", unit="files", quiet=quiet) as advance:
-        entries = scan(paths, limits, lambda count: advance(1))
+        entries = scan(paths, limits, lambda count: advance(1), names)
     if all(isinstance(entry, InputError) for entry in entries):
         raise next(entry for entry in entries if isinstance(entry, InputError))
     if frame and not _candidates(entries, frame):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -52,7 +53,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:  # typer would exit without a word
-            raise _Interrupted(*stop.args) from None
+            raise _Interrupted(stop) from None
 
     def main(self, *args: Any, **extra: Any) -> Any:
         code: Any = 0
@@ -65,7 +66,15 @@ class _Group(TyperGroup):
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, with what the command has to say about it."""
+    """Ctrl-C or SIGTERM, with what the command has to say about it."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        super().__init__(*stop.args)
+        self.exit_code = 143 if isinstance(stop, _Terminated) else 130
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a run as Ctrl-C does, with a code of its own."""
 
 
 def _load(name: str) -> Any:
@@ -111,7 +120,22 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is no reason
             stream.reconfigure(errors="backslashreplace")  # to fail
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` leave it
+            signal.signal(number, _stop)
     app()
+
+
+def _stop(number: int, _: object) -> None:
+    """Unwind, so that what is open is closed and a line is told; a second signal does not wait."""
+    signal.signal(number, _stop_now)
+    raise _Terminated("terminated") if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _stop_now(number: int, _: object) -> None:
+    # as safe as a kill: a file takes its name when it is whole, kept rows lie in the journal
+    os.write(2, b"ich: stopped at once\n")
+    os._exit(128 + number)
 
 
 def tell(error: Exception) -> int:
@@ -127,7 +151,7 @@ def tell(error: Exception) -> int:
     note(f"ich: {' '.join(_sentence(error).split())}")
     if isinstance(error, OSError) and not error.filename:
         _drop_stdout()  # a full disk behind stdout would complain once more at exit
-    return 130 if isinstance(error, _Interrupted) else int(getattr(error, "exit_code", 1))
+    return int(getattr(error, "exit_code", 1))
 
 
 def _sentence(error: Exception) -> str:

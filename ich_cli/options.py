@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
+
+if TYPE_CHECKING:
+    from ich_cli.core.naming import Names
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -81,6 +84,15 @@ Quiet = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed, the same result.")]
+AnonymousPaths = Annotated[
+    Path | None,
+    typer.Option(
+        "--anonymous-paths", metavar="KEYFILE", show_default=False,
+        help="Call files by a hash in rows, notes and errors: names of files and folders may hold "
+        "names of patients. The key lies in KEYFILE, which is made if it is not there; who keeps "
+        "it can match the rows to the files.",
+    ),
+]  # fmt: skip
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,6 +131,19 @@ def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> 
             raise UsageError(f"--threshold {one}: a probability lies in 0 … 1")
         thresholds.update(dict.fromkeys([label] if equals else LABELS, value))
     return thresholds
+
+
+def parse_names(keyfile: Path | None) -> Names:
+    """Return what files are called: as they are named, or with a key's file by a hash.
+
+    Raises
+    ------
+    IchError
+        If the file can be neither read nor made, or holds no key.
+    """
+    from ich_cli.core.naming import AnonymousNames, as_named
+
+    return AnonymousNames.from_file(keyfile) if keyfile else as_named
 
 
 def parse_limits(given: Sequence[str] | None) -> Limits:

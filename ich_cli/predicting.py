@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections import deque
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from ich_cli._version import __version__
 from ich_cli.console import is_terminal, progress, stdout
-from ich_cli.core.atomic import aside
+from ich_cli.core.atomic import aside, sweep
 from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
 from ich_cli.core.errors import InputError, NothingFoundError, UsageError
 from ich_cli.core.journal import Journal, fingerprint
+from ich_cli.core.naming import as_named
 from ich_cli.core.prediction import SlicePrediction, by_study
 from ich_cli.core.writers import (
     SLICE_COLUMNS,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ich_cli.core.config import Limits
+    from ich_cli.core.naming import Names
     from ich_cli.core.predictor import Predictor
     from ich_cli.core.series import FrameRef
     from ich_cli.core.study_rule import StudyRule
@@ -63,6 +66,10 @@ class Request:
     resume: bool
     quiet: bool
     reports: Reports
+    names: Names = as_named
+    """What files are called."""
+    keyfile: Path | None = None
+    """Of anonymous names."""
 
 
 def run(request: Request) -> tuple[Tally, str]:
@@ -71,7 +78,9 @@ def run(request: Request) -> tuple[Tally, str]:
     request.reports.prepare()
     # opening the journal tells now what could not be written later
     with Journal(output) if output else nullcontext() as journal:
-        entries = _without_own(_find(request.paths, request.limits, quiet), request)
+        for path in _tables(request):
+            sweep(path.parent, glob.escape(path.name))
+        entries = _without_own(_find(request), request)
         predictor = _load(request.weights, request.device, request.batch_size, quiet)
         defaults = dict(predictor.bundle.config.thresholds)
         chosen = parse_thresholds(request.thresholds, defaults)
@@ -101,26 +110,35 @@ def run(request: Request) -> tuple[Tally, str]:
     return tally, predictor.caveat
 
 
-def _find(paths: list[Path], limits: Limits, quiet: bool) -> Entries:
+def _find(request: Request) -> Entries:
     from ich_cli.core.series import scan
 
-    with progress("Looking for slices", unit="files", quiet=quiet) as advance:
-        return scan(paths, limits, lambda _: advance(1))
+    with progress("Looking for slices", unit="files", quiet=request.quiet) as advance:
+        return scan(request.paths, request.limits, lambda _: advance(1), request.names)
+
+
+def _tables(request: Request) -> tuple[Path, ...]:
+    """Return the files that the run writes, or might have written with ``--by study``."""
+    output = request.output
+    return (output, studies_path(output, request.layout)) if output else ()
 
 
 def _without_own(entries: Entries, request: Request) -> Entries:
     """Leave out the run's own files, which may lie in the folder that is read."""
-    if not (output := request.output):
+    files = list(filter(None, (*_tables(request), request.keyfile)))
+    files += [aside(request.output, "partial")] if request.output else []
+    if not files:
         return entries
-    files = (output, studies_path(output, request.layout), aside(output, "partial"))
+    real = getattr(request.names, "real", as_named)
     names, own = {path.name for path in files}, {path.resolve() for path in files}
     found: Entries = []
     for entry in entries:
-        path = Path(entry.name if isinstance(entry, InputError) else entry.id.path)
+        called = entry.name if isinstance(entry, InputError) else entry.id.path
+        path = Path(real(called))
         if path.name not in names or path.resolve() not in own:
             found.append(entry)
         elif not isinstance(entry, InputError):
-            raise UsageError(f"{path} is one of the scans to read; choose another name for -o")
+            raise UsageError(f"{called} is one of the scans to read; choose another name for -o")
     if not found:
         raise NothingFoundError("there is no file to read besides the output's own")
     return found
@@ -162,10 +180,10 @@ def _begin(
 def _interruptible(journal: Journal | None, total: int) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if journal and journal.rows_kept:
-            raise KeyboardInterrupt(
-                f"interrupted; {journal.rows_kept} of {total} rows are kept: "
+            raise type(stop)(
+                f"{str(stop) or 'interrupted'}; {journal.rows_kept} of {total} rows are kept: "
                 "the same command with --resume goes on"
             ) from None
         raise

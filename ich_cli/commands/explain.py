@@ -12,7 +12,18 @@ from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.explaining import find, run
 from ich_cli.measuring_maps import measure
-from ich_cli.options import Device, Json, Limit, Output, Quiet, Seed, Weights, parse_limits
+from ich_cli.options import (
+    AnonymousPaths,
+    Device,
+    Json,
+    Limit,
+    Output,
+    Quiet,
+    Seed,
+    Weights,
+    parse_limits,
+    parse_names,
+)
 
 if TYPE_CHECKING:
     from ich_cli.core.explaining import Looks
@@ -95,6 +106,7 @@ def explain(
     device: Device = "auto",
     seed: Seed = 0,
     limit: Limit = None,
+    anonymous_paths: AnonymousPaths = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -122,7 +134,7 @@ def explain(
     wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
     asked = Asked(wanted, method or "gradcam", seed, limits)
     looks = _looks(window, style, opacity)
-    entries = find(paths or [], frame, limits, quiet)
+    entries = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
     run(entries, asked, looks, output, frame, weights, device, as_json=json, quiet=quiet)
 
 

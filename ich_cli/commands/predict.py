@@ -13,6 +13,7 @@ from ich_cli.core.errors import IchError, NothingFoundError, UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.writers import Format, format_of
 from ich_cli.options import (
+    AnonymousPaths,
     BatchSize,
     Device,
     Json,
@@ -24,6 +25,7 @@ from ich_cli.options import (
     Weights,
     Workers,
     parse_limits,
+    parse_names,
     parse_thresholds,
 )
 from ich_cli.report import nothing_read, summary
@@ -89,6 +91,7 @@ def predict(
     report: ReportFolder = None,
     dicom: DicomFolder = None,
     keep_patient: KeepPatient = False,
+    anonymous_paths: AnonymousPaths = None,
     resume: Resume = False,
     strict: Strict = False,
     weights: Weights = None,
@@ -121,6 +124,7 @@ def predict(
         weights=weights, device=device, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
         resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
+        names=parse_names(anonymous_paths), keyfile=anonymous_paths,
     )  # fmt: skip
     tally, caveat = run(request)
     _end(tally, caveat, strict=strict, quiet=quiet)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ich_cli import console
-from ich_cli.options import Json, Limit, Quiet, Seed, Workers
+from ich_cli.options import AnonymousPaths, Json, Limit, Quiet, Seed, Workers
 
 Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom"]
 
@@ -56,6 +56,7 @@ def preprocess(
     seed: Seed = 0,
     workers: Workers = None,
     limit: Limit = None,
+    anonymous_paths: AnonymousPaths = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from where a stopped run was.")
     ] = False,
@@ -69,7 +70,7 @@ def preprocess(
     from ich_cli.core.config import PreprocessConfig
     from ich_cli.core.preparing import prepare_dataset
     from ich_cli.core.sourcing import open_source
-    from ich_cli.options import parse_limits
+    from ich_cli.options import parse_limits, parse_names
 
     config = (
         PreprocessConfig.dlmi(size)
@@ -77,8 +78,9 @@ def preprocess(
         else PreprocessConfig(size=size, context=context)
     )
     series, info = open_source(
-        source, tuple(paths or ()), labels, studies=studies, seed=seed, limits=parse_limits(limit)
-    )
+        source, tuple(paths or ()), labels, studies=studies, seed=seed, limits=parse_limits(limit),
+        names=parse_names(anonymous_paths),
+    )  # fmt: skip
     with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
         data = prepare_dataset(
             series, output, config, info,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import threading
 import zipfile
@@ -13,6 +14,7 @@ from typing import IO, BinaryIO, Final
 
 from ich_cli.core.config import Limits
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
+from ich_cli.core.naming import Names, as_named
 from ich_cli.core.sources import Source, natural, printable, stamp
 from ich_cli.core.streams import Inflating, Seekable
 
@@ -31,7 +33,7 @@ def opened(source: Source, limits: Limits) -> Iterator[tuple[Seekable, int | Non
             with _member(source, limits) as member:
                 yield member, None
             return
-        with source.path.open("rb") as file:
+        with _regular(source) as file:
             size = os.fstat(file.fileno()).st_size
             if size > limits.max_file_bytes:
                 raise LimitError(
@@ -41,6 +43,16 @@ def opened(source: Source, limits: Limits) -> Iterator[tuple[Seekable, int | Non
             yield file, size
     except OSError as error:
         raise BrokenFileError(source.name, f"cannot be read: {error.strerror}") from None
+
+
+def _regular(source: Source) -> BinaryIO:
+    """Open a file that may have become a pipe since it was listed: opening that would wait."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(source.path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise BrokenFileError(source.name, "not a regular file")
+    return file
 
 
 class _Kept(threading.local):
@@ -58,7 +70,9 @@ class _Kept(threading.local):
 _KEPT: Final = _Kept()
 
 
-def members(source: Source, limits: Limits) -> Iterator[Source | InputError]:
+def members(
+    source: Source, limits: Limits, names: Names = as_named
+) -> Iterator[Source | InputError]:
     """Yield the members of a zip in natural order, nothing unpacked.
 
     Raises
@@ -76,7 +90,8 @@ def members(source: Source, limits: Limits) -> Iterator[Source | InputError]:
         info = infos[at]
         if info.filename.endswith("/"):  # `is_dir` raises where the name is empty
             continue
-        name = f"{source.name}!{printable(info.filename)}"
+        real = f"{source.real or source.name}!{printable(info.filename)}"
+        name = names(real)
         if info.flag_bits & 1:
             yield BrokenFileError(name, "encrypted", "unpack the zip first")
         elif info.file_size > limits.max_file_bytes:
@@ -84,7 +99,7 @@ def members(source: Source, limits: Limits) -> Iterator[Source | InputError]:
         elif info.file_size > max(1 << 20, limits.max_zip_ratio * info.compress_size):
             yield LimitError(name, f"unpacks to over {limits.max_zip_ratio:g} times its size")
         else:
-            yield Source(source.path, name, True, at)
+            yield Source(source.path, name, True, at, real)
 
 
 def _archive(source: Source, limits: Limits) -> tuple[zipfile.ZipInfo, ...]:
@@ -111,7 +126,7 @@ def _bad_zip(source: Source, error: Exception) -> InputError:
 
 def _check_directory(source: Source, limits: Limits) -> None:
     """Refuse a directory that would fill the memory, before it is read (APPNOTE 4.3.14, 4.3.16)."""
-    with source.path.open("rb") as file:
+    with _regular(source) as file:
         tail = _tail(file)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:

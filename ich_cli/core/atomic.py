@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ _REASONS: Final = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.ENAMETOOLONG: "the name is too long",
 }
+_BUSY: Final = "busy"  # the locked file in a folder that is being made
 _LOCK_BYTE: Final = 2**40  # far beyond the content: Windows locks bytes against readers, too
 
 
@@ -42,7 +44,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes its name only when the block ends well.
 
     Until then it lies beside `path` under a hidden name; a block that raises leaves nothing, and
-    what stood at `path` before stays untouched.
+    what stood at `path` before stays untouched. What a killed process leaves, `sweep` removes.
 
     Raises
     ------
@@ -52,10 +54,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     new = aside(path, f"{os.getpid()}.new")
     try:
         with new.open("wb") as file:
+            _try_lock(file)  # tells `sweep` that somebody is at work
             yield file
             file.flush()
             os.fsync(file.fileno())
-        new.replace(path)
+            if os.name != "nt":  # there an open file cannot be renamed
+                new.replace(path)
+        if os.name == "nt":
+            new.replace(path)
     except OSError as error:
         raise output_error(path, error) from error
     finally:
@@ -74,15 +80,50 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        _sweep_folders(folder)
+        with (
+            tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside,
+            Path(beside, _BUSY).open("wb") as busy,
+        ):
+            _try_lock(busy)
             new, old = Path(beside) / "new", Path(beside) / "old"
             new.mkdir()
             yield new
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
+            busy.close()  # Windows removes no open file
     except OSError as error:
         raise output_error(folder, error) from error
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what processes that were killed left of unfinished files.
+
+    Parameters
+    ----------
+    folder
+        Where to look; what cannot be removed stays.
+    name
+        Of the file that was to be written; a pattern.
+    """
+    for path in list(folder.glob(f".{name}.*.new")) if folder.is_dir() else ():
+        with suppress(OSError):
+            if path.name.split(".")[-2].isdecimal() and path.is_file() and _is_idle(path):
+                path.unlink()
+
+
+def _sweep_folders(folder: Path) -> None:
+    for beside in folder.parent.glob(f".{folder.name}-*"):
+        with suppress(OSError):
+            if _is_idle(beside / _BUSY):
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+def _is_idle(path: Path) -> bool:
+    """Say whether nobody is at work on a file; no, where the file system knows no locks."""
+    with path.open("rb+") as file:
+        return _try_lock(file) is True
 
 
 def lock(file: BinaryIO) -> bool:
@@ -91,16 +132,22 @@ def lock(file: BinaryIO) -> bool:
     The system drops the lock when the process ends, however it ends. File systems that know no
     locks count as free.
     """
+    return _try_lock(file) is not False
+
+
+def _try_lock(file: BinaryIO) -> bool | None:
+    """Take a lock: True; False where another one holds it; None where there are no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
             file.seek(_LOCK_BYTE)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(0)
         else:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+        return False if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
     return True

@@ -92,9 +92,9 @@ def to_label(text: str, where: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            raise DataError(f"{where}: {text!r} is no label; give 0 or 1") from None
+            raise DataError(f"{where}: a label is no number; give 0 or 1") from None
     if not 0.0 <= value <= 1.0:
-        raise DataError(f"{where}: the label {text!r} does not lie in 0 … 1")
+        raise DataError(f"{where}: a label does not lie in 0 … 1")
     return value
 
 
@@ -174,7 +174,7 @@ def _suffixed(
         where = f"{path}, line {reader.line_num}"
         stem, _, name = (row[key] or "").rpartition("_")
         if not stem:
-            raise DataError(f"{where}: {row[key]!r} does not end in _ and a label's name")
+            raise DataError(f"{where}: the id does not end in _ and a label's name")
         label = _cell(row[value], where, scores)
         yield slice_key(stem), _label_name(name, where), label, where
 
@@ -190,26 +190,28 @@ def _label_name(text: str, where: str) -> str:
     name = text.strip().lower().replace(" ", "_")
     if name in LABELS or name in NEGATIVE_WORDS:
         return name
-    raise DataError(f"{where}: {text!r} is no label; the labels are {', '.join(LABELS)}")
+    raise DataError(f"{where}: an unknown label; the labels are {', '.join(LABELS)}")
 
 
 def _gather(
     cells: Iterable[tuple[str, str, float, str]], path: Path, scores: bool, *, sparse: bool = False
 ) -> dict[str, LabelRow]:
     found: dict[str, dict[str, float]] = {}
+    lines: dict[str, str] = {}
     for key, name, label, where in cells:
         of_slice = found.setdefault(key, {})
+        lines.setdefault(key, where.rpartition(", ")[2])
         if name in NEGATIVE_WORDS or of_slice.setdefault(name, label) == label:
             continue
         if not math.isnan(label):
-            raise DataError(f"{where}: {key} has two different labels for {name}")
+            raise DataError(f"{where}: this slice has two different labels for {name}")
     absent = dict.fromkeys(SUBTYPES, 0.0) if sparse else {}
     return {
-        key: with_any({**absent, **row}, f"{path}, {key}", scores=scores)
+        key: with_any({**absent, **row}, f"{path}, {lines[key]}", scores=scores)
         for key, row in found.items()
     }
 
 
 def _put(out: dict[str, LabelRow], key: str, labels: LabelRow, where: str) -> None:
     if out.setdefault(key, labels) != labels:
-        raise DataError(f"{where}: {key} has other labels in an earlier row")
+        raise DataError(f"{where}: this slice has other labels in an earlier row")

@@ -20,6 +20,7 @@ from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ctslice import CTSlice, SliceId
 from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
 from ich_cli.core.label_tables import LabelRow, find_labels, read_labels
+from ich_cli.core.naming import Names, as_named
 from ich_cli.core.phantom import PhantomConfig, generate
 
 if TYPE_CHECKING:
@@ -149,7 +150,11 @@ def open_phantoms(
 
 
 def open_dicom(
-    kind: SourceKind, paths: Sequence[Path], labels: Path | None, limits: Limits = DEFAULT_LIMITS
+    kind: SourceKind,
+    paths: Sequence[Path],
+    labels: Path | None,
+    limits: Limits = DEFAULT_LIMITS,
+    names: Names = as_named,
 ) -> list[LabelledSeries]:
     """Find the series in folders, files or zips and give each slice its labels.
 
@@ -163,6 +168,8 @@ def open_dicom(
         Label table; None looks for the data set's usual name beside and above the files.
     limits
         Bounds on the files.
+    names
+        What the files are called in the data set.
 
     Raises
     ------
@@ -173,7 +180,7 @@ def open_dicom(
 
     table = read_labels(labels or _find_table(kind, paths))
     series: dict[str, list[FrameRef | InputError]] = {}
-    for found in scan(paths, limits):
+    for found in scan(paths, limits, names=names):
         name = "unreadable" if isinstance(found, InputError) else found.series
         series.setdefault(name, []).append(found)
     out = [_labelled(name, frames, table, limits) for name, frames in series.items()]
@@ -193,7 +200,7 @@ def _labelled(
     rows = tuple(
         None
         if isinstance(f, InputError)
-        else find_labels(table, f.id.sop_uid, f.id.path, f.id.frame)
+        else find_labels(table, f.id.sop_uid, f.source.real or f.id.path, f.id.frame)
         for f in frames
     )
     return DicomSeries(name, tuple(frames), rows, limits)

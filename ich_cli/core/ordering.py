@@ -92,7 +92,8 @@ def _key(placed: tuple[float | None, FrameRef]) -> tuple[object, ...]:
         0.0 if at is None else at,
         number is None,
         number or 0,
-        natural(ref.id.path),
+        natural(ref.source.real or ref.id.path),
+        ref.source.real,
         ref.id.path,
         ref.id.frame,
     )

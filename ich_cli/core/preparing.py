@@ -12,6 +12,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -185,6 +186,7 @@ def _run(
 
 def _one_thread() -> None:
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process acts
 
 
 def _prepare_series(

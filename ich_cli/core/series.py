@@ -26,6 +26,7 @@ from ich_cli.core.errors import (
 from ich_cli.core.frameref import FrameRef
 from ich_cli.core.isolation import CODECS
 from ich_cli.core.loading import load
+from ich_cli.core.naming import Names, as_named
 from ich_cli.core.ordering import gather
 from ich_cli.core.sources import Source, natural, printable, stamp, walk
 from ich_cli.core.streams import sniff
@@ -40,6 +41,7 @@ def scan(
     paths: Sequence[str | Path],
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] | None = None,
+    names: Names = as_named,
 ) -> list[FrameRef | InputError]:
     """Find the slices in files, folders and zips; read headers, decode nothing.
 
@@ -52,6 +54,8 @@ def scan(
         Bounds on what is tried.
     progress
         Called after each file with the number of files looked at.
+    names
+        What files are called in rows, notes and errors; `AnonymousNames` hashes them.
 
     Returns
     -------
@@ -67,14 +71,16 @@ def scan(
     """
     entries: list[FrameRef | InputError] = []
     count = 0
-    for source in list(walk([Path(path) for path in paths])):
-        for found in [[source]] if isinstance(source, InputError) else _expand(source, limits):
+    for source in list(walk([Path(path) for path in paths], names)):
+        for found in (
+            [[source]] if isinstance(source, InputError) else _expand(source, limits, names)
+        ):
             entries.extend(found)
             count += 1
             if progress is not None:
                 progress(count)
     if not entries:
-        shown = ", ".join(printable(str(path)) for path in paths) or "no path given"
+        shown = ", ".join(names(printable(str(path))) for path in paths) or "no path given"
         raise NothingFoundError(f"{shown}: no file there; name DICOM files, folders or zips")
     if any(isinstance(entry, FrameRef) and not entry.format.native for entry in entries):
         CODECS.warm()  # is ready by the time the model is
@@ -136,20 +142,20 @@ def _neighbour(
     return None
 
 
-def _expand(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]]:
+def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     """Yield the entries of a file; of a zip, member by member."""
     try:
         with opened(source, limits) as (raw, _):
             is_zip = source.entry is None and sniff(raw.read(132)) == "zip"
-        yield from _zip(source, limits) if is_zip else [_read(source, limits)]
+        yield from _zip(source, limits, names) if is_zip else [_read(source, limits)]
     except InputError as error:
         yield [error]
 
 
-def _zip(source: Source, limits: Limits) -> Iterator[list[FrameRef | InputError]]:
+def _zip(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     held: list[list[FrameRef | InputError]] = []  # until there is DICOM: it may be a spreadsheet
     dicom = False
-    for member in members(source, limits):
+    for member in members(source, limits, names):
         held.append([member] if isinstance(member, InputError) else _read(member, limits))
         dicom = dicom or not all(_is_other(entry, source) for entry in held[-1])
         if dicom:
@@ -168,7 +174,7 @@ def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
     than CT ever does: there a member beyond the ratio is no bomb that somebody meant to be read.
     """
     if isinstance(entry, LimitError):
-        return archive.found and not archive.name.lower().endswith(".zip")
+        return archive.found and not (archive.real or archive.name).lower().endswith(".zip")
     return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
 
 
@@ -201,7 +207,7 @@ def _no_dicom(source: Source, kind: str) -> InputError:
 def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
     """Return the row of a file that is no DICOM: failed where the user meant it to be."""
     reason = f"{_NOT_DICOM}: {what}" if what else _NOT_DICOM
-    base = source.name.replace("!", "/").rsplit("/", 1)[-1].lower()
+    base = (source.real or source.name).replace("!", "/").rsplit("/", 1)[-1].lower()
     if source.found and (base.startswith("._") or not base.endswith(_ENDINGS)):
         return NotApplicableError(source.name, reason, remedy)
     return BrokenFileError(source.name, reason, remedy or "name DICOM files, folders or zips")

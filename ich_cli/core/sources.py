@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ich_cli.core.errors import BrokenFileError, InputError, NothingFoundError
 from ich_cli.core.errors import NotApplicableError as _Skip
+from ich_cli.core.naming import Names, as_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,14 @@ class Source:
 
     path: Path
     name: str
-    """As the user named it; ``archive.zip!folder/member`` in a zip. Printable."""
+    """What outputs call it: as the user named it, ``archive.zip!folder/member`` in a zip; or a
+    hash. Printable."""
     found: bool = False
     """Found in a folder or zip, not named by the user."""
     entry: int | None = None
     """Which member of the zip, by its place in the directory."""
+    real: str = field(default="", repr=False)
+    """The name as it was before it was made anonymous; never printed, logged or written."""
 
 
 def printable(text: str) -> str:
@@ -41,13 +45,15 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     )
 
 
-def walk(paths: list[Path]) -> Iterator[Source | InputError]:
+def walk(paths: list[Path], names: Names = as_named) -> Iterator[Source | InputError]:
     """Yield each file once, folders in natural order.
 
     Parameters
     ----------
     paths
         Files and folders. A DICOMDIR stands for the folder it lies in.
+    names
+        What they are called.
 
     Raises
     ------
@@ -60,33 +66,38 @@ def walk(paths: list[Path]) -> Iterator[Source | InputError]:
             info = path.stat()
         except OSError as error:
             raise NothingFoundError(
-                f"{printable(str(path))}: {error.strerror or 'not found'}; check the path"
+                f"{names(printable(str(path)))}: {error.strerror or 'not found'}; check the path"
             ) from None
         if path.name.upper() == "DICOMDIR" and stat.S_ISREG(info.st_mode):
             path, info = path.parent, path.parent.stat()  # the medium is meant
         if stat.S_ISDIR(info.st_mode):
-            yield from _folder(path, seen)
+            yield from _folder(path, seen, names)
         else:
-            yield from _file(path, seen, found=False)
+            yield from _file(path, seen, names, found=False)
 
 
-def _folder(folder: Path, seen: set[str]) -> Iterator[Source | InputError]:
+def _folder(folder: Path, seen: set[str], names: Names) -> Iterator[Source | InputError]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: (natural(entry.name), entry.name))
     except OSError as error:
-        yield BrokenFileError(printable(str(folder)), f"folder not readable: {error.strerror}")
+        yield BrokenFileError(
+            names(printable(str(folder))), f"folder not readable: {error.strerror}"
+        )
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _folder(Path(entry.path), seen)
+            yield from _folder(Path(entry.path), seen, names)
         elif entry.is_symlink() and entry.is_dir():
-            yield _Skip(printable(entry.path), "a link to a folder: not followed")
+            yield _Skip(names(printable(entry.path)), "a link to a folder: not followed")
         else:
-            yield from _file(Path(entry.path), seen, found=True)
+            yield from _file(Path(entry.path), seen, names, found=True)
 
 
-def _file(path: Path, seen: set[str], *, found: bool) -> Iterator[Source | InputError]:
-    name = printable(str(path))
+def _file(
+    path: Path, seen: set[str], names: Names, *, found: bool
+) -> Iterator[Source | InputError]:
+    real = printable(str(path))
+    name = names(real)
     try:
         info = path.stat()
     except OSError as error:
@@ -98,7 +109,7 @@ def _file(path: Path, seen: set[str], *, found: bool) -> Iterator[Source | Input
     place = str(path.absolute())
     if place not in seen:
         seen.add(place)
-        yield Source(path, name, found)
+        yield Source(path, name, found, real=real)
 
 
 def stamp(source: Source) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ct_ich import LICENCE, open_ct_ich
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labelled import LabelledSeries, SourceKind, open_dicom, open_phantoms
+from ich_cli.core.naming import Names, as_named
 from ich_cli.core.preparing import SourceInfo
 
 RSNA_LICENCE = "RSNA Intracranial Hemorrhage Detection 2019, for non-commercial and academic use"
@@ -22,6 +23,7 @@ def open_source(
     studies: int = 100,
     seed: int = 0,
     limits: Limits = DEFAULT_LIMITS,
+    names: Names = as_named,
 ) -> tuple[list[LabelledSeries], SourceInfo]:
     """Open a source of labelled series.
 
@@ -37,6 +39,8 @@ def open_source(
         Of phantoms.
     limits
         Bounds on DICOM files.
+    names
+        What DICOM files are called.
 
     Raises
     ------
@@ -58,4 +62,4 @@ def open_source(
         return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
     licence = RSNA_LICENCE if kind == "rsna" else ""
     name = {"rsna": "RSNA 2019", "dlmi": "the course's data"}.get(kind, "own DICOM")
-    return open_dicom(kind, paths, labels, limits), SourceInfo(kind, name, licence)
+    return open_dicom(kind, paths, labels, limits, names), SourceInfo(kind, name, licence)

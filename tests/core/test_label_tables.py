@@ -37,7 +37,7 @@ def test_rsna_rows_that_repeat_each_other_are_one(tmp_path: Path) -> None:
 
 def test_rows_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     text = "ID,Label\n" + rsna("aa", ()) + "ID_aa_epidural,1\n"
-    with pytest.raises(DataError, match="line 8: ID_aa has two different labels for epidural"):
+    with pytest.raises(DataError, match="line 8: this slice has two different labels for epidural"):
         read_labels(write(tmp_path, text))
 
 
@@ -80,9 +80,9 @@ def test_a_frame_column_tells_frames_apart(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n", "no column names the slice"),
         ("id,foo\n1,2\n", "no labels"),
-        ("ID,Label\nID_a_epidural,maybe\n", "'maybe' is no label"),
+        ("ID,Label\nID_a_epidural,maybe\n", "line 2: a label is no number"),
         ("ID,Label\nID_a_epidural,2\n", "does not lie in 0 … 1"),
-        ("ID,Label\nID_a_tumour,1\n", "'tumour' is no label"),
+        ("ID,Label\nID_a_tumour,1\n", "line 2: an unknown label"),
         (
             "id,any,epidural,intraparenchymal,intraventricular,subarachnoid,subdural\na,0,1,0,0,0,0\n",
             "`any` is lower than a subtype",

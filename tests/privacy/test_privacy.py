@@ -1,0 +1,263 @@
+"""Identifiers planted in over 200 places: no command lets one out, whatever it writes or says."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ich_cli.core.journal import Journal
+from ich_cli.main import app
+from tests.gradio_app.serving import serving
+from tests.privacy.corpus import Planter, plant
+from tests.privacy.searching import files_of, found_in
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Ground:
+    """Where the planted study lies, and where a command may write."""
+
+    scans: Path
+    labels: Path
+    planter: Planter
+    work: Path
+    temporary: Path
+    bundle: Path
+    told: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        return next(self.scans.iterdir())
+
+    def ich(self, *arguments: object, code: int = 0) -> Result:
+        words = list(map(str, arguments))
+        done = CliRunner().invoke(app, words, prog_name="ich")
+        assert done.exit_code == code, done.output
+        assert done.stderr.count("Traceback") == 0
+        self.told += [
+            ("stdout of " + words[0], done.stdout),
+            ("stderr of " + words[0], done.stderr),
+        ]
+        return done
+
+    def anonymous(self, *arguments: object, code: int = 0) -> Result:
+        return self.ich(*arguments, "--anonymous-paths", self.work / "key", code=code)
+
+    def check(self) -> None:
+        """Look through all that was told and written; nothing planted may be there."""
+        looked = 0
+        for name, data in self._all():
+            looked += 1
+            leaks = {self.planter.places[one] for one in found_in(data, self.planter.places)}
+            assert not leaks, f"{name} holds what was planted in {sorted(leaks)}"
+        assert looked > 2
+
+    def _all(self) -> Iterator[tuple[str, bytes]]:
+        yield from ((name, text.encode()) for name, text in self.told)
+        yield from files_of(self.work)
+        yield from files_of(self.temporary)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Planter]:
+    return plant(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture
+def ground(
+    planted: tuple[Path, Path, Planter],
+    tmp_path: Path,
+    tiny_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Ground:
+    work, temporary = tmp_path / "work", tmp_path / "temporary"
+    work.mkdir()
+    temporary.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("ICH_WEIGHTS", str(tiny_bundle))
+    for name in ("TMPDIR", "XDG_CACHE_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    return Ground(*planted, work, temporary, tiny_bundle)
+
+
+def test_there_are_200_places_and_the_search_finds_what_is_there(
+    planted: tuple[Path, Path, Planter],
+) -> None:
+    scans, labels, planter = planted
+    data = [data for _, data in files_of(scans)] + [labels.read_bytes()]
+    found = set().union(*(found_in(one, planter.places) for one in data))
+
+    assert len(found) >= 200
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", "xxxx PLANT100Q")
+    wrapped = (
+        gzip.compress(b"PLANT100Q"), stream.getvalue(), "PLANT100Q".encode("utf-16"),
+        base64.b64encode(b"some text, PLANT100Q, more"), json.dumps("山田花子").encode(),
+        "山田花子".encode("iso2022_jp"), "Яковлева".encode("iso8859_5"),
+    )  # fmt: skip
+    assert all(found_in(one, planter.places) for one in wrapped)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_predict(ending: str, ground: Ground) -> None:
+    ground.anonymous("predict", ground.scans, "-o", f"out.{ending}", "--by", "study")
+    ground.check()
+
+
+def test_predict_to_stdout_and_as_a_submission(ground: Ground) -> None:
+    ground.anonymous("predict", ground.scans, "--json")
+    ground.anonymous("predict", ground.scans)
+    ground.anonymous("predict", ground.scans, "-o", "sub.csv", "--format", "rsna")
+    ground.check()
+
+
+def test_reports_and_dicom(ground: Ground) -> None:
+    ground.anonymous(
+        "predict", ground.scans, "-o", "out.csv", "--report", "pages", "--dicom", "dicom"
+    )
+    assert list(ground.work.glob("pages/study-*.html"))
+    assert list(ground.work.glob("dicom/*/report.dcm"))
+    ground.check()
+
+
+def test_errors_and_a_run_that_was_stopped(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = next(one for one in ground.home.iterdir() if "8" in one.stem.split()[-1:])
+    ground.anonymous("predict", broken, "-o", "one.csv", code=1)
+    ground.anonymous("predict", ground.home / "not there", code=1)
+    ground.anonymous("explain", broken, code=1)
+    ground.anonymous("predict", ground.scans, "--strict", code=1)
+    append = Journal.append
+
+    def stopped(self: Journal, prediction: object) -> None:
+        append(self, prediction)  # type: ignore[arg-type]
+        if self.rows_kept == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "append", stopped)
+    ground.anonymous("predict", ground.scans, "-o", "out.csv", code=130)
+    assert (ground.work / ".out.csv.partial").is_file()
+    ground.check()
+
+
+def test_explain(ground: Ground) -> None:
+    one = next(path for path in sorted(ground.home.iterdir()) if path.name.endswith(" 0.dcm"))
+    ground.anonymous("explain", one)
+    ground.anonymous("explain", one, "--json")
+    ground.anonymous("explain", ground.scans)
+    ground.anonymous("explain", ground.scans, "--json")
+    assert [path for path in ground.work.iterdir() if path.name.startswith("file-")]
+    ground.check()
+
+
+def test_preprocess_train_evaluate_and_push(ground: Ground) -> None:
+    ground.anonymous(
+        "preprocess", ground.scans, "--labels", ground.labels, "-o", "prepared", "--size", "32",
+        "--workers", "1",
+    )  # fmt: skip
+    ground.ich(
+        "train", "prepared", "-m", "test_resnet", "--init", "none", "--epochs", "1", "--folds",
+        "2", "--batch-size", "4", "--refit", "-o", "run", "--device", "cpu",
+    )  # fmt: skip
+    ground.ich("evaluate", "--data", "prepared", "-w", "run/bundle", "--bootstrap", "10")
+    ground.anonymous("predict", ground.scans, "-o", "out.csv")
+    ground.ich(
+        "evaluate", "--predictions", "out.csv", "--labels", ground.labels, "--bootstrap", "10"
+    )
+    ground.ich("push", "run", "owner/name", "--dry-run")
+    ground.ich("push", "run", "owner/name", "--dry-run", "--json")
+    ground.check()
+
+
+@pytest.mark.parametrize("column", ["any", "subdural"])
+def test_a_table_that_does_not_parse_is_not_quoted(column: str, ground: Ground) -> None:
+    lines = ground.labels.read_text().splitlines()
+    header = lines[0].split(",")
+    cells = lines[1].split(",")
+    cells[header.index(column)] = cells[1]  # the patient
+    mixed = [lines[0], ",".join(cells), lines[1], ",".join([*cells[:2], "1", *cells[3:]])]
+    (ground.temporary.parent / "mixed.csv").write_text("\n".join(mixed))
+
+    for command in (
+        ["preprocess", ground.scans, "--labels", ground.temporary.parent / "mixed.csv"],
+        ["evaluate", "--predictions", ground.temporary.parent / "mixed.csv", "-l", ground.labels],
+    ):
+        done = CliRunner().invoke(app, list(map(str, command)))
+        ground.told.append((str(command[0]), done.stderr + done.stdout))
+    assert any("line 2" in text for _, text in ground.told)
+    ground.told.append(("nothing more", ""))
+    ground.check()
+
+
+ASK = """
+import json, sys
+from gradio_client import Client, handle_file
+address, folder, *files = sys.argv[1:]
+client = Client(address, verbose=False, download_files=folder)
+sent = [handle_file(file) for file in files]
+print(json.dumps([client.predict(sent, api_name="/predict"),
+                  client.predict(sent, label="subdural", api_name="/explain")]))
+"""
+
+
+def test_serve(ground: Ground) -> None:
+    files = [path for path in sorted(ground.home.iterdir()) if path.is_file()]
+    with serving(ground.temporary, "-w", str(ground.bundle)) as served:
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK, served.address, str(ground.work), *map(str, files)],
+            capture_output=True, text=True, check=False,
+            env={**os.environ, "NO_PROXY": "127.0.0.1"},
+        )  # fmt: skip
+        assert asked.returncode == 0, asked.stderr
+        served.process.send_signal(signal.SIGINT)
+        out, err = served.process.communicate(timeout=60)
+    ground.told += [("the answers of serve", asked.stdout), ("stdout of serve", out)]
+    ground.told += [("stderr of serve", err)]
+    ground.check()
+
+
+class TestAnonymousPaths:
+    def test_they_are_the_keyed_hash_that_openssl_makes(self, ground: Ground) -> None:
+        (ground.work / "key").write_text("0123456789abcdef0123456789abcdef\n")
+        done = ground.anonymous("predict", ground.scans / "none", code=1)
+
+        import hashlib
+        import hmac
+
+        path = str(ground.scans / "none").encode()
+        made = hmac.new(b"0123456789abcdef0123456789abcdef", path, hashlib.sha256).hexdigest()
+        assert done.stderr.startswith(f"ich: file-{made[:16]}: No such file")
+
+    def test_two_runs_agree_and_two_keys_do_not(self, ground: Ground) -> None:
+        outputs = [ground.anonymous("predict", ground.scans, "--json").stdout for _ in range(2)]
+        assert outputs[0] == outputs[1]
+        assert (ground.work / "key").stat().st_mode & 0o777 == 0o600
+        (ground.work / "key").unlink()
+        assert ground.anonymous("predict", ground.scans, "--json").stdout != outputs[0]
+
+    def test_they_change_nothing_but_names(self, ground: Ground) -> None:
+        plain = ground.ich("predict", ground.scans, "--json").stdout.splitlines()
+        hidden = ground.anonymous("predict", ground.scans, "--json").stdout.splitlines()
+
+        for one, other in zip(map(json.loads, plain), map(json.loads, hidden), strict=True):
+            assert {**one, "path": ""} == {**other, "path": ""}
+
+    def test_a_file_without_a_key_is_refused(self, ground: Ground) -> None:
+        (ground.work / "key").write_text("short")
+        assert "holds no key" in ground.anonymous("predict", ground.scans, code=2).stderr

@@ -1,0 +1,34 @@
+"""A run killed again and again ends as one in peace; the large version is `tests.long_run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import long_run
+from tests.long_run import KILLED, check_rows, kill_and_resume, make_bundle, make_corpus, studies_of
+
+ROWS, KILLS, SEED = 300, 3, 7
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_and_resumed_writes_the_same_bytes(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "scans", ROWS, 0.1, SEED)
+    bundle = make_bundle(tmp_path / "bundle")
+    peaceful = tmp_path / "whole.csv"
+    assert long_run.predict(corpus.folder, peaceful, bundle).code == 0
+
+    # the output lies in the folder that is read: what a kill leaves there must not count as a scan
+    broken = corpus.folder / "broken.csv"
+    codes = [run.code for run in kill_and_resume(corpus.folder, broken, bundle, ROWS, KILLS, SEED)]
+
+    assert codes == [KILLED] * KILLS + [0]
+    assert broken.read_bytes() == peaceful.read_bytes()
+    assert studies_of(broken).read_bytes() == studies_of(peaceful).read_bytes()
+    assert [path.name for path in corpus.folder.glob(".*")] == []
+    for path in corpus.folder.glob("broken*"):
+        path.rename(tmp_path / path.name)
+    counted = check_rows(tmp_path / "broken.csv", corpus)
+    assert counted.total() == ROWS
+    assert counted["skipped"] + counted["failed"] == corpus.broken.total() > 20

@@ -1,0 +1,110 @@
+"""``ich`` that kills itself at a given moment: ``python -m tests.victim MOMENT EVERY predict …``.
+
+MOMENT is ``row:123:45``, 45 % into the writing of row 123 to the journal; ``table:123``, before
+that row of the table is written; ``signal:15:123:2``, twice signal 15 after row 123; or ``never``.
+The signals are real: after a SIGKILL nothing is tidied up.
+With EVERY, the resident memory in MiB goes to stdout each so many rows, and at the end its peak.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ich_cli.core import batch
+from ich_cli.core.journal import Journal
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def resident() -> int:
+    """Return the resident memory in MiB; 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+def die_in_row(row: int, percent: int) -> None:
+    write = Journal._write
+
+    def _write(self: Journal, data: bytes) -> None:
+        if self.rows_kept >= row and data.startswith(b"["):
+            write(self, data[: len(data) * percent // 100])
+            die()
+        write(self, data)
+
+    Journal._write = _write  # type: ignore[method-assign]
+
+
+def die_in_table(row: int) -> None:
+    slice_row, seen = batch.slice_row, 0
+
+    def counted(one: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen >= row:
+            die()
+        return slice_row(one)
+
+    batch.slice_row = counted  # type: ignore[attr-defined]
+
+
+def send(number: int, row: int, times: int) -> None:
+    append = Journal.append
+
+    def _append(self: Journal, prediction: Any) -> None:
+        append(self, prediction)
+        if self.rows_kept == row:
+            try:
+                os.kill(os.getpid(), number)
+            finally:  # the second comes while the first is being acted on
+                if times > 1:
+                    os.kill(os.getpid(), number)
+
+    Journal.append = _append  # type: ignore[method-assign]
+
+
+def watch(every: int) -> None:
+    append = Journal.append
+
+    def _append(self: Journal, prediction: Any) -> None:
+        append(self, prediction)
+        if self.rows_kept % every == 1:
+            sys.stdout.write(f"{self.rows_kept} {resident()}\n")
+
+    Journal.append = _append  # type: ignore[method-assign]
+
+
+def main() -> None:
+    moment, every, *arguments = sys.argv[1:]
+    kind, *numbers = moment.split(":")
+    if kind == "row":
+        die_in_row(*map(int, numbers))
+    elif kind == "table":
+        die_in_table(*map(int, numbers))
+    elif kind == "signal":
+        send(*map(int, numbers))
+    if int(every):
+        watch(int(every))
+    sys.argv[1:] = arguments
+    from ich_cli.main import main as ich
+
+    try:
+        ich()
+    finally:
+        if int(every):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            sys.stdout.write(f"peak {peak}\n")
+
+
+if __name__ == "__main__":
+    main()
