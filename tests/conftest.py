@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import: before anything imports the client
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+# The same examples on every run, and no clock: a busy machine is no failure.
+settings.register_profile("ich", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("ich")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
