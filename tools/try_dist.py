@@ -68,8 +68,7 @@ def try_commands(python: Path, work: Path) -> None:
     with told("ich --help"):
         run(python, work, "-m", "ich_cli", "--help")
     with told("ich info"):
-        found = run(python, work, "-m", "ich_cli", "info")
-        print(*[line for line in found.splitlines() if "undle" in line], sep="\n")
+        run(python, work, "-m", "ich_cli", "info")
     with told("ich phantom"):
         run(python, work, "-m", "ich_cli", "phantom", "scans", "--size", "128", "--quiet")
     with told("ich predict"):
