@@ -28,10 +28,8 @@ def ct(hu: NDArray[np.float32]) -> CTSlice:
 
 
 def config(size: int, windows: tuple[Window, ...] = ONE, context: int = 0) -> PreprocessConfig:
-    n = len(windows)
-    return PreprocessConfig(
-        size=size, windows=windows, context=context, mean=(0,) * n, std=(1,) * n
-    )
+    none, one = (0,) * len(windows), (1,) * len(windows)
+    return PreprocessConfig(size=size, windows=windows, context=context, mean=none, std=one)
 
 
 def block(shape: tuple[int, int], box: tuple[int, int, int, int], hu: float = 40.0) -> CTSlice:
