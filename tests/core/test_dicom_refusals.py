@@ -238,3 +238,27 @@ def test_a_file_may_have_any_size_when_it_is_not_known() -> None:
     assert isinstance(found, Frame)
     with pytest.raises(InputError, match="the file: Rows"):
         read_frames(io.BytesIO(data), len(data), "the file", replace(DEFAULT_LIMITS, max_side=31))
+
+
+def test_a_frame_without_a_rescale_does_not_borrow_the_next_ones() -> None:
+    ds = enhanced(
+        np.stack([tissue()] * 2), [(0, 0, 0), (0, 0, 5)], [("1", "-1024"), ("2", "-2048")]
+    )
+    del ds.PerFrameFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    first, second = read(ds)
+    assert isinstance(first, Frame)
+    assert isinstance(second, Frame)
+    assert (first.rescale, second.rescale) == (Rescale(None, None), Rescale(2.0, -2048.0))
+
+
+def test_pixels_that_end_early_are_seen_in_the_header_where_the_size_is_known() -> None:
+    error = refusal(ct(), cut=-100)
+    assert isinstance(error, BrokenFileError)
+    assert (error.name, "1948 of 2048 bytes" in error.note) == ("the file", True)
+
+
+def test_a_header_over_the_limit_names_the_file() -> None:
+    data = encoded(ct(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"] + ["X" * 16] * 500), IMPLICIT)
+    limits = replace(DEFAULT_LIMITS, max_header_bytes=4096)
+    with pytest.raises(InputError, match=r"^the file: over "):
+        read_frames(io.BytesIO(data), len(data), "the file", limits)
