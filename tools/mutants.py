@@ -15,7 +15,8 @@ _ALIVE: Final = (0, 33, None)  # survived, reached by no test, not yet tried
 
 def main() -> None:
     """Print a line a module, then the names of the survivors."""
-    worst, alive = 1.0, []
+    worst = 1.0
+    alive: list[str] = []
     for path in sorted(Path("mutants").rglob("*.py.meta")):
         codes: dict[str, int | None] = json.loads(path.read_text())["exit_code_by_key"]
         if not codes:
@@ -24,7 +25,8 @@ def main() -> None:
         share = 1 - len(lives) / len(codes)
         name = str(path.relative_to("mutants")).removesuffix(".meta")
         print(f"{name}: {len(codes) - len(lives)} of {len(codes)} killed, {share:.1%}")
-        worst, alive = min(worst, share), [*alive, *lives]
+        worst = min(worst, share)
+        alive += lives
     print("\nmutmut show NAME:", *alive, sep="\n  ")
     if worst < LEAST:
         raise SystemExit(f"fewer than {LEAST:.0%} killed in a module")
