@@ -130,6 +130,8 @@ def test_calibration_has_fifteen_bins_and_one_is_in_the_last() -> None:
     y, p = np.array([True, False, True]), np.array([0.934, 0.932, 1.0])
     # 14/15 = 0.9333: 0.932 is in the bin below, alone: 0.932; above: |0.934 - 1 + 1 - 1| = 0.066
     assert calibration_error(y, p) == pytest.approx((0.932 + 0.066) / 3)
+    # 0.95 and 1 share the last bin: |0.95 - 1 + 1 - 0|, where a bin of its own would give 1.05
+    assert calibration_error(y[:2], np.array([0.95, 1.0])) == pytest.approx(0.95 / 2)
 
 
 @given(tables())
