@@ -15,6 +15,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY ich_cli ich_cli
 COPY gradio_app gradio_app
 COPY hub hub
+COPY model_card.md ./
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
 USER ich

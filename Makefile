@@ -1,5 +1,5 @@
 # Everything a person or a CI does here. `make help` lists the targets.
-.PHONY: help setup demo test lint format bench serve default-bundle constraints clean
+.PHONY: help setup demo test lint format bench serve default-bundle coverage mutants dist constraints licences clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -64,10 +64,35 @@ default-bundle: setup ## train the bundle that ships: make default-bundle CT_ICH
 	cp runs/default/bundle/config.json runs/default/bundle/model.safetensors hub/default/
 	@echo "The new card is runs/default/bundle/README.md; take its figures over into hub/default/README.md."
 
-constraints: $(VENV)/.installed-dev ## renew constraints.txt from what is installed now
-	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(pip|setuptools|wheel)==/d; s/\+cpu$$//' > constraints.new
-	mv constraints.new constraints.txt
+$(VENV)/.installed-release: $(VENV)/.installed-dev
+	$(PIP) --editable '.[release]'
+	@touch $@
+
+coverage: $(VENV)/.installed-dev ## branch coverage of the package and the page, processes they start included
+	$(BIN)/coverage erase
+	OMP_NUM_THREADS=1 PYTHONPATH=$(CURDIR) $(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+mutants: $(VENV)/.installed-release ## do the tests notice a wrong line? docs/quality.md (half an hour)
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
+	$(BIN)/python -m tools.mutants
+
+dist: $(VENV)/.installed-release ## sdist and wheel, checked, and tried in an empty environment
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tools.try_dist $(ARGS)
+
+constraints: $(VENV)/.installed-release ## renew constraints.txt: the newest of everything, for every platform
+	$(BIN)/uv pip compile pyproject.toml --upgrade --all-extras --universal --python-version 3.11 \
+	    --strip-extras --no-emit-package httpx2-jsfetch --custom-compile-command 'make constraints' \
+	    --quiet --output-file constraints.txt
+	@echo "Now: make test lint, then make licences"
+
+licences: $(VENV)/.installed-release ## renew docs/licences.md from what constraints.txt pins
+	$(BIN)/python -m tools.licences
 
 clean:           ## remove what the targets made, .venv too
-	rm -rf $(VENV) build dist *.egg-info examples out.csv out.studies.csv *.explain.png
+	rm -rf $(VENV) build dist mutants *.egg-info examples out.csv out.studies.csv *.explain.png
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,9 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import: before anything imports the client
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+# The same examples on every run, and no clock: a busy machine is no failure.
+settings.register_profile("ich", derandomize=True, deadline=None, max_examples=60)
+# For a mutant one failure is enough: looking for a smaller example would cost it minutes.
+settings.register_profile(
+    "mutants", settings.get_profile("ich"), phases=(Phase.explicit, Phase.generate)
+)
+settings.load_profile("mutants" if "MUTANT_UNDER_TEST" in os.environ else "ich")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -6,6 +6,7 @@ import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,23 @@ def test_the_real_head(shared_data: Path) -> None:
     assert [one.id.instance for one in entries] == list(range(1, 29))  # type: ignore[union-attr]
     for one in entries:
         assert one.notes == ("gantry tilt 18.5 degrees", "uneven slice spacing 1.1 to 7.0 mm")  # type: ignore[union-attr]
+
+
+@given(
+    st.lists(st.floats(-500, 500), min_size=1, max_size=12),
+    st.floats(-0.5, 0.5),
+    st.randoms(use_true_random=False),
+)
+def test_slices_go_from_the_feet_to_the_head_along_their_normal(
+    heights: list[float], lean: float, rng: random.Random
+) -> None:
+    length = (1 + lean**2) ** 0.5
+    row, column = (1.0, 0.0, 0.0), (0.0, 1 / length, lean / length)
+    refs = [
+        replace(one, geometry=Geometry((rng.uniform(-9, 9), rng.uniform(-9, 9), z), row, column))
+        for one, z in ((frame(z, at, f"s{at}"), z) for at, z in enumerate(heights))
+    ]
+    found = [one.geometry.along_normal() for one in gather(refs)]  # type: ignore[union-attr]
+    assert len(found) == len(heights)
+    # places less than a tenth of a millimetre apart are one: their InstanceNumber decides
+    assert all(after >= before - 0.2 for before, after in pairwise(found))

@@ -47,3 +47,33 @@ def test_the_seed_decides_among_equals() -> None:
 def test_more_folds_than_patients_are_refused() -> None:
     with pytest.raises(UsageError, match="5 folds of 3 patients"):
         fold_by_patient(np.arange(3), np.zeros((3, 6), np.float32), 5)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 6))
+def test_each_label_has_as_many_patients_in_every_fold_as_can_be(
+    seed: int, folds: int, each: int
+) -> None:
+    """Patients of one label each, `each` a fold: the only even deal, and it is found."""
+    rng = np.random.default_rng(seed)
+    kinds = np.repeat(np.arange(6), folds * each)
+    labels = np.eye(6, dtype=np.float32)[kinds]
+    shuffled = rng.permutation(kinds.size)
+    fold_of = fold_by_patient(np.arange(kinds.size), labels[shuffled], folds, seed)
+    for kind in range(6):
+        dealt = np.bincount(fold_of[kinds[shuffled] == kind], minlength=folds)
+        assert dealt.tolist() == [each] * folds
+
+
+@given(st.integers(0, 10_000), st.integers(2, 5))
+def test_no_fold_lacks_a_label_that_has_a_patient_for_each(seed: int, folds: int) -> None:
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(60), 4)
+    labels = (rng.random((240, 6)) < 0.15).astype(np.float32)
+    fold_of = fold_by_patient(who, labels, folds, seed)
+    for label in range(6):
+        with_it = {
+            fold: np.unique(who[(fold_of == fold) & (labels[:, label] == 1)]).size
+            for fold in range(folds)
+        }
+        mean = sum(with_it.values()) / folds
+        assert all(mean / 2 <= count <= 2 * mean for count in with_it.values()), with_it

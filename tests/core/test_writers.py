@@ -247,3 +247,52 @@ def test_the_ending_tells_the_format() -> None:
     assert format_of(Path("out.parquet")) is Format.parquet
     with pytest.raises(UsageError, match=r"cannot tell the format from 'out.xlsx'"):
         format_of(Path("out.xlsx"))
+
+
+@given(st.lists(PREDICTIONS, max_size=5))
+def test_a_submission_gives_back_nine_digits_of_every_probability(
+    predictions: list[SlicePrediction],
+) -> None:
+    lines = written(Format.rsna, predictions).decode()
+    rows = list(csv.DictReader(io.StringIO(lines, newline="")))
+    assert len(rows) == 6 * len(predictions)
+    for place, one in enumerate(predictions):
+        six = rows[6 * place : 6 * place + 6]
+        order = [*LABELS[1:], "any"]
+        assert [row["ID"].rpartition("_")[2] for row in six] == order
+        expected = one.probabilities or (0.5,) * 6
+        by_label = dict(zip(LABELS, expected, strict=True))
+        assert [float(row["Label"]) for row in six] == [
+            pytest.approx(by_label[label], abs=5e-10) for label in order
+        ]
+
+
+STUDIES = st.builds(
+    StudyPrediction,
+    TEXTS,
+    st.none() | SIX,
+    st.lists(st.sampled_from(LABELS), unique=True).map(tuple),
+    st.none() | st.builds(SliceId, TEXTS, COUNTS, TEXTS, TEXTS, TEXTS, st.none() | COUNTS),
+    COUNTS,
+    COUNTS,
+    st.sampled_from(["", "positive", "unsure", "negative"]),
+    st.lists(st.builds(Reason, st.just("metal"), TEXTS), max_size=3).map(tuple),
+)
+
+
+@given(st.lists(STUDIES, max_size=4))
+def test_a_table_of_studies_gives_back_what_was_written(studies: list[StudyPrediction]) -> None:
+    expected = []
+    for one in studies:
+        row = {k: round(v, 6) if isinstance(v, float) else v for k, v in study_row(one).items()}
+        expected.append({k: list(v) if isinstance(v, tuple) else v for k, v in row.items()})
+    tables: dict[Format, bytes] = {}
+    for format in (Format.jsonl, Format.parquet):
+        stream = io.BytesIO()
+        with open_table(stream, format, STUDY_COLUMNS) as table:
+            for one in studies:
+                table.append(study_row(one))
+        tables[format] = stream.getvalue()
+    lines = tables[Format.jsonl].decode().split("\n")[:-1]
+    assert [json.loads(line) for line in lines] == expected
+    assert pq.read_table(io.BytesIO(tables[Format.parquet])).to_pylist() == expected

@@ -1,0 +1,1 @@
+"""What keeps the project's supply in order: licences, distributions. Not installed."""
