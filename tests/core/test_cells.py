@@ -68,7 +68,7 @@ def test_a_backbone_without_fine_features_is_refused() -> None:
 
 
 def test_a_head_of_another_name_is_refused() -> None:
-    with pytest.raises(IchError, match="no head is called 'os.system'; use linear or cells"):
+    with pytest.raises(IchError, match=r"no head is called 'os\.system'; use linear or cells"):
         build_model("test_resnet", head="os.system")
 
 
