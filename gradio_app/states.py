@@ -58,6 +58,7 @@ def describe(study: Study, name: str, predictor: Predictor, phase: Phase, text: 
         "token": study.token,
         "example": study.shared,
         "bundle": name,
+        "first": study.first,
         "done": len(rows),
         "total": len(study.entries),
         "thresholds": [predictor.thresholds[label] for label in LABELS],

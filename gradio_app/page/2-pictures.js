@@ -7,9 +7,15 @@ let wishes = [];
 let fetching = 0;
 
 async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let at = 0; at < raw.length; at++) bytes[at] = raw.charCodeAt(at);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
   return new Response(stream).arrayBuffer();
+}
+
+async function unpackSlice(answer) {
+  return { ...answer, hu: undo(new Int16Array(await unpack(answer.hu)), answer.columns) };
 }
 
 function undo(steps, columns) {   // each value was stored less its left neighbour
@@ -36,8 +42,7 @@ async function fetchNext() {
   fetching++;
   try {
     const answer = await ask('on_slice', { token, index });
-    const hu = undo(new Int16Array(await unpack(answer.hu)), answer.columns);
-    keep(name, { ...answer, hu });
+    keep(name, await unpackSlice(answer));
     if (S.told && S.told.token === token) arrived(index);
   } catch (error) {
     pictures.delete(name);
@@ -46,6 +51,21 @@ async function fetchNext() {
     fetching--;
     if (wishes.length) fetchNext();
   }
+}
+
+// One slice is sent before the others are known; it stays on show when they are.
+async function showGlimpse(token, answer) {
+  const picture = await unpackSlice(answer);
+  if (S.token !== token) return;
+  S.glimpse = { token, picture };
+  if (S.told) adoptGlimpse();
+  paint();
+}
+
+function adoptGlimpse() {
+  if (!S.glimpse || S.glimpse.token !== S.told.token || S.told.first === null) return;
+  if (!pictures.get(nameOf(S.told.first))) keep(nameOf(S.told.first), S.glimpse.picture);
+  S.glimpse = null;
 }
 
 function keep(name, picture) {
@@ -58,7 +78,7 @@ function keep(name, picture) {
 }
 
 function forget() {
-  pictures.clear(); maps.clear(); held = 0; wishes = [];
+  pictures.clear(); maps.clear(); held = 0; wishes = []; S.glimpse = null;
 }
 
 const mapName = (index) => [S.told.token, S.told.bundle, index, S.label].join(' ');
