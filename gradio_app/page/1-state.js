@@ -41,7 +41,7 @@ function shape(tag, more) {
 
 const series = () => (S.told && S.told.series && S.told.series[S.series]) || null;
 const slices = () => (series() ? series().slices : []);
-const here = () => slices()[S.place] || null;            // [index, six or null, note]
+const here = () => slices()[S.place] || null;            // [index, six or null, note, file]
 const study = () => (series() ? S.told.studies[series().study] : null);
 const percent = (p) => (p === null || p === undefined ? '–' : p.toFixed(2));
 

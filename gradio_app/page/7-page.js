@@ -17,7 +17,8 @@ function drawPlace() {
   slider.setAttribute('aria-valuetext', 'Slice ' + (S.place + 1) + ' of ' + count);
   $('count').textContent = count ? (S.place + 1) + ' / ' + count : '';
   const one = here();
-  $('where').textContent = count ? 'Slice ' + (S.place + 1) + ' of ' + count : '';
+  const files = one && slices().some((other) => other[3] !== one[3]);   // of a zip there is but one
+  $('where').textContent = one ? 'Slice ' + (S.place + 1) + ' of ' + count + (files ? ' · file ' + one[3] : '') : '';
   $('what').textContent = one && one[1] ? 'any ' + percent(one[1][0]) : '';
   paint(); moveCursor(); drawBars(); drawFaith(); drawWorst();
 }
