@@ -24,6 +24,7 @@ from gradio_app.guard import Guard
 from gradio_app.theme import ICON, STYLES, TITLE, theme
 from gradio_app.viewer import Viewer
 from ich_cli.core.errors import IchError
+from ich_cli.core.labels import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from ich_cli.core.predictor import Predictor
@@ -120,8 +121,8 @@ def launch(
             _, address, shared = demo.blocks.launch(
                 server_name=host, server_port=port, inbrowser=open_browser,
                 prevent_thread_lock=True, quiet=True, share=share, auth=list(auth) or None,
-                root_path=root_path, ssr_mode=False, pwa=True, mcp_server=mcp,
-                enable_monitoring=False, run_history=False, footer_links=[],
+                auth_message=RESEARCH_ONLY, root_path=root_path, ssr_mode=False, pwa=True,
+                mcp_server=mcp, enable_monitoring=False, run_history=False, footer_links=[],
                 max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
                 theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
             )  # fmt: skip

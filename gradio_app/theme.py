@@ -45,7 +45,12 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="#f4f6f8", body_background_fill_dark="#0b0e12",
         body_text_color="#17202a", body_text_color_dark="#e7ecf2",
-        background_fill_primary="#ffffff", background_fill_primary_dark="#12171d",
+        background_fill_primary="#f4f6f8", background_fill_primary_dark="#0b0e12",
+        button_primary_background_fill="#0b6aa2", button_primary_background_fill_dark="#6bc1f5",
+        button_primary_background_fill_hover="#0b6aa2",
+        button_primary_background_fill_hover_dark="#6bc1f5",
+        button_primary_text_color="#ffffff", button_primary_text_color_dark="#06222f",
+        panel_background_fill="transparent", panel_background_fill_dark="transparent",
         block_background_fill="transparent", block_background_fill_dark="transparent",
         block_border_width="0px", block_padding="0px", block_shadow="none",
     )  # fmt: skip

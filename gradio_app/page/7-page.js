@@ -18,7 +18,8 @@ function drawPlace() {
   $('count').textContent = count ? (S.place + 1) + ' / ' + count : '';
   const one = here();
   const files = one && slices().some((other) => other[3] !== one[3]);   // of a zip there is but one
-  $('where').textContent = one ? 'Slice ' + (S.place + 1) + ' of ' + count + (files ? ' · file ' + one[3] : '') : '';
+  $('where').textContent = one ? 'Slice ' + (S.place + 1) + ' of ' + count : '';
+  $('file').textContent = files && !S.told.example ? 'file ' + one[3] : '';
   $('what').textContent = one && one[1] ? 'any ' + percent(one[1][0]) : '';
   paint(); moveCursor(); drawBars(); drawFaith(); drawWorst();
 }
