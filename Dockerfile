@@ -11,7 +11,7 @@ COPY constraints.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt \
     ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch torchvision
 
-COPY pyproject.toml README.md LICENSE model_card.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY ich_cli ich_cli
 COPY gradio_app gradio_app
 COPY hub hub

@@ -279,14 +279,18 @@ def test_bad_upload_is_told_and_a_good_one_follows(
     assert visit.at("error").is_hidden()
 
 
+def many(study: list[Path], folder: Path) -> list[Path]:
+    """Write 320 files: a few seconds of work."""
+    paths = [folder / f"{number:03d}" for number in range(320)]
+    for number, path in enumerate(paths):
+        path.write_bytes(study[number % len(study)].read_bytes())
+    return paths
+
+
 def test_running_study_is_cancelled_and_another_follows(
     visit: Visit, study: list[Path], tmp_path: Path
 ) -> None:
-    many = [tmp_path / f"{number:03d}" for number in range(320)]  # a few seconds of work
-    for number, path in enumerate(many):
-        path.write_bytes(study[number % len(study)].read_bytes())
-
-    visit.at("files").set_input_files(many)
+    visit.at("files").set_input_files(many(study, tmp_path))
     visit.page.wait_for_function(
         "/^[1-9][0-9]* of 320/.test(document.querySelector('[data-el=status]').textContent)"
     )
@@ -315,7 +319,9 @@ def test_upload_under_way_is_cancelled(visit: Visit, study: list[Path]) -> None:
     visit.open(study)
 
 
-def test_first_slice_is_shown_before_any_probability(visit: Visit, study: list[Path]) -> None:
+def test_first_slice_is_shown_before_any_probability(
+    visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
     visit.page.evaluate(
         """() => { window.events = [];
         const canvas = document.querySelector('[data-el=canvas]');
@@ -325,7 +331,11 @@ def test_first_slice_is_shown_before_any_probability(visit: Visit, study: list[P
             { subtree: true, childList: true, attributes: true }); }"""
     )
 
-    visit.open(study)
+    visit.at("files").set_input_files(many(study, tmp_path))
+    visit.page.wait_for_function(
+        "document.querySelector('[data-el=count]').innerText.endsWith('/ 320')"
+    )
+    visit.page.wait_for_function("window.events.at(-1)[1]")
 
     events = visit.page.evaluate("window.events")
     after = events[next(at for at, one in enumerate(events) if one[0] == "") :]  # the example went
