@@ -4,6 +4,7 @@ const pictures = new Map();   // 'token index' → {hu, rows, columns, aspect, l
 const maps = new Map();       // 'token bundle index label' → Uint8Array, or null while it is made
 let held = 0;
 let wishes = [];
+let mapTimer = 0;
 let fetching = 0;
 
 async function unpack(text) {
@@ -35,6 +36,7 @@ function fetchAhead() {
 }
 
 async function fetchNext() {
+  if (!S.told) { wishes = []; return; }   // the study was closed meanwhile
   const index = wishes.shift();
   const name = nameOf(index);
   const token = S.told.token;
@@ -78,11 +80,11 @@ function keep(name, picture) {
 }
 
 function forget() {
+  clearTimeout(mapTimer);   // its study is closed
   pictures.clear(); maps.clear(); held = 0; wishes = []; S.glimpse = null;
 }
 
 const mapName = (index) => [S.told.token, S.told.bundle, index, S.label].join(' ');
-let mapTimer = 0;
 
 // A map is asked for when the reader has stopped at a slice that has its answer.
 function wishMap() {
@@ -95,7 +97,7 @@ function wishMap() {
 }
 
 async function fetchMap(index, name) {
-  if (maps.has(name)) return;
+  if (!S.told || maps.has(name)) return;
   maps.set(name, null);
   try {
     const answer = await ask('on_map', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
@@ -112,7 +114,7 @@ async function fetchMap(index, name) {
 // Measured when the reader stays: it takes a dozen runs of the model.
 async function fetchFaith(index, name) {
   const map = maps.get(name);
-  if (!map || map.note || map.faith || map.asked) return;
+  if (!S.told || !map || map.note || map.faith || map.asked) return;
   map.asked = true;
   try {
     const answer = await ask('on_faith', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
