@@ -8,80 +8,29 @@ docs/api.md shows how to call it. Nothing that is sent in is kept after the answ
 import base64
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio import FileData
 from gradio.components.api_component import Api
 from gradio.events import api
 
+from gradio_app.answers import (
+    ExplainAnswer,
+    Label,
+    PredictAnswer,
+    SliceAnswer,
+    StudyAnswer,
+)
 from gradio_app.desk import Desk
 from gradio_app.saving import Wish, save_png
-from gradio_app.states import State, describe, study_uids
+from gradio_app.states import State, describe, places, study_uids
 from gradio_app.study import Study
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 from ich_cli.core.prediction import SlicePrediction, StudyPrediction, by_study
 
 T = TypeVar("T")
-
-Label = Literal[
-    "any", "epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural"
-]
-
-
-class SliceAnswer(TypedDict):
-    """One slice. `slice` is its number, from 1, for `explain`; `file` that of the upload."""
-
-    slice: int
-    file: int
-    sop_uid: str
-    series_uid: str
-    probabilities: dict[str, float]
-    positive: list[str]
-    note: str
-
-
-class Refusal(TypedDict):
-    """A file, by its number from 1, or a frame of it, that could not be used."""
-
-    file: int
-    reason: str
-
-
-class StudyAnswer(TypedDict):
-    """One study. `verdict` is positive, unsure, negative, or empty where nothing could be read."""
-
-    study_uid: str
-    verdict: str
-    sentence: str
-    probabilities: dict[str, float]
-    quality: list[str]
-
-
-class PredictAnswer(TypedDict):
-    """What `predict` returns."""
-
-    bundle: str
-    thresholds: dict[str, float]
-    studies: list[StudyAnswer]
-    slices: list[SliceAnswer]
-    refused: list[Refusal]
-    warning: str
-
-
-class ExplainAnswer(TypedDict):
-    """What `explain` returns. `peak` is row and column of the map's highest value, or empty."""
-
-    bundle: str
-    slice: int
-    label: str
-    probability: float
-    threshold: float
-    positive: bool
-    peak: list[int]
-    png: str
-    warning: str
 
 
 def add_api(blocks: gr.Blocks, desk: Desk) -> None:
@@ -105,6 +54,7 @@ def add_api(blocks: gr.Blocks, desk: Desk) -> None:
         label: Label = "any",
         bundle: str = "",
         picture: bool = True,
+        series: int = 0,
     ) -> ExplainAnswer:
         """Show where the model looked: a picture of one slice beside its map for a label.
 
@@ -113,16 +63,18 @@ def add_api(blocks: gr.Blocks, desk: Desk) -> None:
 
         Args:
             files: DICOM files or zips of them, each a path that an upload returned.
-            slice: Number of the slice, from 1, as `predict` gave it; 0 for the highest one.
+            slice: Place of the slice in its series, from 1, as `predict` gave it; 0: the highest.
             label: Which of the six labels.
             bundle: Name of the model; empty for the first one that the server has.
             picture: Whether the picture is wanted; without it the answer is short.
+            series: Number of the series, from 1, as `predict` gave it; 0 where there is but one.
         """
         if label not in LABELS:
             raise gr.Error(f"a label is one of {', '.join(LABELS)}", print_exception=False)
 
         def explained(desk: Desk, study: Study, name: str) -> ExplainAnswer:
-            return _explained(desk, study, name, int(slice), label, picture=picture)
+            index = _chosen(desk, study, name, (int(series), int(slice)), label)
+            return _explained(desk, study, name, index, label, picture=picture)
 
         return await _with_study(desk, files, bundle, explained)
 
@@ -178,7 +130,7 @@ def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
     predictor = desk.predictors[name]
     told = describe(study, name, predictor, "done")
     answered = {one.study_uid: one for one in by_study(study.rows[name], predictor.study_rule())}
-    uids = study_uids(study)
+    uids, place = study_uids(study), places(told)
     return {
         "bundle": name,
         "thresholds": dict(predictor.thresholds),
@@ -186,7 +138,7 @@ def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
             _study(answered[uid], one) for uid, one in zip(uids, told["studies"], strict=True)
         ],
         "slices": [
-            _slice(study, index, row)
+            _slice(study, index, row, place[index])
             for index, row in enumerate(study.rows[name])
             if row.probabilities
         ],
@@ -207,9 +159,10 @@ def _study(one: StudyPrediction, told: State) -> StudyAnswer:
     }
 
 
-def _slice(study: Study, index: int, row: SlicePrediction) -> SliceAnswer:
+def _slice(study: Study, index: int, row: SlicePrediction, place: tuple[int, int]) -> SliceAnswer:
     return {
-        "slice": index + 1,
+        "series": place[0],
+        "slice": place[1],
         "file": study.file_number(study.entries[index]),
         "sop_uid": row.id.sop_uid,
         "series_uid": row.id.series_uid,
@@ -219,25 +172,40 @@ def _slice(study: Study, index: int, row: SlicePrediction) -> SliceAnswer:
     }
 
 
-def _explained(
-    desk: Desk, study: Study, name: str, number: int, label: Label, *, picture: bool
-) -> ExplainAnswer:
-    predictor, rows, at = desk.predictors[name], study.rows[name], LABELS.index(label)
+def _chosen(desk: Desk, study: Study, name: str, wanted: tuple[int, int], label: Label) -> int:
+    """Return the entry at a series and a place; 0 for any: of several the highest one."""
+    rows, at = study.rows[name], LABELS.index(label)
     answered = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
     if not answered:
         raise IchError("no slice could be read: " + (rows[0].note if rows else "nothing there"))
-    index = number - 1 if number else max(answered, key=lambda i: answered[i])
-    if index not in answered:
-        raise IchError(f"there is no slice {number} with an answer; `predict` lists them")
+    place = places(describe(study, name, desk.predictors[name], "done"))
+    count = max(series for series, _ in place.values())
+    if wanted[1] and not wanted[0] and count > 1:
+        raise IchError(f"there are {count} series: name one, as `predict` numbers them")
+    fits = [i for i in answered if all(w in (0, p) for w, p in zip(wanted, place[i], strict=True))]
+    if not fits:
+        raise IchError(
+            f"there is no slice {wanted[1]} in series {wanted[0] or 1}; `predict` lists them"
+        )
+    return max(fits, key=lambda i: answered[i])
+
+
+def _explained(
+    desk: Desk, study: Study, name: str, index: int, label: Label, *, picture: bool
+) -> ExplainAnswer:
+    predictor, row = desk.predictors[name], study.rows[name][index]
+    series, place = places(describe(study, name, predictor, "done"))[index]
     values = study.maps(name, predictor, index)[label]
     png = save_png(Wish(study, name, predictor, index, label)) if picture else b""
     return {
         "bundle": name,
-        "slice": index + 1,
+        "series": series,
+        "slice": place,
+        "file": study.file_number(study.entries[index]),
         "label": label,
-        "probability": round(answered[index], 6),
+        "probability": round(row.by_label()[label], 6),
         "threshold": predictor.thresholds[label],
-        "positive": label in rows[index].positive,
+        "positive": label in row.positive,
         "peak": list(divmod(int(values.argmax()), values.shape[1])) if values.any() else [],
         "png": base64.b64encode(png).decode("ascii"),
         "warning": _warning(desk, name),

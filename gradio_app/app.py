@@ -6,6 +6,7 @@ address = launch(demo, host="127.0.0.1", port=7860)
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -20,14 +21,13 @@ from starlette.middleware import Middleware
 from gradio_app.api import add_api
 from gradio_app.desk import Desk, Settings
 from gradio_app.guard import Guard
-from gradio_app.theme import ICON, STYLES, theme
+from gradio_app.theme import ICON, STYLES, TITLE, theme
 from gradio_app.viewer import Viewer
 from ich_cli.core.errors import IchError
+from ich_cli.core.labels import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from ich_cli.core.predictor import Predictor
-
-TITLE: Final = "Intracranial hemorrhage on head CT"
 
 _CLEAN_EVERY_S, _KEEP_S = 300, 3600  # gradio's own temporary files
 _BACKLOG: Final = 1000  # the line before the model is our own, and shorter
@@ -121,8 +121,8 @@ def launch(
             _, address, shared = demo.blocks.launch(
                 server_name=host, server_port=port, inbrowser=open_browser,
                 prevent_thread_lock=True, quiet=True, share=share, auth=list(auth) or None,
-                root_path=root_path, ssr_mode=False, pwa=True, mcp_server=mcp,
-                enable_monitoring=False, run_history=False, footer_links=[],
+                auth_message=RESEARCH_ONLY, root_path=root_path, ssr_mode=False, pwa=True,
+                mcp_server=mcp, enable_monitoring=False, run_history=False, footer_links=[],
                 max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
                 theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
             )  # fmt: skip
@@ -138,5 +138,7 @@ def close(demo: Demo) -> None:
     """Stop serving at once: a page that stands open in a browser is not waited for."""
     if getattr(demo.blocks, "server", None) is not None:  # there is none before the launch
         demo.blocks.server.force_exit = True
+        # the server would tell with a traceback that it was not left the time to wait
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     demo.blocks.close(verbose=False)
     demo.desk.close()

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from gradio_app.line import BusyError, Job, Line
+from gradio_app.pictures import encode_slice
 from gradio_app.sessions import Sessions
 from gradio_app.states import Phase, State, describe, message
 from gradio_app.study import Study
@@ -180,11 +181,17 @@ class Desk:
                 job.tell(describe(study, name, predictor, phase))
 
         if not study.entries:
-            job.tell(message("reading", token=study.token, example=study.shared))
+            self._glimpse(study, job)
         study.scan(self.settings.max_slices, job)
         tell("predicting", now=True)
         study.predict(name, predictor, job, lambda: tell("predicting"))
         tell("done", now=True)
+
+    def _glimpse(self, study: Study, job: Job) -> None:
+        """Show a slice at once: reading all headers, and the model, come after it."""
+        ct = study.glimpse()
+        about: State = {"token": study.token, "example": study.shared}
+        job.tell(message("reading", picture=ct and encode_slice(ct), **about))
 
     async def _states(self, job: Job, study: Study | None, name: str) -> AsyncIterator[State]:
         try:

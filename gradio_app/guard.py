@@ -13,6 +13,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gradio_app.theme import MANIFEST, MANIFEST_ICONS
+
 FREE_BYTES: Final = 2**30
 """Free space that uploads must leave on the disk."""
 
@@ -72,11 +74,15 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        refused = self._refusal(scope)
-        await (refused or self._app)(scope, receive, shut)
+        own = self._answer(scope)
+        await (own or self._app)(scope, receive, shut)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _answer(self, scope: Scope) -> JSONResponse | None:
         path: str = scope["path"]
+        if path.endswith("/manifest.json"):  # gradio's own is wrong below a sub-path
+            return JSONResponse(MANIFEST, media_type="application/manifest+json")
+        if "/pwa_icon/" in path and not path.endswith(MANIFEST_ICONS):
+            return _refuse(404, "no such icon")  # gradio would draw one of any size
         if any(part in path for part in _FILES):
             return _refuse(404, "no such page")
         if scope["method"] == "POST" and path.rstrip("/").endswith("/upload"):

@@ -10,14 +10,15 @@ Work runs in threads; whoever waits for it holds none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
 
 from ich_cli.core.errors import IchError
 
-_LOOK_EVERY_S: Final = 0.12  # a state is shown at most so often: nobody sees more
+_LOOK_EVERY_S: Final = 0.5  # at the place in the line; what the work tells comes at once
 
 
 class BusyError(IchError):
@@ -35,6 +36,7 @@ class Job:
         self._line = line
         self._told: Any = None
         self._version = 0
+        self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._future: Future[Any] | None = None
         self.cancelled = False
         """Set by `cancel`; the work looks at it between two slices."""
@@ -42,10 +44,12 @@ class Job:
     def start(self, pool: ThreadPoolExecutor, work: Callable[[Job], Any]) -> None:
         """Hand the work to the pool."""
         self._future = pool.submit(self._run, work)
+        self._future.add_done_callback(lambda _: self._wake())
 
     def tell(self, state: Any) -> None:
         """Say how far the work is; called by the work."""
         self._told, self._version = state, self._version + 1
+        self._wake()
 
     def check(self) -> None:
         """Raise CancelledError where nobody waits for the work any more."""
@@ -77,14 +81,17 @@ class Job:
             Makes the state for the time in the line, from the number of those ahead.
         """
         seen, before = 0, 0
-        while not self.done:
-            if (ahead := self.ahead) and ahead != before:
-                before = ahead
-                yield waiting(ahead)
-            if self._version != seen:
-                seen = self._version
-                yield self._told
-            await asyncio.sleep(_LOOK_EVERY_S)
+        with self._following() as news:
+            while not self.done:
+                news.clear()
+                if (ahead := self.ahead) and ahead != before:
+                    before = ahead
+                    yield waiting(ahead)
+                if self._version != seen:
+                    seen = self._version
+                    yield self._told
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), _LOOK_EVERY_S)
         if self._version != seen:
             yield self._told
         self.result()
@@ -100,6 +107,21 @@ class Job:
         if self._future is None or self._future.cancelled():
             raise CancelledError("cancelled")
         return self._future.result()
+
+    @contextmanager
+    def _following(self) -> Iterator[asyncio.Event]:
+        """Give an event of this thread's loop that is set whenever there is news."""
+        news = asyncio.Event()
+        self._followers[news] = asyncio.get_running_loop()
+        try:
+            yield news
+        finally:
+            del self._followers[news]
+
+    def _wake(self) -> None:
+        for news, loop in list(self._followers.items()):
+            with suppress(RuntimeError):  # the loop was closed under a follower that never ended
+                loop.call_soon_threadsafe(news.set)
 
     def _run(self, work: Callable[[Job], Any]) -> Any:
         self._line.begin(self)

@@ -1,6 +1,7 @@
 """What the page is told of a study, as plain JSON types. Nothing in it names a person or a file.
 
-Slices are rows of the upload: `index` is what the page asks for them by.
+`index`, a row of the upload, is what the page asks for slices by. People and programs are told a
+slice by its series and its place there (`places`), as in every viewer, and the number of its file.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def describe(study: Study, name: str, predictor: Predictor, phase: Phase, text: 
         "token": study.token,
         "example": study.shared,
         "bundle": name,
+        "first": study.first,
         "done": len(rows),
         "total": len(study.entries),
         "thresholds": [predictor.thresholds[label] for label in LABELS],
@@ -71,6 +73,15 @@ def study_uids(study: Study) -> list[str]:
     """Return the UIDs of the studies in an upload, in its order."""
     found = (one.id.study_uid for one in study.entries if not isinstance(one, InputError))
     return list(dict.fromkeys(found))
+
+
+def places(told: State) -> dict[int, tuple[int, int]]:
+    """Return index → number of the series and place in it, both from 1, as the page shows them."""
+    return {
+        one[0]: (number, place)
+        for number, series in enumerate(told["series"], 1)
+        for place, one in enumerate(series["slices"], 1)
+    }
 
 
 def _series(study: Study, rows: Sequence[SlicePrediction]) -> list[State]:
@@ -88,12 +99,12 @@ def _series(study: Study, rows: Sequence[SlicePrediction]) -> list[State]:
             entry.series,
             {"study": number, "thickness": entry.geometry.thickness, "slices": []},
         )
-        one["slices"].append(_slice(index, row))
+        one["slices"].append([*_slice(index, row), study.file_number(entry)])
     return list(found.values())
 
 
 def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
-    """Return index, six probabilities or None, and the note."""
+    """Return index, six probabilities or None, and the note; the number of the file comes after."""
     if row is None or row.probabilities is None:
         return [index, None, ""]
     return [index, [round(p, _DIGITS) for p in row.probabilities], row.note]

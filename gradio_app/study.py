@@ -46,6 +46,8 @@ class Study:
     used: float = 0.0
     shared: bool = False
     entries: list[Entry] = field(default_factory=list)
+    first: int | None = None
+    """The entry that was shown before the others were known."""
     rows: dict[str, list[SlicePrediction]] = field(default_factory=dict)
     """Bundle → answers so far, one an entry, in their order."""
     job: Job | None = None
@@ -53,10 +55,19 @@ class Study:
     """Bundle and slice whose maps were asked for last; older wishes are passed over."""
     watched: tuple[str, int, str] | None = None
     """The same for the faithfulness of a map."""
+    _glimpsed: series.FrameRef | None = None
     _maps: OrderedDict[tuple[str, int], Maps] = field(default_factory=OrderedDict)
     _faith: dict[tuple[str, int, str], str] = field(default_factory=dict)
     _predicting: Lock = field(default_factory=Lock)
     _closed: bool = False
+
+    def glimpse(self) -> CTSlice | None:
+        """Return a slice about the middle, before the others are looked at; None: it is no CT."""
+        self._glimpsed = series.glimpse(self.paths, self.limits)
+        try:
+            return series.load(self._glimpsed, self.limits) if self._glimpsed else None
+        except InputError:
+            return None  # its row will say why
 
     def scan(self, max_slices: int, job: Job) -> None:
         """Find the slices, once.
@@ -72,6 +83,10 @@ class Study:
         count = sum(not isinstance(one, InputError) for one in entries)
         if count > max_slices:
             raise IchError(f"{count} slices; this page takes at most {max_slices} at once")
+        seen = self._glimpsed
+        same = (at for at, one in enumerate(entries) if seen and not isinstance(one, InputError)
+                and (one.source, one.id) == (seen.source, seen.id))  # fmt: skip
+        self.first = next(same, None)
         self.entries = entries
 
     def predict(

@@ -11,6 +11,28 @@ HERE: Final = Path(__file__).parent
 STYLES: Final = tuple(sorted((HERE / "page").glob("*.css")))
 ICON: Final = HERE / "page" / "icon.png"
 
+TITLE: Final = "Intracranial hemorrhage on head CT"
+
+_ICONS: Final = (192, 512)  # pixels a side; what browsers ask of an app that can be installed
+MANIFEST_ICONS: Final = tuple(f"pwa_icon/{side}" for side in _ICONS)
+MANIFEST: Final = {
+    "name": TITLE,
+    "short_name": "ich",
+    "description": "Research use only, not a medical device.",
+    "start_url": "./",
+    "display": "standalone",
+    "background_color": "#0b0e12",
+    "theme_color": "#0b0e12",
+    "icons": [
+        {"src": src, "sizes": f"{side}x{side}", "type": "image/png", "purpose": "any"}
+        for side, src in zip(_ICONS, MANIFEST_ICONS, strict=True)
+    ],
+}
+"""What makes the page an app that can be installed (W3C Web Application Manifest).
+
+Its addresses are relative to its own, so that they hold below a sub-path, too.
+"""
+
 _FONTS: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 _MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -23,7 +45,12 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="#f4f6f8", body_background_fill_dark="#0b0e12",
         body_text_color="#17202a", body_text_color_dark="#e7ecf2",
-        background_fill_primary="#ffffff", background_fill_primary_dark="#12171d",
+        background_fill_primary="#f4f6f8", background_fill_primary_dark="#0b0e12",
+        button_primary_background_fill="#0b6aa2", button_primary_background_fill_dark="#6bc1f5",
+        button_primary_background_fill_hover="#0b6aa2",
+        button_primary_background_fill_hover_dark="#6bc1f5",
+        button_primary_text_color="#ffffff", button_primary_text_color_dark="#06222f",
+        panel_background_fill="transparent", panel_background_fill_dark="transparent",
         block_background_fill="transparent", block_background_fill_dark="transparent",
         block_border_width="0px", block_padding="0px", block_shadow="none",
     )  # fmt: skip

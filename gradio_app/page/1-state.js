@@ -9,6 +9,7 @@ const S = {
   ask: 0,          // number of the study that was asked for last; answers to older ones are dropped
   told: null,
   token: null,     // of the study that is being read, before anything is known of it
+  glimpse: null,   // {token, picture}: a slice that came before anything else was known
   series: 0,
   place: 0,        // in the series
   moved: false,    // by the reader: then nothing jumps to the worst slice any more
@@ -40,7 +41,7 @@ function shape(tag, more) {
 
 const series = () => (S.told && S.told.series && S.told.series[S.series]) || null;
 const slices = () => (series() ? series().slices : []);
-const here = () => slices()[S.place] || null;            // [index, six or null, note]
+const here = () => slices()[S.place] || null;            // [index, six or null, note, file]
 const study = () => (series() ? S.told.studies[series().study] : null);
 const percent = (p) => (p === null || p === undefined ? '–' : p.toFixed(2));
 

@@ -4,12 +4,19 @@ const pictures = new Map();   // 'token index' → {hu, rows, columns, aspect, l
 const maps = new Map();       // 'token bundle index label' → Uint8Array, or null while it is made
 let held = 0;
 let wishes = [];
+let mapTimer = 0;
 let fetching = 0;
 
 async function unpack(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let at = 0; at < raw.length; at++) bytes[at] = raw.charCodeAt(at);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
   return new Response(stream).arrayBuffer();
+}
+
+async function unpackSlice(answer) {
+  return { ...answer, hu: undo(new Int16Array(await unpack(answer.hu)), answer.columns) };
 }
 
 function undo(steps, columns) {   // each value was stored less its left neighbour
@@ -29,6 +36,7 @@ function fetchAhead() {
 }
 
 async function fetchNext() {
+  if (!S.told) { wishes = []; return; }   // the study was closed meanwhile
   const index = wishes.shift();
   const name = nameOf(index);
   const token = S.told.token;
@@ -36,8 +44,7 @@ async function fetchNext() {
   fetching++;
   try {
     const answer = await ask('on_slice', { token, index });
-    const hu = undo(new Int16Array(await unpack(answer.hu)), answer.columns);
-    keep(name, { ...answer, hu });
+    keep(name, await unpackSlice(answer));
     if (S.told && S.told.token === token) arrived(index);
   } catch (error) {
     pictures.delete(name);
@@ -46,6 +53,21 @@ async function fetchNext() {
     fetching--;
     if (wishes.length) fetchNext();
   }
+}
+
+// One slice is sent before the others are known; it stays on show when they are.
+async function showGlimpse(token, answer) {
+  const picture = await unpackSlice(answer);
+  if (S.token !== token) return;
+  S.glimpse = { token, picture };
+  if (S.told) adoptGlimpse();
+  paint();
+}
+
+function adoptGlimpse() {
+  if (!S.glimpse || S.glimpse.token !== S.told.token || S.told.first === null) return;
+  if (!pictures.get(nameOf(S.told.first))) keep(nameOf(S.told.first), S.glimpse.picture);
+  S.glimpse = null;
 }
 
 function keep(name, picture) {
@@ -58,11 +80,11 @@ function keep(name, picture) {
 }
 
 function forget() {
-  pictures.clear(); maps.clear(); held = 0; wishes = [];
+  clearTimeout(mapTimer);   // its study is closed
+  pictures.clear(); maps.clear(); held = 0; wishes = []; S.glimpse = null;
 }
 
 const mapName = (index) => [S.told.token, S.told.bundle, index, S.label].join(' ');
-let mapTimer = 0;
 
 // A map is asked for when the reader has stopped at a slice that has its answer.
 function wishMap() {
@@ -75,7 +97,7 @@ function wishMap() {
 }
 
 async function fetchMap(index, name) {
-  if (maps.has(name)) return;
+  if (!S.told || maps.has(name)) return;
   maps.set(name, null);
   try {
     const answer = await ask('on_map', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
@@ -92,7 +114,7 @@ async function fetchMap(index, name) {
 // Measured when the reader stays: it takes a dozen runs of the model.
 async function fetchFaith(index, name) {
   const map = maps.get(name);
-  if (!map || map.note || map.faith || map.asked) return;
+  if (!S.told || !map || map.note || map.faith || map.asked) return;
   map.asked = true;
   try {
     const answer = await ask('on_faith', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });

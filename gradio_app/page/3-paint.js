@@ -70,7 +70,7 @@ function paint() {
   if (!width || !height) return;
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   const one = here();
-  const picture = one && pictures.get(nameOf(one[0]));
+  const picture = one ? pictures.get(nameOf(one[0])) : S.glimpse && S.glimpse.picture;
   $('wait').hidden = Boolean(picture);
   $('wait').textContent = one || root.dataset.busy === 'yes' ? 'Loading' : 'No slice to show';
   if (!picture) {
@@ -83,10 +83,10 @@ function paint() {
   context.imageSmoothingQuality = 'high';
   const place = fit(picture, width, height);
   context.drawImage(greyCanvas(picture), place.x, place.y, place.w, place.h);
-  const map = S.mode !== 'off' && maps.get(mapName(one[0]));
+  const map = one && S.mode !== 'off' && maps.get(mapName(one[0]));
   if (map && map.values) overlay(context, picture, map.values, place, width, height);
   letters(picture.letters);
-  canvas.dataset.shown = one[0] + (map && map.values ? ' ' + S.mode + ' ' + LABELS[S.label] : '');
+  canvas.dataset.shown = !one ? 'first' : one[0] + (map && map.values ? ' ' + S.mode + ' ' + LABELS[S.label] : '');
 }
 
 function overlay(context, picture, values, place, width, height) {

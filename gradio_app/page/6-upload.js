@@ -38,11 +38,13 @@ function* batches(files) {
   yield batch;
 }
 
-function serverRoot() {
-  const config = window.gradio_config || {};
-  const path = new URL(config.root || '.', document.baseURI).pathname.replace(/\/$/, '');
-  return location.origin + path + (config.api_prefix || '/gradio_api');
+const CONFIG = window.gradio_config || {};
+
+function pageRoot() {   // a proxy may serve the page below a path
+  return location.origin + new URL(CONFIG.root || '.', document.baseURI).pathname.replace(/\/$/, '');
 }
+
+const serverRoot = () => pageRoot() + (CONFIG.api_prefix || '/gradio_api');
 
 function send(files, name, tell) {
   const form = new FormData();

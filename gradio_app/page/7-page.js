@@ -17,7 +17,9 @@ function drawPlace() {
   slider.setAttribute('aria-valuetext', 'Slice ' + (S.place + 1) + ' of ' + count);
   $('count').textContent = count ? (S.place + 1) + ' / ' + count : '';
   const one = here();
-  $('where').textContent = count ? 'Slice ' + (S.place + 1) + ' of ' + count : '';
+  const files = one && slices().some((other) => other[3] !== one[3]);   // of a zip there is but one
+  $('where').textContent = one ? 'Slice ' + (S.place + 1) + ' of ' + count : '';
+  $('file').textContent = files && !S.told.example ? 'file ' + one[3] : '';
   $('what').textContent = one && one[1] ? 'any ' + percent(one[1][0]) : '';
   paint(); moveCursor(); drawBars(); drawFaith(); drawWorst();
 }
@@ -117,9 +119,10 @@ function listen(state) {
   root.dataset.phase = state.phase;
   if (state.phase === 'failed') { S.told = null; return failed(state.message); }
   if (state.phase === 'waiting') return progress(0, state.ahead === 1 ? 'One study is before yours' : state.ahead + ' studies are before yours');
+  if (state.picture) showGlimpse(state.token, state.picture);
   if (!state.series) { if (state.phase === 'cancelled') return rest('Cancelled'); return progress(0.02, state.message || 'Reading', !state.example); }
   S.told = state;
-  if (!before) { S.series = 0; S.place = Math.floor(slices().length / 2); }
+  if (!before) begins(state);
   if (S.series >= state.series.length) S.series = 0;
   if (state.phase === 'predicting') progress(state.done / (state.total || 1), state.done + ' of ' + state.total + ' slices', !state.example);
   else rest(state.phase === 'cancelled' ? 'Cancelled after ' + state.done + ' of ' + state.total : '');
@@ -132,6 +135,14 @@ function listen(state) {
   S.place = Math.min(S.place, Math.max(0, slices().length - 1));
   $('bundle').value = state.bundle;
   drawAll(); fetchAhead(); wishMap();
+}
+
+// Where a study is opened: at the slice that is on show already, else in the middle.
+function begins(state) {
+  const at = state.series.findIndex((one) => one.slices.some((s) => s[0] === state.first));
+  S.series = Math.max(0, at);
+  S.place = at < 0 ? Math.floor(slices().length / 2) : slices().findIndex((s) => s[0] === state.first);
+  adoptGlimpse();
 }
 
 function again(bundle) {

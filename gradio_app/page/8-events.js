@@ -102,6 +102,10 @@ document.addEventListener('drop', async (event) => {
   try { openFiles(await dropped(event.dataTransfer)); } catch { complain('What was dropped cannot be read; choose it with the buttons.'); }
 });
 
+// gradio names the manifest from the root of the host, and without what a proxy's password needs.
+const manifest = document.querySelector('link[rel=manifest]');
+if (manifest) { manifest.crossOrigin = 'use-credentials'; manifest.href = pageRoot() + '/manifest.json'; }
+
 let theme = null;
 try { theme = localStorage.getItem('ich-theme'); } catch { /* private window */ }
 setTheme(theme !== 'light');

@@ -31,7 +31,9 @@ from ich_cli.core.ordering import gather
 from ich_cli.core.sources import Source, natural, printable, stamp, walk
 from ich_cli.core.streams import sniff
 
-__all__ = ["FrameRef", "Source", "load", "natural", "neighbours", "read_slices", "scan"]
+__all__ = [
+    "FrameRef", "Source", "glimpse", "load", "natural", "neighbours", "read_slices", "scan",
+]  # fmt: skip
 
 _NOT_DICOM: Final = "not DICOM"
 _ENDINGS: Final = (".dcm", ".dicom", ".dic", ".ima")  # who names a file so means DICOM
@@ -85,6 +87,33 @@ def scan(
     if any(isinstance(entry, FrameRef) and not entry.format.native for entry in entries):
         CODECS.warm()  # is ready by the time the model is
     return gather(entries)
+
+
+def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> FrameRef | None:
+    """Find a slice about the middle, so that there is something to see before `scan` is through.
+
+    Parameters
+    ----------
+    paths, limits
+        As for `scan`.
+
+    Returns
+    -------
+    FrameRef or None
+        The middle frame of the middle file, or of the middle member of the zip that it is; None
+        where that is no CT slice. `scan` has it too, with the same ``source`` and ``id``.
+    """
+    found: list[Source | InputError] = list(walk([Path(path) for path in paths]))
+    try:
+        middle = found[len(found) // 2] if found else None
+        if isinstance(middle, Source) and _is_zip(middle, limits):
+            found = list(members(middle, limits))
+            middle = found[len(found) // 2] if found else None
+        read = _read(middle, limits) if isinstance(middle, Source) else []
+    except InputError:
+        return None  # `scan` comes to it again, and says why
+    frames = [frame for frame in read if isinstance(frame, FrameRef)]
+    return frames[len(frames) // 2] if frames else None
 
 
 def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
@@ -145,11 +174,15 @@ def _neighbour(
 def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     """Yield the entries of a file; of a zip, member by member."""
     try:
-        with opened(source, limits) as (raw, _):
-            is_zip = source.entry is None and sniff(raw.read(132)) == "zip"
+        is_zip = _is_zip(source, limits)
         yield from _zip(source, limits, names) if is_zip else [_read(source, limits)]
     except InputError as error:
         yield [error]
+
+
+def _is_zip(source: Source, limits: Limits) -> bool:
+    with opened(source, limits) as (raw, _):
+        return source.entry is None and sniff(raw.read(132)) == "zip"
 
 
 def _zip(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:

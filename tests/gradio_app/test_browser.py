@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ich_cli.core.labels import LABELS
+from tests.gradio_app.proxy import PREFIX, proxied
 from tests.gradio_app.serving import CAVEAT, PATIENT, Served, named_study, serving
 
 if TYPE_CHECKING:
@@ -278,6 +279,70 @@ def test_bad_upload_is_told_and_a_good_one_follows(
     assert visit.at("error").is_hidden()
 
 
+def many(study: list[Path], folder: Path) -> list[Path]:
+    """Write 320 files: a few seconds of work."""
+    paths = [folder / f"{number:03d}" for number in range(320)]
+    for number, path in enumerate(paths):
+        path.write_bytes(study[number % len(study)].read_bytes())
+    return paths
+
+
+def test_running_study_is_cancelled_and_another_follows(
+    visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
+    visit.at("files").set_input_files(many(study, tmp_path))
+    visit.page.wait_for_function(
+        "/^[1-9][0-9]* of 320/.test(document.querySelector('[data-el=status]').textContent)"
+    )
+    visit.do("cancel")
+    visit.page.wait_for_selector(".ich[data-phase=cancelled]")
+
+    found = re.fullmatch(r"Cancelled after (\d+) of 320", visit.at("status").inner_text())
+    assert found is not None
+    assert 0 < int(found[1]) < 320
+    assert visit.page.locator("[data-do=cancel]").is_hidden()
+    assert visit.page.locator("[data-save=csv]").is_disabled()  # half an answer is not saved
+    visit.open(study)
+    visit.page.wait_for_selector("[data-el=count]:text('/ 8')")
+
+
+def test_upload_under_way_is_cancelled(visit: Visit, study: list[Path]) -> None:
+    visit.page.route("**/upload", lambda route: None)  # it never ends
+
+    visit.at("files").set_input_files(study)
+    visit.page.wait_for_selector("[data-el=status]:text-is('Uploading')")
+    visit.do("cancel")
+
+    visit.page.wait_for_selector("[data-el=status]:text-is('Cancelled')")
+    assert visit.at("error").is_hidden()
+    visit.page.unroute("**/upload")
+    visit.open(study)
+
+
+def test_first_slice_is_shown_before_any_probability(
+    visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
+    visit.page.evaluate(
+        """() => { window.events = [];
+        const canvas = document.querySelector('[data-el=canvas]');
+        const note = () => window.events.push([canvas.dataset.shown,
+            [...document.querySelectorAll('.ich-value')].some(v => /[0-9]/.test(v.textContent))]);
+        new MutationObserver(note).observe(document.querySelector('.ich'),
+            { subtree: true, childList: true, attributes: true }); }"""
+    )
+
+    visit.at("files").set_input_files(many(study, tmp_path))
+    visit.page.wait_for_function(
+        "document.querySelector('[data-el=count]').innerText.endsWith('/ 320')"
+    )
+    visit.page.wait_for_function("window.events.at(-1)[1]")
+
+    events = visit.page.evaluate("window.events")
+    after = events[next(at for at, one in enumerate(events) if one[0] == "") :]  # the example went
+    assert next(one for one in after if one[0])[1] is False
+    assert after[-1][1] is True
+
+
 def test_two_readers_see_their_own_study_only(
     browser: Browser, site: Served, visit: Visit, study: list[Path], tmp_path: Path
 ) -> None:
@@ -360,3 +425,34 @@ def test_light_room_is_remembered(visit: Visit) -> None:
     visit.page.wait_for_selector(DONE)
     again = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
     assert again == light
+
+
+def test_page_works_below_the_path_of_a_proxy(
+    browser: Browser, tiny_bundle: Path, study: list[Path], tmp_path: Path
+) -> None:
+    options = ["-w", str(tiny_bundle), "--root-path", PREFIX]
+    with serving(tmp_path, *options) as served, proxied(served.address) as address:
+        context = browser.new_context()
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        visit = Visit(page, f"{address}/")
+        visit.open(study)
+        with page.expect_download() as waiting:
+            page.locator("[data-save=csv]").click()
+        rows = Path(waiting.value.path()).read_text("utf-8").splitlines()
+        manifest = page.evaluate(
+            """async () => { const link = document.querySelector('link[rel=manifest]').href;
+            const read = await (await fetch(link)).json();
+            const icon = await fetch(new URL(read.icons[0].src, link));
+            return [new URL(link).pathname, icon.status] }"""
+        )
+        context.close()
+
+    assert len(rows) == 9
+    assert manifest == [f"{PREFIX}/manifest.json", 200]
+    assert f"{PREFIX}/gradio_api/upload" in asked
+    below = {path for path in asked if path.startswith((f"{PREFIX}/", "blob:"))}
+    # the browser asks for these two before the page can tell it where they are
+    assert set(asked) - below <= {"/manifest.json", "/favicon.ico"}
+    assert [one for one in visit.troubles if "404" not in one] == []

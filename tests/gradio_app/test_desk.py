@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gradio_app.desk import EXAMPLE_SUBTYPES, Desk, Settings
+from gradio_app.line import Job
 from gradio_app.saving import Wish, card_html, save
 from gradio_app.states import describe, verdict
 from gradio_app.study import Study
@@ -271,3 +272,51 @@ def test_card_is_html_without_front_matter_or_scripts() -> None:
     assert "license" not in found
     assert "<script" not in found
     assert "href" not in found
+
+
+def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
+    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(desk, upload)
+    events: list[str] = []
+    scan, predict = Study.scan, Study.predict
+    monkeypatch.setattr(Study, "scan", lambda *a: (events.append("scan"), scan(*a))[1])
+    monkeypatch.setattr(Study, "predict", lambda *a: (events.append("predict"), predict(*a))[1])
+    tell = Job.tell
+
+    def told(job: Job, state: dict[str, Any]) -> None:
+        events.append("picture" if state.get("picture") else str(state["phase"]))
+        tell(job, state)
+
+    monkeypatch.setattr(Job, "tell", told)
+
+    last = states(desk, study)[-1]
+
+    assert events[:4] == ["picture", "scan", "predicting", "predict"]
+    assert events[-1] == "done"
+    assert last["first"] == 2  # the middle one of five files, which is on show already
+
+
+def test_zip_shows_its_middle_slice_first(desk: Desk, upload: list[Path], tmp_path: Path) -> None:
+    packed = tmp_path / "study"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in upload[:4]:
+            archive.write(path, path.name)
+    study = opened(desk, [packed])
+
+    seen = study.glimpse()
+
+    assert states(desk, study)[-1]["first"] == 2
+    assert seen is not None
+    assert (seen.hu == study.slice(2).hu).all()
+
+
+def test_where_the_middle_file_is_no_ct_the_rest_is_unharmed(
+    desk: Desk, upload: list[Path]
+) -> None:
+    study = opened(desk, [upload[0], upload[-1], upload[1]])
+
+    found = states(desk, study)
+
+    assert not any(state.get("picture") for state in found)
+    assert (found[-1]["phase"], found[-1]["first"]) == ("done", None)

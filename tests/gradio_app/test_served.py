@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,10 +145,29 @@ def test_plain_http_does_the_same(served: Served, upload: list[Path]) -> None:
     )
     assert event == "complete", answer
     assert len(answer["slices"]) == 1
-    event, (answer,) = call(served, "explain", paths, 1, "any", "", False)
+    event, (answer,) = call(served, "explain", paths, 1, "any", "", False, 0)
     assert event == "complete", answer
     assert (answer["slice"], answer["png"]) == (1, "")
     assert len(answer["peak"]) in (0, 2)  # a map without any value has no peak
+
+
+def test_slices_are_numbered_by_their_place_as_on_the_page(
+    served: Served, upload: list[Path], tmp_path: Path
+) -> None:
+    other = named_study(tmp_path, slices=2, seed=8)
+    turned = [send(served, path.read_bytes())[1][0] for path in [*reversed(upload[:4]), *other]]
+
+    _, (answer,) = call(served, "predict", turned, "")
+    _, (explained,) = call(served, "explain", turned, 1, "any", "", False, 1)
+    event, told = call(served, "explain", turned, 1, "any", "", False, 0)
+    _, absent = call(served, "explain", turned, 3, "any", "", False, 2)
+
+    numbers = [(one["series"], one["slice"], one["file"]) for one in answer["slices"]]
+    assert numbers == [(1, 1, 4), (1, 2, 3), (1, 3, 2), (1, 4, 1), (2, 1, 5), (2, 2, 6)]
+    assert (explained["series"], explained["slice"], explained["file"]) == (1, 1, 4)
+    assert explained["probability"] == answer["slices"][0]["probabilities"]["any"]
+    assert (event, "there are 2 series: name one" in str(told)) == ("error", True)
+    assert "there is no slice 3 in series 2" in str(absent)
 
 
 def test_tools_of_mcp_are_the_same_two(served: Served, upload: list[Path], tmp_path: Path) -> None:
@@ -212,8 +232,25 @@ def test_page_asks_the_server_for_nothing_else(served: Served) -> None:
     assert config["analytics_enabled"] is False
     assert config["run_history"] is False
     assert b"fonts.googleapis.com" not in body
-    assert json.loads(request(served, "GET", "/manifest.json")[1])["display"] == "standalone"
-    assert request(served, "GET", "/pwa_icon/192")[0] == 200
+
+
+def test_page_can_be_installed_as_an_app(served: Served) -> None:
+    manifest = json.loads(request(served, "GET", "/manifest.json")[1])
+    assert (manifest["name"], manifest["start_url"]) == ("Intracranial hemorrhage on head CT", "./")
+    assert manifest["display"] == "standalone"
+    icons = {icon["sizes"]: icon["src"] for icon in manifest["icons"]}
+    assert list(icons) == ["192x192", "512x512"]
+    for sizes, src in icons.items():
+        assert not src.startswith("/")  # relative: it holds below a sub-path, too
+        status, body = request(served, "GET", f"/{src}")
+        assert (status, body[:8]) == (200, b"\x89PNG\r\n\x1a\n")
+        side = int(sizes.split("x")[0])  # width and height stand in the header (PNG 11.2.2)
+        assert struct.unpack(">II", body[16:24]) == (side, side)
+
+
+@pytest.mark.parametrize("side", ["20000", "0", "-1", "192192"])
+def test_icons_of_no_other_size_are_drawn(served: Served, side: str) -> None:
+    assert request(served, "GET", f"/pwa_icon/{side}")[0] == 404
 
 
 def test_page_wants_a_password_where_one_is_set(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -237,16 +274,21 @@ def test_ends_at_once_and_leaves_nothing_behind(
         port = int(urlsplit(served.address).port or 0)
         send(served, upload[0].read_bytes(), "scan.dcm")
         lying = len(served.files)
+        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)  # a page stands open
+        stream.request("GET", "/gradio_api/heartbeat/open")
+        assert stream.getresponse().status == 200
         taken = subprocess.run(
             command(port, "-w", str(tiny_bundle)), env=environment(tmp_path),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         told = served.stop()
+        stream.close()
 
     assert served.address == f"http://127.0.0.1:{port}/"
     assert lying >= 1
     assert served.process.returncode == 0
     assert CAVEAT in told
+    assert "Traceback" not in told
     assert "Planted" not in told
     assert taken.returncode == 1
     assert f"ich: 127.0.0.1:{port} cannot be listened on; choose another --port" in taken.stderr
