@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,14 @@ def _random_bundle(folder: Path, seed: int) -> Path:
     config = BundleConfig("test_resnet", training, PreprocessConfig(size=64))
     save_bundle(folder, model, config)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: sums in the same order on every machine."""
+    import torch  # not at the top: most tests do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
@@ -10,7 +9,7 @@ from typing import Any, Final, Literal, cast
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.study_rule import StudyRule
+from ich_cli.core.study_rule import StudyRule, is_number
 
 FORMAT: Final = 1
 
@@ -107,6 +106,12 @@ class BundleConfig:
             raise BundleError(f"label_names must be {', '.join(LABELS)}, in this order")
         object.__setattr__(self, "thresholds", _thresholds(self.thresholds))
         _check_training(self.training)
+
+    @property
+    def library(self) -> str:
+        """Who can build the model: ``timm``, or ``ich`` where timm alone cannot."""
+        plain = not self.members and self.model_args.get("head", "linear") == "linear"
+        return "timm" if plain else "ich"
 
     @property
     def caveat(self) -> str:
@@ -236,7 +241,7 @@ def _thresholds(values: Mapping[str, Any]) -> dict[str, float]:
     if set(values) != set(LABELS):
         raise BundleError(f"thresholds must have one value for each of {', '.join(LABELS)}")
     for label, value in values.items():
-        if not _is_number(value) or not 0 <= value <= 1:
+        if not is_number(value) or not 0 <= value <= 1:
             raise BundleError(f"thresholds.{label} must lie in 0 … 1")
     return {label: float(values[label]) for label in LABELS}
 
@@ -244,18 +249,9 @@ def _thresholds(values: Mapping[str, Any]) -> dict[str, float]:
 def _six(values: Any, name: str) -> tuple[float, ...]:
     if not isinstance(values, list | tuple) or len(values) != len(LABELS):
         raise BundleError(f"{name} must have {len(LABELS)} numbers")
-    if not all(_is_number(value) for value in values):
+    if not all(is_number(value) for value in values):
         raise BundleError(f"{name} must have finite numbers")
     return tuple(float(value) for value in values)
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond what a float holds
-        return False
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ _COLUMNS: Final = {
 def minimal_card(config: BundleConfig) -> str:
     """Return Markdown that says what a bundle is, what it learned from and how to use it."""
     parts = [
-        _FRONT_MATTER,
+        _FRONT_MATTER.format(config.library),
         f"# Intracranial hemorrhage on head CT: {config.architecture}",
         f"**{RESEARCH_ONLY}**" + (f"\n\n**{config.caveat}**" if config.caveat else ""),
         _USES,
@@ -33,7 +33,7 @@ def minimal_card(config: BundleConfig) -> str:
 
 
 _FRONT_MATTER: Final = """---
-library_name: timm
+library_name: {}
 pipeline_tag: image-classification
 tags: [medical-imaging, ct, intracranial-hemorrhage, multi-label, ich]
 ---"""

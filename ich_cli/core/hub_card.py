@@ -72,7 +72,7 @@ def hub_card(
 
     results = list(_results(config.metrics))
     data = ModelCardData(
-        license=license, library_name="timm", pipeline_tag="image-classification",
+        license=license, library_name=config.library, pipeline_tag="image-classification",
         tags=list(_TAGS), metrics=sorted({one.metric_type for one in results}) or None,
         model_name=repo.partition("/")[2], eval_results=results or None,
         co2_eq_emissions=config.training.get("co2_eq_emissions"),
@@ -107,6 +107,7 @@ def _fields(
         "thresholds": thresholds(config),
         "model_input": model_input(config),
         "members": len(config.members),
+        "timm": config.library == "timm",
         "shape": f"(N, {own.channels}, {own.size}, {own.size})",
         "labels": ", ".join(LABELS),
         "sees": "what its members see" if config.members else around,

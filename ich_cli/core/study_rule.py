@@ -55,7 +55,7 @@ class StudyRule:
         for name in ("slope", "bias"):
             object.__setattr__(self, name, _six(getattr(self, name), name))
         for name in ("rule_out", "rule_in"):
-            _check(_is_number(getattr(self, name)), f"study.{name} must be a finite number")
+            _check(is_number(getattr(self, name)), f"study.{name} must be a finite number")
         _check(min(self.slope) > 0, "study.slope must be positive")
         _check(
             0 <= self.rule_out <= self.rule_in <= 1,
@@ -121,11 +121,12 @@ def _first(names: set[str]) -> str:
 
 def _six(values: Any, name: str) -> tuple[float, ...]:
     right = isinstance(values, list | tuple) and len(values) == len(LABELS)
-    _check(right and all(map(_is_number, values)), f"study.{name} must have six finite numbers")
+    _check(right and all(map(is_number, values)), f"study.{name} must have six finite numbers")
     return tuple(float(value) for value in values)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a parsed JSON value is a finite number, and no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from ich_cli.core.bundle import BundleConfig, load_bundle, save_bundle
+from ich_cli.core.bundle_files import read_config
 from ich_cli.core.cells import CellClassifier
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.ctslice import CTSlice, SliceId
 from ich_cli.core.errors import BundleError, IchError, UsageError
 from ich_cli.core.gradcam import METHODS, explain
+from ich_cli.core.hub_card import hub_card
 from ich_cli.core.mask_learner import CellLearner
 from ich_cli.core.model import build_model, load_initial
 from ich_cli.core.predictor import Predictor
@@ -127,6 +130,20 @@ def test_weights_of_another_head_do_not_pass_for_it(bundle: Path) -> None:
         (bundle.parent / "other" / name).write_bytes((bundle / name).read_bytes())
     with pytest.raises(BundleError, match="does not fit test_resnet: missing"):
         load_bundle(bundle.parent / "other")
+
+
+def test_its_cards_do_not_say_that_timm_builds_it(bundle: Path) -> None:
+    own = read_config(bundle)
+    template = (Path(__file__).parents[2] / "model_card.md").read_text(encoding="utf-8")
+    published = hub_card(own, "owner/name", template, license="apache-2.0")
+    for card in ((bundle / "README.md").read_text(encoding="utf-8"), published):
+        assert "library_name: ich\n" in card
+        assert "timm.create_model" not in card
+    assert "timm alone cannot build it" in published
+    linear = replace(own, model_args={})
+    assert linear.library == "timm"
+    card = hub_card(linear, "owner/name", template, license="apache-2.0")
+    assert "timm.create_model" in card
 
 
 @pytest.mark.parametrize("method", METHODS)

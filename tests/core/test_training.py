@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from ich_cli.core.training_config import RECIPES, TrainConfig
 from ich_cli.core.training_run import Watch, positive_weights
 from tests.core.prepared_factory import blobs
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = TrainConfig(
     model="test_resnet", init="none", epochs=3, batch_size=8, lr=3e-3, ema=0.9, drop_rate=0.1,
     augmentation=0.5, precision="no",
@@ -36,14 +37,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 @pytest.fixture(scope="module")
 def located(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     return blobs(tmp_path_factory.mktemp("located") / "blobs", 16, size=64, located=True)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def everything(data: PreparedDataset, share: float = 1.0) -> Selection:

@@ -47,13 +47,14 @@ def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: Line) -> N
 
 
 def test_states_are_the_newest_and_waiting_is_told(line: Line) -> None:
-    begun, go = Event(), Event()
+    begun, go, told = Event(), Event(), Event()
     first = line.submit(blocked(begun, go))
     begun.wait(10)
 
     def work(job: Job) -> None:
         job.tell("half")
         job.tell("whole")
+        told.set()
 
     second = line.submit(work)
 
@@ -62,6 +63,7 @@ def test_states_are_the_newest_and_waiting_is_told(line: Line) -> None:
         async for state in second.states(lambda ahead: f"{ahead} ahead"):
             seen.append(state)
             go.set()
+            assert told.wait(10)  # who is slow to look sees the newest and nothing before
         return seen
 
     assert asyncio.run(follow()) == ["1 ahead", "whole"]
