@@ -10,6 +10,7 @@ bundle/                 the refit with calibration and thresholds learned out of
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -82,6 +83,14 @@ class Plan:
         first = self.data[0]
         return fold_by_patient(first.patients, first.labels, self.folds, self.config.seed)
 
+    def split(self) -> str:
+        """Return what two runs share if they put the same slices in the same folds.
+
+        Of the slices' names, so that another size or context of the same slices is no other split.
+        """
+        folds = zip((row.name for row in self.data[0].rows), self.fold_of().tolist(), strict=True)
+        return hashlib.sha256(json.dumps(sorted(folds)).encode()).hexdigest()[:32]
+
 
 def begin(plan: Plan) -> None:
     """Write ``run.json``; refuse a folder that holds another run.
@@ -97,6 +106,7 @@ def begin(plan: Plan) -> None:
         "config": plan.config.to_dict(),
         "preprocess": plan.preprocess.to_dict(),
         "folds": plan.folds,
+        "split": plan.split(),
         "data": [
             {"name": d.name, "sha256": d.sha256, "share": share, "source": d.about["source"]}
             for d, share in zip(plan.data, plan.shares, strict=True)
@@ -204,12 +214,7 @@ def _start_from(plan: Plan, part: str) -> str:
     if not about.is_file():
         return plan.config.init
     before = json.loads(about.read_text(encoding="utf-8"))
-    same = (
-        before["folds"] == plan.folds
-        and before["config"]["seed"] == plan.config.seed
-        and before["data"][0]["sha256"] == plan.data[0].sha256
-    )
-    if not same:
+    if before.get("split") != plan.split():
         raise UsageError(
             f"--init {earlier}: a run with other folds (data, --folds or --seed); its models "
             "have seen patients that these folds are measured on"

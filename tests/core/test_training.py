@@ -353,6 +353,17 @@ def test_a_run_with_other_folds_is_no_start(
         train_fold(second, 0)
 
 
+def test_the_same_slices_at_another_size_are_the_same_split(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    larger = blobs(tmp_path / "larger", 16, size=48)
+    assert larger.sha256 != data.sha256
+    own = plan(data, tmp_path / "run").split()
+    assert plan(larger, tmp_path / "run").split() == own
+    assert plan(blobs(tmp_path / "fewer", 14), tmp_path / "run").split() != own
+    assert replace(plan(data, tmp_path / "run"), folds=3).split() != own
+
+
 def test_a_run_resumes_only_as_itself(data: PreparedDataset, tmp_path: Path) -> None:
     this = plan(data, tmp_path / "run")
     begin(this)
