@@ -49,7 +49,8 @@ def is_axial(geometry: Geometry) -> bool:
     """Tell whether the slice's normal is within 45 degrees of the body's axis, or not known."""
     if geometry.row_direction is None or geometry.column_direction is None:
         return True
-    return abs(float(np.cross(geometry.row_direction, geometry.column_direction)[2])) >= _STEEPEST
+    (a, b, _), (c, d, _) = geometry.row_direction, geometry.column_direction
+    return abs(a * d - b * c) >= _STEEPEST  # the third component of the cross product
 
 
 def _first(groups: Sequence[Elements], keyword: str) -> tuple[float, ...] | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ich_cli.core import series
 from ich_cli.core.ahead import map_ahead
+from ich_cli.core.allocator import keep_freed_memory
 from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, load_bundle
 from ich_cli.core.config import DEFAULT_LIMITS, Limits, PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
@@ -53,6 +54,7 @@ class Predictor:
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise IchError(f"the batch size must be at least 1, not {batch_size}")
+        keep_freed_memory()  # of each slice's arrays, and of the model's activations
         self.bundle = bundle
         self.device = device
         self.batch_size = batch_size or _BATCH[device.type]

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
+from ich_cli.core.allocator import keep_freed_memory
 from ich_cli.core.atomic import aside, output_error
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
@@ -193,6 +194,7 @@ def _prepare_series(
     series: LabelledSeries, work: Path, index: int, config: PreprocessConfig
 ) -> str:
     """Write one shard: the pixels first, the rows last, so that rows mean it is whole."""
+    keep_freed_memory()
     pixels: list[Pixels] = []
     masks: list[Pixels] = []
     located = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from ich_cli.core.isolation import CODECS
 from ich_cli.core.loading import load
 from ich_cli.core.naming import Names, as_named
 from ich_cli.core.ordering import gather
+from ich_cli.core.patience import ASKING
 from ich_cli.core.sources import Source, natural, printable, stamp, walk
 from ich_cli.core.streams import sniff
 
@@ -73,10 +75,8 @@ def scan(
     """
     entries: list[FrameRef | InputError] = []
     count = 0
-    for source in list(walk([Path(path) for path in paths], names)):
-        for found in (
-            [[source]] if isinstance(source, InputError) else _expand(source, limits, names)
-        ):
+    for source in list(walk([Path(path) for path in paths], names, limits)):
+        for found in _asked(source, limits, names):
             entries.extend(found)
             count += 1
             if progress is not None:
@@ -103,17 +103,23 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Fra
         The middle frame of the middle file, or of the middle member of the zip that it is; None
         where that is no CT slice. `scan` has it too, with the same ``source`` and ``id``.
     """
-    found: list[Source | InputError] = list(walk([Path(path) for path in paths]))
+    look = partial(_glimpse, [Path(path) for path in paths], limits)
     try:
-        middle = found[len(found) // 2] if found else None
-        if isinstance(middle, Source) and _is_zip(middle, limits):
-            found = list(members(middle, limits))
-            middle = found[len(found) // 2] if found else None
-        read = _read(middle, limits) if isinstance(middle, Source) else []
+        frames = ASKING.ask(look, limits.max_read_seconds, "")
     except InputError:
         return None  # `scan` comes to it again, and says why
-    frames = [frame for frame in read if isinstance(frame, FrameRef)]
     return frames[len(frames) // 2] if frames else None
+
+
+def _glimpse(paths: list[Path], limits: Limits) -> list[FrameRef]:
+    """Return the frames of the middle file."""
+    found: list[Source | InputError] = list(walk(paths, limits=limits))
+    middle = found[len(found) // 2] if found else None
+    if isinstance(middle, Source) and _is_zip(middle, limits):
+        found = list(members(middle, limits))
+        middle = found[len(found) // 2] if found else None
+    read = _read(middle, limits) if isinstance(middle, Source) else []
+    return [frame for frame in read if isinstance(frame, FrameRef)]
 
 
 def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
@@ -169,6 +175,21 @@ def _neighbour(
     if isinstance(other, FrameRef) and isinstance(centre, FrameRef):
         return other if other.series == centre.series else None
     return None
+
+
+def _asked(
+    source: Source | InputError, limits: Limits, names: Names
+) -> Iterator[list[FrameRef | InputError]]:
+    """Yield what `_expand` does, each step within the time that it may take."""
+    if isinstance(source, InputError):
+        yield [source]
+        return
+    steps = partial(next, _expand(source, limits, names), None)
+    try:
+        while (found := ASKING.ask(steps, limits.max_read_seconds, source.name)) is not None:
+            yield found
+    except InputError as error:  # no answer: what follows in a zip is not known
+        yield [error]
 
 
 def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
