@@ -86,7 +86,7 @@ class Elements:
     def _raw(self, keyword: str) -> Any:
         tag = _tag(keyword)
         try:
-            return self._dataset.get_item(tag) if tag in self._dataset else None
+            return None if tag is None else self._dataset.get_item(tag)
         except Exception:  # a VR that is none: pydicom raises what it likes
             return None
 
