@@ -115,11 +115,12 @@ def _glimpse(paths: list[Path], limits: Limits) -> list[FrameRef]:
     """Return the frames of the middle file."""
     found: list[Source | InputError] = list(walk(paths, limits=limits))
     middle = found[len(found) // 2] if found else None
-    if isinstance(middle, Source) and _is_zip(middle, limits):
+    read = _read(middle, limits) if isinstance(middle, Source) else []
+    if read is None and isinstance(middle, Source):
         found = list(members(middle, limits))
         middle = found[len(found) // 2] if found else None
-    read = _read(middle, limits) if isinstance(middle, Source) else []
-    return [frame for frame in read if isinstance(frame, FrameRef)]
+        read = _read(middle, limits) if isinstance(middle, Source) else []
+    return [frame for frame in read or () if isinstance(frame, FrameRef)]
 
 
 def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
@@ -195,22 +196,17 @@ def _asked(
 def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     """Yield the entries of a file; of a zip, member by member."""
     try:
-        is_zip = _is_zip(source, limits)
-        yield from _zip(source, limits, names) if is_zip else [_read(source, limits)]
+        found = _read(source, limits)
+        yield from _zip(source, limits, names) if found is None else [found]
     except InputError as error:
         yield [error]
-
-
-def _is_zip(source: Source, limits: Limits) -> bool:
-    with opened(source, limits) as (raw, _):
-        return source.entry is None and sniff(raw.read(132)) == "zip"
 
 
 def _zip(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     held: list[list[FrameRef | InputError]] = []  # until there is DICOM: it may be a spreadsheet
     dicom = False
     for member in members(source, limits, names):
-        held.append([member] if isinstance(member, InputError) else _read(member, limits))
+        held.append([member] if isinstance(member, InputError) else _read(member, limits) or [])
         dicom = dicom or not all(_is_other(entry, source) for entry in held[-1])
         if dicom:
             yield from held
@@ -232,13 +228,15 @@ def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
     return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
 
 
-def _read(source: Source, limits: Limits) -> list[FrameRef | InputError]:
-    """Read the header of one file or member."""
+def _read(source: Source, limits: Limits) -> list[FrameRef | InputError] | None:
+    """Read the header of one file or member; None where it is a zip to look into."""
     try:
         read_at = stamp(source)
         with opened(source, limits) as (raw, size):
             raw.seek(0)
             kind = sniff(raw.read(132))
+            if kind == "zip" and source.entry is None:
+                return None
             if kind not in ("dicom", "bare"):
                 return [_no_dicom(source, kind)]
             frames = read_frames(raw, size, source.name, limits)
