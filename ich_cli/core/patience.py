@@ -19,7 +19,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
-from ich_cli.core.errors import BrokenFileError
+from ich_cli.core.errors import BrokenFileError, LimitError
 
 T = TypeVar("T")
 
@@ -56,12 +56,14 @@ class Asking:
         ------
         BrokenFileError
             If there is no answer in time, or too many are owed already.
+        LimitError
+            If no thread can be started.
         """
         with self._lock:
             if len(self._left) >= self._most:
                 reason = f"not read: {self._most} files before it did not answer"
                 raise BrokenFileError(name, reason, _REMEDY)
-            asker = self._idle.pop() if self._idle else _Asker(self._done)
+            asker = self._idle.pop() if self._idle else self._start(name)
         answer = asker.take(question)
         try:
             return cast(T, answer.result(min(seconds, threading.TIMEOUT_MAX)))
@@ -72,6 +74,13 @@ class Asking:
                     reason = f"did not answer within {seconds:g} s"
                     raise BrokenFileError(name, reason, _REMEDY) from None
         return cast(T, answer.result())
+
+    def _start(self, name: str) -> _Asker:
+        try:
+            return _Asker(self._done)
+        except RuntimeError:  # no memory, or the user's limit of threads
+            remedy = "free memory, or end other programs"
+            raise LimitError(name, "no thread can be started to read it", remedy) from None
 
     def _done(self, asker: _Asker, tell: Callable[[], None]) -> None:
         """Take a thread back, and tell its answer, so that nobody sees one without the other."""

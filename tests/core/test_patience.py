@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ich_cli.core.errors import BrokenFileError
+from ich_cli.core.errors import BrokenFileError, LimitError
 from ich_cli.core.patience import Asking
 
 
@@ -67,6 +67,15 @@ def test_only_so_many_are_left_behind(never: threading.Event) -> None:
         note(asking, never)
     with pytest.raises(BrokenFileError, match="not read: 2 files before it did not answer"):
         asking.ask(lambda: 1, 60, "b.dcm")
+
+
+def test_where_no_thread_can_be_started_the_file_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(LimitError, match="no thread can be started"):
+        Asking().ask(lambda: 1, 60, "a")
 
 
 def run(code: str) -> int:
