@@ -6,7 +6,8 @@ The script: `pydicom.dcmread`, `apply_rescale`, windows on the whole slice, head
 resize, one PNG a slice; one process. `ich`: all that `ich preprocess` does, from looking for the
 files to the data set in its place, the start of its processes and the checksums included. Both in
 turn, round by round, on the same phantoms with a warm page cache; first it is shown that both make
-the same pixels.
+the same pixels. What only this script needs is imported inside its functions: the processes that
+`ich` starts import this module, and would pay for it.
 """
 
 from __future__ import annotations
@@ -25,18 +26,13 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels.processing import apply_rescale
-from pydicom.uid import generate_uid
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.labels import LABELS
-from ich_cli.core.phantom import write_studies
 from ich_cli.core.preparing import prepare_dataset
 from ich_cli.core.preprocessing import head_box
-from ich_cli.core.sourcing import open_source
 
 _ROUNDS = 3
 _STUDIES, _EACH = 2, 24  # phantoms that are really made; more slices are copies under new UIDs
@@ -70,6 +66,8 @@ def main() -> None:
 
 def _phantoms(folder: Path, slices: int) -> None:
     """Make a few studies, and copies of them as studies of their own."""
+    from ich_cli.core.phantom import write_studies
+
     write_studies(folder, _STUDIES, seed=0, slices=(_EACH, _EACH))
     with (folder / "labels.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -86,7 +84,10 @@ def _phantoms(folder: Path, slices: int) -> None:
 
 
 def _copy(source: Path, target: Path, salt: str) -> None:
-    dataset = pydicom.dcmread(source)
+    from pydicom import dcmread
+    from pydicom.uid import generate_uid
+
+    dataset = dcmread(source)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, generate_uid(entropy_srcs=[getattr(dataset, keyword), salt]))
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -95,6 +96,8 @@ def _copy(source: Path, target: Path, salt: str) -> None:
 
 
 def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> PreparedDataset:
+    from ich_cli.core.sourcing import open_source
+
     series, info = open_source("folder", (scans,), None)
     return prepare_dataset(series, out, config, info, workers=workers)
 
@@ -108,7 +111,10 @@ def _one_by_one(files: list[Path], out: Path, config: PreprocessConfig) -> None:
 
 def _plain(path: Path, config: PreprocessConfig) -> NDArray[np.uint8]:
     """Return a slice's pixels ``(C, S, S)``, as a short script would make them."""
-    dataset = pydicom.dcmread(path)
+    from pydicom import dcmread
+    from pydicom.pixels.processing import apply_rescale
+
+    dataset = dcmread(path)
     hu = apply_rescale(dataset.pixel_array, dataset).astype(np.float32)
     top, left, bottom, right = head_box(hu)
     side = max(bottom - top, right - left)
