@@ -181,24 +181,20 @@ def _neighbour(
 def _asked(
     source: Source | InputError, limits: Limits, names: Names
 ) -> Iterator[list[FrameRef | InputError]]:
-    """Yield what `_expand` does, each step within the time that it may take."""
+    """Yield the entries of a file; of a zip, member by member; each within its time."""
     if isinstance(source, InputError):
         yield [source]
         return
-    steps = partial(next, _expand(source, limits, names), None)
+    seconds = limits.max_read_seconds
     try:
-        while (found := ASKING.ask(steps, limits.max_read_seconds, source.name)) is not None:
+        read = ASKING.ask(partial(_read, source, limits), seconds, source.name)
+        if read is not None:
+            yield read
+            return
+        steps = partial(next, _zip(source, limits, names), None)
+        while (found := ASKING.ask(steps, seconds, source.name)) is not None:
             yield found
-    except InputError as error:  # no answer: what follows in a zip is not known
-        yield [error]
-
-
-def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
-    """Yield the entries of a file; of a zip, member by member."""
-    try:
-        found = _read(source, limits)
-        yield from _zip(source, limits, names) if found is None else [found]
-    except InputError as error:
+    except InputError as error:  # no answer, or no zip: what follows in it is not known
         yield [error]
 
 

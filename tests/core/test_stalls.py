@@ -28,10 +28,11 @@ class Impatient(Asking):
     def __init__(self) -> None:
         super().__init__()
         self.seconds: set[float] = set()
+        self.patient = True
 
     def ask(self, question: Callable[[], Any], seconds: float, name: str) -> Any:
         self.seconds.add(seconds)
-        return super().ask(question, 0.01 if "stalled" in name else 60, name)
+        return super().ask(question, 60 if self.patient or "stalled" not in name else 0.01, name)
 
 
 @pytest.fixture
@@ -52,7 +53,11 @@ def stall(monkeypatch: pytest.MonkeyPatch, asking: Impatient) -> Iterator[Callab
             over.wait()
         return real(source)
 
-    yield lambda: monkeypatch.setattr(archives, "_regular", slow)
+    def begin() -> None:
+        asking.patient = False
+        monkeypatch.setattr(archives, "_regular", slow)
+
+    yield begin
     over.set()
 
 
@@ -102,6 +107,14 @@ def test_a_run_goes_on(
     assert [row.probabilities is not None for row in rows] == [True, False, True]
 
 
+def test_a_file_is_asked_for_once(scans: Path, asking: Impatient) -> None:
+    asked: list[object] = []
+    ask = asking.ask
+    asking.ask = lambda question, seconds, name: asked.append(name) or ask(question, seconds, name)  # type: ignore[method-assign]
+    scan([scans / "1.dcm"])
+    assert len(asked) == 2  # what the system knows of it, then its header
+
+
 def test_a_folder_that_does_not_list_costs_itself(
     scans: Path, asking: Impatient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +127,7 @@ def test_a_folder_that_does_not_list_costs_itself(
         return real(folder)
 
     monkeypatch.setattr(sources, "_listed", slow)
+    asking.patient = False
     (scans / "2-stalled.dcm").unlink()
     assert sorted(told(scan([scans]))) == sorted(["1.dcm", "3.dcm", NOTE])
     over.set()
@@ -132,7 +146,8 @@ def test_a_zip_that_stalls_half_way_keeps_what_came_before(
     def slow(source: sources.Source, limits: Limits) -> Any:
         if source.name.endswith("3.dcm"):
             over.wait()
-        answered.set()
+        if source.entry is not None:
+            answered.set()
         return real(source, limits)
 
     class First(Impatient):
