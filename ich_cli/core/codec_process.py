@@ -33,6 +33,8 @@ class Reply(NamedTuple):
     name: str
     """The dtype of the words, or the name of the exception."""
     words: bytes
+    seconds: float
+    """Processor time that it took."""
 
 
 class Died(Exception):
@@ -102,10 +104,11 @@ class CodecProcess:
         self._stdin.write(JOB.pack(family, job.bits_allocated, job.pixels, job.seconds, size))
         self._stdin.write(job.data)
         self._stdin.flush()
-        outcome, name, length = REPLY.unpack(self._read(REPLY.size))
+        outcome, name, seconds, length = REPLY.unpack(self._read(REPLY.size))
         if length > 4 * job.pixels:  # no sound one says so, and it is not believed
             raise self._died()
-        return Reply(outcome, name.rstrip(b"\0").decode("ascii", "replace"), self._read(length))
+        said = name.rstrip(b"\0").decode("ascii", "replace")
+        return Reply(outcome, said, self._read(length), seconds)
 
     def _read(self, size: int) -> bytes:
         data = self._stdout.read(size)

@@ -128,6 +128,8 @@ class Limits:
     """Unpacked over packed size of one member over a mebibyte; CT packs by 2 to 20."""
     max_header_bytes: int = 2**24
     """Everything before the pixel data."""
+    max_read_seconds: float = 60.0
+    """Reading the header of a file, or one frame: beyond that a disk or network has stalled."""
 
 
 DEFAULT_LIMITS: Final = Limits()

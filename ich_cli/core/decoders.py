@@ -108,7 +108,7 @@ def _shown(uid: str) -> str:
 
 def decode_frame(
     data: bytes, fmt: PixelFormat, name: str, file: Hashable = None
-) -> NDArray[np.int64]:
+) -> NDArray[np.integer[Any]]:
     """Turn the bytes of one frame into stored values.
 
     Parameters
@@ -126,8 +126,8 @@ def decode_frame(
     Returns
     -------
     numpy.ndarray
-        int64 ``(rows, columns)``, sign-extended where PixelRepresentation says so; bits outside
-        BitsStored are dropped (PS3.5 section 8.1.1).
+        Integers ``(rows, columns)`` as wide as their words, sign-extended where PixelRepresentation
+        says so; bits outside BitsStored are dropped (PS3.5 section 8.1.1). Maybe read-only.
 
     Raises
     ------
@@ -148,13 +148,19 @@ def decode_frame(
     return unpack(words, bits, bits - 1, fmt)
 
 
-def unpack(words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat) -> NDArray[np.int64]:
-    """Cut `bits` bits below and with `high_bit` out of each word; extend the sign if signed."""
-    values = (words.astype(np.int64) >> (high_bit + 1 - bits)) & ((1 << bits) - 1)
-    if fmt.signed:
-        sign = 1 << (bits - 1)
-        values = (values ^ sign) - sign
-    return values
+def unpack(
+    words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat
+) -> NDArray[np.integer[Any]]:
+    """Cut `bits` bits below and with `high_bit` out of each word; extend the sign if signed.
+
+    Shifted up to the word's end, then down again: the second shift drops what lies below and, of a
+    signed integer, extends the sign. Words that are whole numbers already are not touched.
+    """
+    width = max(8 * words.itemsize, 8 if high_bit < 8 else 16 if high_bit < 16 else 32)
+    values = words.astype(f"{'i' if fmt.signed else 'u'}{width // 8}", copy=False)
+    if high_bit + 1 < width:
+        values = values << (width - 1 - high_bit)
+    return values >> (width - bits) if bits < width else values
 
 
 def _decompress(

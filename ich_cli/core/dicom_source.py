@@ -8,6 +8,7 @@ from ich_cli.core.archives import opened
 from ich_cli.core.config import Limits
 from ich_cli.core.dicomfile import Elements, parse
 from ich_cli.core.frameref import FrameRef
+from ich_cli.core.patience import ASKING
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -81,8 +82,12 @@ def _elements(ref: FrameRef, limits: Limits, keywords: tuple[str, ...]) -> Eleme
     from pydicom.datadict import tag_for_keyword
 
     tags = [tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]
-    with opened(ref.source, limits) as (raw, size):
-        return parse(raw, size, ref.source.name, limits, tags).elements
+
+    def read() -> Elements:
+        with opened(ref.source, limits) as (raw, size):
+            return parse(raw, size, ref.source.name, limits, tags).elements
+
+    return ASKING.ask(read, limits.max_read_seconds, ref.source.name)
 
 
 def _take(source: Dataset, found: Elements, keyword: str) -> None:

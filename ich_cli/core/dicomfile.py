@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO, Final, cast
 
 from ich_cli.core.config import Limits
@@ -83,19 +84,15 @@ class Elements:
         return self._raw(keyword) is not None
 
     def _raw(self, keyword: str) -> Any:
-        from pydicom.datadict import tag_for_keyword
-
-        tag = tag_for_keyword(keyword)
+        tag = _tag(keyword)
         try:
-            return self._dataset.get_item(tag) if tag in self._dataset else None
+            return None if tag is None else self._dataset.get_item(tag)
         except Exception:  # a VR that is none: pydicom raises what it likes
             return None
 
     def element(self, keyword: str) -> Any:
         """Return pydicom's element with its text decoded; None where absent or beyond decoding."""
-        from pydicom.datadict import tag_for_keyword
-
-        tag = tag_for_keyword(keyword)
+        tag = _tag(keyword)
         if tag is None or tag not in self._dataset:
             return None
         with quiet():
@@ -146,6 +143,16 @@ class Elements:
         element = self.element(keyword)
         value = None if element is None else element.value
         return [Elements(item) for item in value] if isinstance(value, Sequence) else []
+
+
+@cache
+def _tag(keyword: str) -> Any:
+    """Return pydicom's tag, ready made; None for a keyword that is none."""
+    from pydicom.datadict import tag_for_keyword
+    from pydicom.tag import Tag
+
+    tag = tag_for_keyword(keyword)
+    return None if tag is None else Tag(tag)
 
 
 def _number(text: str) -> float:

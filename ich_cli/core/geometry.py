@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
 
 from ich_cli.core.ctslice import Geometry, Vector
 from ich_cli.core.dicomfile import Elements
@@ -49,11 +48,14 @@ def is_axial(geometry: Geometry) -> bool:
     """Tell whether the slice's normal is within 45 degrees of the body's axis, or not known."""
     if geometry.row_direction is None or geometry.column_direction is None:
         return True
-    return abs(float(np.cross(geometry.row_direction, geometry.column_direction)[2])) >= _STEEPEST
+    return abs(_normal(geometry.row_direction, geometry.column_direction)[2]) >= _STEEPEST
 
 
 def _first(groups: Sequence[Elements], keyword: str) -> tuple[float, ...] | None:
-    return next((found for group in groups if (found := group.numbers(keyword))), None)
+    for group in groups:
+        if found := group.numbers(keyword):
+            return found
+    return None
 
 
 def _sane(values: Sequence[float]) -> bool:
@@ -74,13 +76,24 @@ def _directions(values: tuple[float, ...] | None, notes: list[str]) -> tuple[Vec
     """Return the two directions as unit vectors; None unless they are at right angles."""
     if values is None:
         return None
-    pair = np.asarray(values).reshape(2, 3)
-    lengths = np.linalg.norm(pair, axis=1)
-    if lengths.min() < 0.5 or lengths.max() > 2.0 or abs(np.dot(*(pair / lengths[:, None]))) > 0.02:
+    row, column = _unit(values[:3]), _unit(values[3:])
+    if row is None or column is None or abs(sum(map(operator.mul, row, column))) > 0.02:
         notes.append("ImageOrientationPatient is malformed: ignored")
         return None
-    (a, b, c), (d, e, f) = (pair / lengths[:, None]).tolist()
-    return (a, b, c), (d, e, f)
+    return row, column
+
+
+def _unit(vector: Sequence[float]) -> Vector | None:
+    """Return a direction of length 1; None where it is no direction by far."""
+    x, y, z = vector
+    length = math.sqrt(x * x + y * y + z * z)
+    return (x / length, y / length, z / length) if 0.5 <= length <= 2.0 else None
+
+
+def _normal(row: Vector, column: Vector) -> Vector:
+    """Return the cross product."""
+    (a, b, c), (d, e, f) = row, column
+    return b * f - c * e, c * d - a * f, a * e - b * d
 
 
 def _tilt(stated: tuple[float, ...] | None, row: Vector | None, column: Vector | None) -> float:
@@ -89,6 +102,6 @@ def _tilt(stated: tuple[float, ...] | None, row: Vector | None, column: Vector |
         return stated[0]
     if row is None or column is None:
         return 0.0
-    _, back, up = np.cross(row, column).tolist()
+    _, back, up = _normal(row, column)
     angle = math.degrees(math.atan2(back, up))
     return round(math.remainder(angle, 180.0), 3) + 0.0  # the same for a normal that points down

@@ -33,6 +33,10 @@ _PATIENCE: Final = 10.0
 """Seconds on the clock for each of processor time: the machine may be busy."""
 _STRIKES: Final = 3
 """A file whose frames crashed the decoder so often is given up; one that hung it, at once."""
+_PACE: Final = 0.1, 0.5e-6
+"""Seconds of processor time for a frame, and for each of its pixels; an honest one takes half."""
+_GRACE: Final = 30.0
+"""Seconds that all frames of a file together may take beyond that pace."""
 _REMEMBERED: Final = 1000
 _DTYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"})
 _REMEDY: Final = "the file is damaged or hostile; export it again without compression"
@@ -60,7 +64,9 @@ class Codecs:
         self._places = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
         self._idle: list[CodecProcess] = []
         self._all: set[CodecProcess] = set()
-        self._strikes: OrderedDict[Hashable, int] = OrderedDict()
+        self._strikes: OrderedDict[Hashable, float] = OrderedDict()
+        self._lost: OrderedDict[Hashable, float] = OrderedDict()
+        """Seconds beyond the pace, by file."""
 
     def decompress(
         self, family: str, data: bytes, bits_allocated: int, pixels: int, *, name: str,
@@ -93,6 +99,8 @@ class Codecs:
         """
         if self._strikes.get(file, 0) >= _STRIKES:
             raise BrokenFileError(name, f"given up: its frames ended the {syntax} decoder", _REMEDY)
+        if self._lost.get(file, 0) > _GRACE:
+            raise BrokenFileError(name, f"given up: its {syntax} frames decode too slowly", _REMEDY)
         seconds = _SECONDS + _SECONDS_A_PIXEL * pixels
         job = Job(family, data, bits_allocated, pixels, seconds)
         try:
@@ -102,6 +110,9 @@ class Codecs:
             raise self._to_blame(died, name, syntax, file) from None
         except OSError:
             raise _cannot_start(name) from None
+        late = reply.seconds - _PACE[0] - _PACE[1] * pixels
+        if late > 0:
+            self._count(self._lost, file, late)
         return _words(reply, job, name, syntax)
 
     def warm(self) -> None:
@@ -164,14 +175,17 @@ class Codecs:
     def _to_blame(self, died: Died, name: str, syntax: str, file: Hashable) -> InputError:
         if not died.ready and not died.hung:
             return _cannot_start(name)
-        with self._lock:
-            self._strikes[file] = _STRIKES if died.hung else 1 + self._strikes.get(file, 0)
-            while len(self._strikes) > _REMEMBERED:
-                self._strikes.popitem(last=False)
+        self._count(self._strikes, file, _STRIKES if died.hung else 1)
         if died.hung:
             return BrokenFileError(name, f"the {syntax} decoder came to no end", _REMEDY)
         signal = f" ({died.signal})" if died.signal else ""
         return BrokenFileError(name, f"the {syntax} decoder crashed{signal}", _REMEDY)
+
+    def _count(self, book: OrderedDict[Hashable, float], file: Hashable, amount: float) -> None:
+        with self._lock:
+            book[file] = book.get(file, 0) + amount
+            while len(book) > _REMEMBERED:
+                book.popitem(last=False)
 
 
 def _words(reply: Reply, job: Job, name: str, syntax: str) -> NDArray[Any]:

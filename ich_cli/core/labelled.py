@@ -21,7 +21,6 @@ from ich_cli.core.ctslice import CTSlice, SliceId
 from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
 from ich_cli.core.label_tables import LabelRow, find_labels, read_labels
 from ich_cli.core.naming import Names, as_named
-from ich_cli.core.phantom import PhantomConfig, generate
 
 if TYPE_CHECKING:
     from ich_cli.core.series import FrameRef
@@ -87,6 +86,8 @@ class PhantomSeries:
 
     def read(self) -> Iterator[LabelledSlice]:
         """Yield the slices from the feet upward."""
+        from ich_cli.core.phantom import PhantomConfig, generate  # brings pydicom and scipy along
+
         study = generate(PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size))
         slices = zip(study.hu, study.labels, study.masks, strict=True)
         for index, (hu, labels, mask) in enumerate(slices):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import Final
 
 from ich_cli.core.archives import opened
@@ -11,8 +12,10 @@ from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.decoders import DEFLATED, decode_frame
 from ich_cli.core.dicomfile import Bounded, quiet
+from ich_cli.core.encapsulated import frame_at, frame_starts, one_frame
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
 from ich_cli.core.frameref import FrameRef
+from ich_cli.core.patience import ASKING
 from ich_cli.core.pixels import to_hounsfield
 from ich_cli.core.sources import stamp
 from ich_cli.core.streams import Inflating, Seekable, inflate
@@ -39,12 +42,7 @@ def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
         If the frame is damaged, cannot be decoded, or has no HU.
     """
     name, fmt = ref.source.name, ref.format
-    with opened(ref.source, limits) as (raw, size):
-        if stamp(ref.source) != ref.stamp:
-            raise BrokenFileError(name, "changed since its header was read", "run again")
-        if size is None:
-            raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
-        data = _frame_bytes(raw, size, ref, limits)
+    data = ASKING.ask(partial(_read, ref, limits), limits.max_read_seconds, name)
     stored = decode_frame(data, fmt, name, (ref.source, ref.stamp))
     values = to_hounsfield(stored, fmt, ref.rescale, name)
     return CTSlice(
@@ -57,14 +55,33 @@ def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
     )
 
 
-class _Inflated(threading.local):
-    """The last deflated instance of several frames that a thread read."""
+def _read(ref: FrameRef, limits: Limits) -> bytes:
+    """Return the bytes of a frame, as they lie in its file."""
+    with opened(ref.source, limits) as (raw, size):
+        if stamp(ref.source) != ref.stamp:
+            raise BrokenFileError(ref.source.name, "changed since its header was read", "run again")
+        if size is None:
+            raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
+        return _frame_bytes(raw, size, ref, limits)
+
+
+class _Last(threading.local):
+    """What a thread found out about the last instance of several frames that it read."""
 
     key: tuple[object, ...] = ()
-    stream: Inflating | None = None
+    inflated: Inflating | None = None
+    """The data set of a deflated one."""
+    starts: tuple[int, ...] = ()
+    """Where the frames of an encapsulated one begin."""
+
+    def turn_to(self, ref: FrameRef) -> None:
+        """Forget what was known of another instance; a forked child must not share a stream."""
+        key = (os.getpid(), ref.source, ref.stamp)
+        if self.key != key:
+            self.key, self.inflated, self.starts = key, None, ()
 
 
-_INFLATED: Final = _Inflated()
+_LAST: Final = _Last()
 
 
 def _frame_bytes(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
@@ -91,26 +108,27 @@ def _frame_bytes(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits)
 
 def _fragments(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
     """Join the fragments of an encapsulated frame (PS3.5 section A.4)."""
-    from pydicom.encaps import get_frame
-
-    fmt = ref.format
+    fmt, index = ref.format, ref.id.frame - 1
     raw.seek(fmt.offset)
     file = Bounded(raw, size, ref.source.name, limits.max_file_bytes)
     with quiet():
-        return get_frame(
-            file, ref.id.frame - 1, number_of_frames=fmt.frames, extended_offsets=fmt.offsets
-        )
+        if fmt.frames == 1 or fmt.offsets is not None:
+            return one_frame(file, index, fmt.frames, fmt.offsets)
+        _LAST.turn_to(ref)
+        if not _LAST.starts:
+            _LAST.starts = frame_starts(file, fmt.frames)
+        return frame_at(file, _LAST.starts, index)
 
 
 def _inflated(raw: Seekable, ref: FrameRef, limits: Limits) -> Inflating:
-    key = (os.getpid(), ref.source, ref.stamp)
-    if _INFLATED.key != key or _INFLATED.stream is None:
-        fmt = ref.format
-        raw.seek(fmt.deflated_at)
-        stream = inflate(raw, ref.source.name, limits)
-        stream.seek(fmt.offset + fmt.frame_bytes * fmt.frames)
-        stream.hold()
-        if fmt.frames == 1:
-            return stream
-        _INFLATED.key, _INFLATED.stream = key, stream
-    return _INFLATED.stream
+    _LAST.turn_to(ref)
+    if _LAST.inflated is not None:
+        return _LAST.inflated
+    fmt = ref.format
+    raw.seek(fmt.deflated_at)
+    stream = inflate(raw, ref.source.name, limits)
+    stream.seek(fmt.offset + fmt.frame_bytes * fmt.frames)
+    stream.hold()
+    if fmt.frames > 1:
+        _LAST.inflated = stream
+    return stream

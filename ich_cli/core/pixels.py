@@ -21,6 +21,7 @@ HIGHEST_HU: Final = 32767.0
 MAX_STEP: Final = 4.0
 """HU between two grey levels: more leaves less than twenty levels in the brain window."""
 
+_FARTHEST_HU: Final = 1e6
 _AIR_BAND: Final = (-1100.0, -800.0)
 _AIR_SHARE: Final = 0.02  # a head leaves more of the field than this to the air
 _TISSUE: Final = (-500.0, 1500.0)
@@ -86,10 +87,12 @@ def to_hounsfield(
     hu = _scale(stored, slope, intercept)
     if fmt.inverted:
         hu = _upright(hu, stored, fmt, slope, intercept, mended, notes)
-    hu[hu < LOWEST_HU] = AIR_HU
+    if hu.min() < LOWEST_HU:
+        hu[hu < LOWEST_HU] = AIR_HU
     if padded is not None:
         hu[padded] = AIR_HU
-    np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
+    if hu.max() > HIGHEST_HU:
+        np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
     if hu.min() > -100.0:
         notes.append("no air in the slice: its HU may be off")
     return Hounsfield(hu, tuple(mended), tuple(notes))
@@ -113,7 +116,7 @@ def is_wrapped(
 
 def unwrap(stored: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """Undo the wrap: add 1000 modulo 4096, to be read with an intercept of -1000."""
-    return (stored + 1000) % 4096
+    return (stored.astype(np.int32) + 1000) % 4096
 
 
 def _complete(
@@ -139,8 +142,14 @@ def _air(values: NDArray[Any]) -> bool:
 
 
 def _scale(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> NDArray[np.float32]:
-    hu = stored * np.float64(slope) + intercept  # 32-bit values would not fit a float32
-    return np.asarray(np.clip(hu, -1e6, 1e6), np.float32)
+    whole = float(slope).is_integer() and float(intercept).is_integer()
+    if whole and stored.itemsize <= 2 and abs(slope) * 65536 + abs(intercept) < _FARTHEST_HU:
+        hu = stored.astype(np.float32)  # whole numbers this small are exact in float32
+        hu *= slope
+        hu += intercept
+        return hu
+    exact = stored * np.float64(slope) + intercept  # 32-bit values would not fit a float32
+    return np.clip(exact, -_FARTHEST_HU, _FARTHEST_HU).astype(np.float32)
 
 
 def _padded(
@@ -158,7 +167,7 @@ def _padded(
     if ends[1] > _TISSUE[0] and ends[0] < _TISSUE[1]:
         notes.append("PixelPaddingValue lies among tissue: ignored")
         return None
-    return np.asarray((stored >= low) & (stored <= high))
+    return np.asarray(stored == low if low == high else (stored >= low) & (stored <= high))
 
 
 def _upright(
@@ -172,7 +181,7 @@ def _upright(
 ) -> NDArray[np.float32]:
     """Settle MONOCHROME1: a flag for the display, unless the values themselves are inverted."""
     top = -1 if fmt.signed else (1 << fmt.bits_stored) - 1
-    flipped = _scale(top - stored, slope, intercept)
+    flipped = _scale(top - stored.astype(np.int64), slope, intercept)
     if not _air(hu) and _air(flipped):
         mended.append("MONOCHROME1 with inverted values: turned upright")
         return flipped

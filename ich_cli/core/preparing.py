@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
+from ich_cli.core.allocator import keep_freed_memory
 from ich_cli.core.atomic import aside, output_error
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
@@ -134,6 +135,7 @@ def _start(
 ) -> None:
     names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
     plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
+    plan |= {"shards": pixels_file(work, 0).suffix}  # another version's may lie otherwise
     if resume and (work / PLAN).is_file():
         if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
             raise DataError(f"{work} was begun with other files or settings; run without --resume")
@@ -193,29 +195,28 @@ def _prepare_series(
     series: LabelledSeries, work: Path, index: int, config: PreprocessConfig
 ) -> str:
     """Write one shard: the pixels first, the rows last, so that rows mean it is whole."""
-    pixels: list[Pixels] = []
+    keep_freed_memory()
     masks: list[Pixels] = []
     located = False
     rows: list[list[object]] = []
     skipped: list[SkippedRow] = []
     patient = ""
-    for position, one, neighbours in _with_neighbours(series.read(), config.context):
-        patient = patient or (one.patient if one.ct is not None else "")
-        if one.error is not None or one.ct is None or one.labels is None:
-            status = one.error.status if one.error else "failed"
-            note = one.error.note if one.error else "no image"
-            skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
-            continue
-        ready, placement = prepare(one.ct, config, neighbours)
-        pixels.append(ready)
-        masks.append(_mask(one, placement))
-        located |= one.mask is not None
-        digest = hashlib.sha256(ready.tobytes()).hexdigest()[:32]
-        note = "; ".join(one.ct.notes)
-        ids = (one.name, one.study, one.series)
-        rows.append([*ids, position, one.labels, one.ct.status, note, digest])
-    shape = (0, config.channels, config.size, config.size)
-    np.save(pixels_file(work, index), np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
+    with pixels_file(work, index).open("wb") as shard:
+        for position, one, neighbours in _with_neighbours(series.read(), config.context):
+            patient = patient or (one.patient if one.ct is not None else "")
+            if one.error is not None or one.ct is None or one.labels is None:
+                status = one.error.status if one.error else "failed"
+                note = one.error.note if one.error else "no image"
+                skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
+                continue
+            ready, placement = prepare(one.ct, config, neighbours)
+            shard.write(ready.data)
+            masks.append(_mask(one, placement))
+            located |= one.mask is not None
+            digest = hashlib.sha256(ready.data).hexdigest()[:32]
+            note = "; ".join(one.ct.notes)
+            ids = (one.name, one.study, one.series)
+            rows.append([*ids, position, one.labels, one.ct.status, note, digest])
     if located:
         np.save(masks_file(work, index), np.stack(masks))
     write_json(rows_file(work, index), {"rows": rows, "skipped": skipped})

@@ -10,7 +10,7 @@ to the pixels of the slice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.slice_facts import largest_part
 from ich_cli.core.windowing import to_uint8
 
 BODY_HU: Final = -300.0
@@ -78,8 +79,8 @@ def prepare(
     placement = _centred(box, config.size)
     stack = [ct if other is None else other for other in _around(ct, neighbours, config.context)]
     planes = [
-        _resize(_place(to_uint8(one.hu, window), placement), config.size)
-        for one in stack
+        _resize(_place(to_uint8(inside, window), placement), config.size)
+        for inside in (_inside(one.hu, placement) for one in stack)
         for window in config.windows
     ]
     return Prepared(np.stack(planes), placement)
@@ -100,7 +101,7 @@ def prepare_mask(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     numpy.ndarray
         uint8 ``(S, S)``; a bit is set where it covers at least a quarter of the input's pixel.
     """
-    square, size = _place(mask, placement), placement.size
+    square, size = _place(_inside(mask, placement), placement), placement.size
     out = np.zeros((size, size), np.uint8)
     for bit in range(8):
         plane = np.where(square & np.uint8(1 << bit), 255, 0).astype(np.uint8)
@@ -130,10 +131,10 @@ def head_box(hu: NDArray[np.float32]) -> tuple[int, int, int, int]:
     top, left = min(step // 2, rows - 1), min(step // 2, columns - 1)
     body = (hu[top::step, left::step] > BODY_HU).astype(np.uint8)
     opened = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, _, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
+    largest = largest_part(opened)
+    if largest is None:
         return 0, 0, rows, columns
-    left, top, width, height, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
+    left, top, width, height = cv2.boundingRect(largest)
     return (
         int(max(0, (top - 1) * step)),
         int(max(0, (left - 1) * step)),
@@ -197,12 +198,16 @@ def _centred(box: tuple[int, int, int, int], size: int) -> Placement:
     )
 
 
-def _place(plane: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
-    """Cut the box out of a windowed slice and set it into a square of air (black)."""
+def _inside(plane: NDArray[Any], placement: Placement) -> NDArray[Any]:
+    """Cut the box out of a slice; a neighbour may be smaller than the slice itself."""
     top, left, bottom, right = placement.box
+    return plane[top:bottom, left:right]
+
+
+def _place(cut: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """Set what was cut out, windowed, into a square of air (black); what it lacks stays air."""
+    top, left, _, _ = placement.box
     square = np.zeros((placement.side, placement.side), np.uint8)
-    # a neighbour may be smaller than the slice itself: what it lacks stays air
-    cut = plane[top:bottom, left:right]
     row, column = top - placement.top, left - placement.left
     square[row : row + cut.shape[0], column : column + cut.shape[1]] = cut
     return square
@@ -232,7 +237,7 @@ def _prepare_dlmi(hu: NDArray[np.float32], size: int) -> Prepared:
         return Prepared(np.zeros((len(_DLMI), size, size), np.uint8), placement)
     resized = [
         cv2.resize(_place(plane, placement), (size, size), interpolation=cv2.INTER_LINEAR)
-        for plane in planes
+        for plane in (_inside(whole, placement) for whole in planes)
     ]
     return Prepared(np.stack(resized).astype(np.uint8, copy=False), placement)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from ich_cli.core.isolation import CODECS
 from ich_cli.core.loading import load
 from ich_cli.core.naming import Names, as_named
 from ich_cli.core.ordering import gather
+from ich_cli.core.patience import ASKING
 from ich_cli.core.sources import Source, natural, printable, stamp, walk
 from ich_cli.core.streams import sniff
 
@@ -73,10 +75,8 @@ def scan(
     """
     entries: list[FrameRef | InputError] = []
     count = 0
-    for source in list(walk([Path(path) for path in paths], names)):
-        for found in (
-            [[source]] if isinstance(source, InputError) else _expand(source, limits, names)
-        ):
+    for source in list(walk([Path(path) for path in paths], names, limits)):
+        for found in _asked(source, limits, names):
             entries.extend(found)
             count += 1
             if progress is not None:
@@ -103,17 +103,24 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Fra
         The middle frame of the middle file, or of the middle member of the zip that it is; None
         where that is no CT slice. `scan` has it too, with the same ``source`` and ``id``.
     """
-    found: list[Source | InputError] = list(walk([Path(path) for path in paths]))
+    look = partial(_glimpse, [Path(path) for path in paths], limits)
     try:
-        middle = found[len(found) // 2] if found else None
-        if isinstance(middle, Source) and _is_zip(middle, limits):
-            found = list(members(middle, limits))
-            middle = found[len(found) // 2] if found else None
-        read = _read(middle, limits) if isinstance(middle, Source) else []
+        frames = ASKING.ask(look, limits.max_read_seconds, "")
     except InputError:
         return None  # `scan` comes to it again, and says why
-    frames = [frame for frame in read if isinstance(frame, FrameRef)]
     return frames[len(frames) // 2] if frames else None
+
+
+def _glimpse(paths: list[Path], limits: Limits) -> list[FrameRef]:
+    """Return the frames of the middle file."""
+    found: list[Source | InputError] = list(walk(paths, limits=limits))
+    middle = found[len(found) // 2] if found else None
+    read = _read(middle, limits) if isinstance(middle, Source) else []
+    if read is None and isinstance(middle, Source):
+        found = list(members(middle, limits))
+        middle = found[len(found) // 2] if found else None
+        read = _read(middle, limits) if isinstance(middle, Source) else []
+    return [frame for frame in read or () if isinstance(frame, FrameRef)]
 
 
 def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
@@ -171,25 +178,31 @@ def _neighbour(
     return None
 
 
-def _expand(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
-    """Yield the entries of a file; of a zip, member by member."""
+def _asked(
+    source: Source | InputError, limits: Limits, names: Names
+) -> Iterator[list[FrameRef | InputError]]:
+    """Yield the entries of a file; of a zip, member by member; each within its time."""
+    if isinstance(source, InputError):
+        yield [source]
+        return
+    seconds = limits.max_read_seconds
     try:
-        is_zip = _is_zip(source, limits)
-        yield from _zip(source, limits, names) if is_zip else [_read(source, limits)]
-    except InputError as error:
+        read = ASKING.ask(partial(_read, source, limits), seconds, source.name)
+        if read is not None:
+            yield read
+            return
+        steps = partial(next, _zip(source, limits, names), None)
+        while (found := ASKING.ask(steps, seconds, source.name)) is not None:
+            yield found
+    except InputError as error:  # no answer, or no zip: what follows in it is not known
         yield [error]
-
-
-def _is_zip(source: Source, limits: Limits) -> bool:
-    with opened(source, limits) as (raw, _):
-        return source.entry is None and sniff(raw.read(132)) == "zip"
 
 
 def _zip(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
     held: list[list[FrameRef | InputError]] = []  # until there is DICOM: it may be a spreadsheet
     dicom = False
     for member in members(source, limits, names):
-        held.append([member] if isinstance(member, InputError) else _read(member, limits))
+        held.append([member] if isinstance(member, InputError) else _read(member, limits) or [])
         dicom = dicom or not all(_is_other(entry, source) for entry in held[-1])
         if dicom:
             yield from held
@@ -211,13 +224,15 @@ def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
     return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
 
 
-def _read(source: Source, limits: Limits) -> list[FrameRef | InputError]:
-    """Read the header of one file or member."""
+def _read(source: Source, limits: Limits) -> list[FrameRef | InputError] | None:
+    """Read the header of one file or member; None where it is a zip to look into."""
     try:
         read_at = stamp(source)
         with opened(source, limits) as (raw, size):
             raw.seek(0)
             kind = sniff(raw.read(132))
+            if kind == "zip" and source.entry is None:
+                return None
             if kind not in ("dicom", "bare"):
                 return [_no_dicom(source, kind)]
             frames = read_frames(raw, size, source.name, limits)

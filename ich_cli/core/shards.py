@@ -1,13 +1,15 @@
 """Shards of a data set that is being prepared: one a series, joined in order when all are there.
 
-000012.npy, masks-000012.npy, 000012.json    pixels, masks if any are known, rows: written last
+000012.raw, masks-000012.npy, 000012.json    pixels, masks if any are known, rows: written last
 """
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,22 +19,27 @@ from ich_cli.core.labels import ANY
 from ich_cli.core.lesions import UNKNOWN
 
 PLAN: Final = "plan.json"
+_PIECE: Final = 1 << 20  # bytes copied at once
 
 
 def join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
     """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat."""
     shape = (sum(counts), config.channels, config.size, config.size)
     path = work / PIXELS
-    mode: Literal["r+", "w+"] = "r+" if path.is_file() else "w+"
-    pixels = np.lib.format.open_memmap(path, mode=mode, dtype=np.uint8, shape=shape)
-    start = 0
-    for i, count in enumerate(counts):
-        shard = pixels_file(work, i)
-        if shard.is_file():  # else an earlier run has copied it
-            pixels[start : start + count] = np.load(shard)
-            pixels.flush()
-            shard.unlink()
-        start += count
+    with path.open("r+b" if path.is_file() else "w+b") as pixels:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(pixels, header)
+        start = pixels.tell()
+        pixels.truncate(start + math.prod(shape))
+        for i, count in enumerate(counts):
+            shard = pixels_file(work, i)
+            if shard.is_file():  # else an earlier run has copied it
+                pixels.seek(start)
+                with shard.open("rb") as piece:
+                    shutil.copyfileobj(piece, pixels, _PIECE)
+                pixels.flush()
+                shard.unlink()
+            start += count * math.prod(shape[1:])
 
 
 def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
@@ -66,8 +73,8 @@ def rows_file(work: Path, index: int) -> Path:
 
 
 def pixels_file(work: Path, index: int) -> Path:
-    """Return where the pixels of series number `index` lie."""
-    return work / f"{index:06d}.npy"
+    """Return where the pixels of series number `index` lie, slice by slice, without a header."""
+    return work / f"{index:06d}.raw"
 
 
 def masks_file(work: Path, index: int) -> Path:

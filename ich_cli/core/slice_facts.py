@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ def measure(ct: CTSlice) -> SliceFacts:
     rows, columns = box
     facts = facts._replace(
         body_mm=max(rows * down, columns * across) * step,
-        metal_cm2=float((ct.hu >= METAL_HU).sum()) * pixel,
+        metal_cm2=float(np.count_nonzero(ct.hu >= METAL_HU)) * pixel,
     )
     if not is_brain:
         return facts
@@ -94,27 +94,41 @@ def _body(hu: NDArray[np.float32], step: int) -> tuple[int, tuple[int, int]]:
     """Return the pixels of the largest part denser than air with its holes, and its box's sides."""
     coarse = (hu[::step, ::step] > BODY_HU).astype(np.uint8)
     opened = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
+    largest = largest_part(opened)
+    if largest is None:
         return 0, (0, 0)
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    whole = ~_outside(labels != largest)
-    _, _, width, height, _ = stats[largest]
-    return int(whole.sum()), (int(height), int(width))
+    _, _, width, height = cv2.boundingRect(largest)
+    return largest.size - int(np.count_nonzero(_outside(largest == 0))), (height, width)
+
+
+def largest_part(mask: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Return the largest connected part of a mask; None where all of it is 0.
+
+    Parameters
+    ----------
+    mask
+        uint8 ``(H, W)``, 0 or 1; sides count as neighbours, corners do not.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        uint8 ``(H, W)``, 0 or 1; of parts of one size, the first.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    if count < 2:
+        return None  # counting here takes a third of what OpenCV's statistics of all parts do
+    areas = np.bincount(labels.ravel(), minlength=count)
+    return np.asarray(labels == 1 + int(np.argmax(areas[1:]))).view(np.uint8)
 
 
 def _enclosed(hu: NDArray[np.float32], step: int) -> NDArray[np.bool_]:
     """Return the largest part that bone encloses, on the coarse grid; bone wins a coarse pixel."""
-    fill = ((0, -hu.shape[0] % step), (0, -hu.shape[1] % step))
-    fine = np.pad(hu > BONE_HU, fill)
-    blocks = fine.reshape(fine.shape[0] // step, step, fine.shape[1] // step, step)
-    bone = blocks.any(axis=(1, 3))
-    free = np.logical_not(bone)
-    inner = (free & ~_outside(free)).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(inner, connectivity=4)
-    if count < 2:
-        return np.zeros_like(bone)
-    return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])))
+    fine = (hu > BONE_HU).view(np.uint8)
+    block = np.ones((step, step), np.uint8)  # below and right of its pixel: all of a coarse one
+    bone = cv2.dilate(fine, block, anchor=(0, 0))[::step, ::step]
+    free = bone == 0
+    largest = largest_part((free & ~_outside(free)).view(np.uint8))
+    return np.zeros_like(free) if largest is None else largest.view(np.bool_)
 
 
 def _outside(free: NDArray[np.bool_]) -> NDArray[np.bool_]:

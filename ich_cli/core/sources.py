@@ -7,11 +7,14 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import BrokenFileError, InputError, NothingFoundError
 from ich_cli.core.errors import NotApplicableError as _Skip
 from ich_cli.core.naming import Names, as_named
+from ich_cli.core.patience import ASKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     )
 
 
-def walk(paths: list[Path], names: Names = as_named) -> Iterator[Source | InputError]:
+def walk(
+    paths: list[Path], names: Names = as_named, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Source | InputError]:
     """Yield each file once, folders in natural order.
 
     Parameters
@@ -54,6 +59,8 @@ def walk(paths: list[Path], names: Names = as_named) -> Iterator[Source | InputE
         Files and folders. A DICOMDIR stands for the folder it lies in.
     names
         What they are called.
+    limits
+        Bound the time that a folder, or what it knows of a file, may take to answer.
 
     Raises
     ------
@@ -71,35 +78,55 @@ def walk(paths: list[Path], names: Names = as_named) -> Iterator[Source | InputE
         if path.name.upper() == "DICOMDIR" and stat.S_ISREG(info.st_mode):
             path, info = path.parent, path.parent.stat()  # the medium is meant
         if stat.S_ISDIR(info.st_mode):
-            yield from _folder(path, seen, names)
+            yield from _folder(path, seen, names, limits)
         else:
-            yield from _file(path, seen, names, found=False)
+            yield from _file(path, seen, names, limits, found=False)
 
 
-def _folder(folder: Path, seen: set[str], names: Names) -> Iterator[Source | InputError]:
+def _folder(
+    folder: Path, seen: set[str], names: Names, limits: Limits
+) -> Iterator[Source | InputError]:
+    name = names(printable(str(folder)))
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: (natural(entry.name), entry.name))
-    except OSError as error:
-        yield BrokenFileError(
-            names(printable(str(folder))), f"folder not readable: {error.strerror}"
-        )
+        entries = ASKING.ask(partial(_listed, folder), limits.max_read_seconds, name)
+    except InputError as error:
+        yield error
         return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _folder(Path(entry.path), seen, names)
-        elif entry.is_symlink() and entry.is_dir():
-            yield _Skip(names(printable(entry.path)), "a link to a folder: not followed")
+    except OSError as error:
+        yield BrokenFileError(name, f"folder not readable: {error.strerror}")
+        return
+    for entry, kind in entries:
+        if kind == "folder":
+            yield from _folder(Path(entry), seen, names, limits)
+        elif kind == "link":
+            yield _Skip(names(printable(entry)), "a link to a folder: not followed")
         else:
-            yield from _file(Path(entry.path), seen, names, found=True)
+            yield from _file(Path(entry), seen, names, limits, found=True)
+
+
+def _listed(folder: Path) -> list[tuple[str, str]]:
+    """Return what is in a folder, in natural order, and whether it is one, or a link to one."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: (natural(entry.name), entry.name))
+    return [(entry.path, _kind(entry)) for entry in entries]
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_dir(follow_symlinks=False):
+        return "folder"
+    return "link" if entry.is_symlink() and entry.is_dir() else "file"
 
 
 def _file(
-    path: Path, seen: set[str], names: Names, *, found: bool
+    path: Path, seen: set[str], names: Names, limits: Limits, *, found: bool
 ) -> Iterator[Source | InputError]:
     real = printable(str(path))
     name = names(real)
     try:
-        info = path.stat()
+        info = ASKING.ask(path.stat, limits.max_read_seconds, name)
+    except InputError as error:
+        yield error
+        return
     except OSError as error:
         yield BrokenFileError(name, f"cannot be read: {error.strerror}")
         return

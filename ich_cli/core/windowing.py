@@ -32,9 +32,11 @@ def apply_window(hu: ArrayLike, window: Window) -> NDArray[np.float32]:
     """
     if not window.width > 0:
         raise ValueError(f"a window's width must be positive, not {window.width}")
-    scaled = (np.asarray(hu, dtype=np.float32) - (window.center - window.width / 2)) / window.width
-    clipped: NDArray[np.float32] = np.clip(scaled, 0.0, 1.0).astype(np.float32, copy=False)
-    return clipped
+    values = np.asarray(hu, dtype=np.float32)
+    scaled = np.empty_like(values)  # every step in place: a slice is a megabyte, memory is slow
+    np.subtract(values, window.center - window.width / 2, out=scaled)
+    scaled /= window.width
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
 def to_uint8(hu: ArrayLike, window: Window) -> NDArray[np.uint8]:
@@ -52,4 +54,7 @@ def to_uint8(hu: ArrayLike, window: Window) -> NDArray[np.uint8]:
     numpy.ndarray
         Same shape, uint8.
     """
-    return (apply_window(hu, window) * 255.0 + 0.5).astype(np.uint8)
+    scaled = apply_window(hu, window)
+    scaled *= 255.0
+    scaled += 0.5
+    return scaled.astype(np.uint8)

@@ -34,6 +34,12 @@ def _spin() -> None:
         pass
 
 
+def _slow() -> None:
+    start = time.process_time()
+    while time.process_time() - start < 0.1:
+        pass
+
+
 def _sleep() -> None:
     time.sleep(600)
 
@@ -69,6 +75,7 @@ ORDERS = {
     b"RAISE": _raise,
     b"PRINT": _print,
     b"SPOIL": _spoil,
+    b"SLOW": _slow,
 }
 
 if __name__ == "__main__":

@@ -212,3 +212,23 @@ def test_the_run_goes_on(codecs: Codecs, tmp_path: Path, tiny_bundle: Path, work
     assert [row["status"] for row in rows] == ["ok", "failed", "ok", "failed"]
     assert rows[1]["note"].startswith("the RLE Lossless decoder crashed (SIGSEGV)")
     assert rows[3]["note"].startswith("the RLE Lossless decoder crashed (SIGABRT)")
+
+
+def test_a_file_of_slow_frames_is_given_up_as_a_whole(
+    codecs: Codecs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_PACE", (0.0, 0.0))
+    monkeypatch.setattr(isolation, "_GRACE", 0.2)
+    frames = 0
+    while not codecs._lost.get("slow", 0) > 0.2:
+        assert decode(codecs, b"SLOW", "slow") == 1064
+        frames += 1
+    assert 1 < frames <= 4  # 0.1 s each
+    assert refusal(codecs, b"sound", "slow").note.startswith("given up: its RLE frames decode too")
+    assert decode(codecs, b"sound", "other") == 1064
+
+
+def test_frames_that_keep_the_pace_cost_no_grace(codecs: Codecs) -> None:
+    for _ in range(20):
+        decode(codecs, b"sound")
+    assert not codecs._lost
