@@ -58,7 +58,8 @@ def draw_roc(axes: Axes, models: Sequence[Drawn], k: int, theme: Theme = LIGHT) 
         axes.plot(*_thinned(fpr, tpr), color=colour, linewidth=1.4, label=_named(model, k, "auroc"))
         axes.plot(1 - (values["specificity"] or 0), values["recall"] or 0, "o", color=colour,
                   markersize=4.5, markeredgecolor=theme.ground, markeredgewidth=0.6)  # fmt: skip
-    _finish(axes, theme, "false positive rate", "true positive rate", "lower right")
+    lacking = "no negative" if models[0].report.positives[LABELS[k]] else "no positive"
+    _finish(axes, theme, "false positive rate", "true positive rate", "lower right", lacking)
 
 
 def draw_precision_recall(
@@ -243,7 +244,9 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x[kept], y[kept]
 
 
-def _finish(axes: Axes, theme: Theme, x: str, y: str, corner: Corner) -> None:
+def _finish(
+    axes: Axes, theme: Theme, x: str, y: str, corner: Corner, lacking: str = "no positive"
+) -> None:
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_facecolor(theme.ground)
     axes.set_xlabel(x, fontsize=8, color=theme.quiet, labelpad=2)
@@ -257,5 +260,5 @@ def _finish(axes: Axes, theme: Theme, x: str, y: str, corner: Corner) -> None:
         axes.legend(loc=corner, fontsize=7, frameon=False, labelcolor=theme.text,
                     handlelength=1.2, borderaxespad=0.2)  # fmt: skip
     else:
-        axes.text(0.5, 0.5, "no positive", transform=axes.transAxes, fontsize=8,
+        axes.text(0.5, 0.5, lacking, transform=axes.transAxes, fontsize=8,
                   color=theme.quiet, ha="center", va="center")  # fmt: skip
