@@ -74,10 +74,9 @@ def too_few(cases: Cases) -> tuple[str, ...]:
 def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Calibration:
     """Return `new` with the `old` temperature and bias of some labels."""
     source = [old if label in labels else new for label in LABELS]
-    return Calibration(
-        tuple(one.temperature[k] for k, one in enumerate(source)),
-        tuple(one.bias[k] for k, one in enumerate(source)),
-    )
+    pairs = [(one.temperature[k], one.bias[k]) for k, one in enumerate(source)]
+    temperature, bias = zip(*pairs, strict=True)
+    return Calibration(tuple(temperature), tuple(bias))
 
 
 def to_logits(probabilities: Floats) -> Floats:

@@ -42,7 +42,7 @@ class Drawn:
     report: Report
 
 
-Corner = Literal["lower right", "upper right", "upper left"]
+Corner = Literal["lower right", "upper left", "best"]
 Draw = Callable[["Axes", Sequence[Drawn], int, Theme], None]
 
 
@@ -78,7 +78,7 @@ def draw_precision_recall(
         if values["precision"] is not None:
             axes.plot(values["recall"] or 0, values["precision"], "o", color=colour, markersize=4.5,
                       markeredgecolor=theme.ground, markeredgewidth=0.6)  # fmt: skip
-    _finish(axes, theme, "recall", "precision", "upper right")
+    _finish(axes, theme, "recall", "precision", "best")
 
 
 def draw_reliability(axes: Axes, models: Sequence[Drawn], k: int, theme: Theme = LIGHT) -> None:
@@ -168,7 +168,8 @@ def draw_all(name: str, models: Sequence[Drawn], on: str, theme: Theme = LIGHT) 
     height = 1.0 + 2 * _PANEL + _GAP_Y + 0.85
     figure = new_figure(width, height, theme)
     write_text(figure, _EDGE, height - 0.36, title, 12, theme.text, fontweight="bold")
-    write_text(figure, _EDGE, height - 0.6, on, 8, theme.quiet)
+    whose = f"{models[0].name}, " if name == "confusion" and len(models) > 1 else ""
+    write_text(figure, _EDGE, height - 0.6, whose + on, 8, theme.quiet)
     for k, label in enumerate(LABELS):
         row, column = divmod(k, 3)
         left, bottom = _EDGE + column * (_PANEL + _GAP_X), 0.85 + (1 - row) * (_PANEL + _GAP_Y)
