@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ich_cli.core.calibration import Targets
     from ich_cli.core.dataset import PreparedDataset
     from ich_cli.core.evaluation_record import Measured
+    from ich_cli.core.predictor import Predictor
     from ich_cli.core.study_level import Compared as Aggregation
     from ich_cli.core.study_rule import StudyRule
 
@@ -92,8 +93,7 @@ def _assessments(request: Request) -> list[Assessment]:
         cut = parse_thresholds(request.thresholds, _half())
         return [assessment.of_tables(path, request.labels, cut) for path in request.predictions]
     if kinds == (False, False, True) and not request.labels:
-        bundles: list[str | None] = [*request.bundles] or [None]
-        return [_of_bundle(request, one, _open(request.data)) for one in bundles]
+        return _of_bundles(request, [*request.bundles] or [None], _open(request.data))
     raise UsageError("give --predictions and --labels, or --data (and --bundle), or --oof")
 
 
@@ -109,11 +109,23 @@ def _open(folder: Path | None) -> PreparedDataset:
     return PreparedDataset.open(folder)
 
 
-def _of_bundle(request: Request, weights: str | None, data: PreparedDataset) -> Assessment:
-    from ich_cli.core.assessment import of_bundle
+def _of_bundles(
+    request: Request, weights: Sequence[str | None], data: PreparedDataset
+) -> list[Assessment]:
+    """Load all of them before one is run: a wrong one costs nothing."""
     from ich_cli.core.predictor import Predictor
+    from ich_cli.core.scoring import check_prepared
 
-    predictor = Predictor.load(weights, device=request.device, batch_size=request.batch_size)
+    found = []
+    for one in weights:
+        found.append(Predictor.load(one, device=request.device, batch_size=request.batch_size))
+        check_prepared(found[-1], data)
+    return [_of_bundle(request, one, data) for one in found]
+
+
+def _of_bundle(request: Request, predictor: Predictor, data: PreparedDataset) -> Assessment:
+    from ich_cli.core.assessment import of_bundle
+
     if predictor.caveat:
         console.warn(predictor.caveat)
     cut = parse_thresholds(request.thresholds, predictor.thresholds)
@@ -192,6 +204,7 @@ def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
     """Learn on one data set, write into the bundle, and return what is shown elsewhere."""
     from ich_cli.core.predictor import Predictor
     from ich_cli.core.recalibration import check_apart, recalibrate, write_learned
+    from ich_cli.core.scoring import check_prepared
 
     if len(request.bundles) != 1 or not Path(request.bundles[0]).is_dir():
         raise UsageError("--calibrate writes into a bundle: name its folder by one --bundle")
@@ -202,6 +215,8 @@ def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
     if test:
         check_apart(validation, test)
     predictor = Predictor.load(str(folder), device=request.device, batch_size=request.batch_size)
+    if test:
+        check_prepared(predictor, test)
     targets = _targets(request)
     with console.progress("Predicting", len(validation), quiet=request.quiet) as advance:
         found = recalibrate(predictor, validation, targets, advance)
@@ -212,8 +227,10 @@ def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
         return [shown], before
     from ich_cli.core.assessment import choosing_on
 
-    after = _of_bundle(request, str(folder), test)
-    after = choosing_on(replace(after, chosen=f"chosen on {validation.name}"), found.shown)
+    (after,) = _of_bundles(request, [str(folder)], test)
+    told = (*after.remarks, *found.shown.remarks)
+    after = replace(after, chosen=f"chosen on {validation.name}", remarks=told)
+    after = choosing_on(after, found.shown)
     return [_measured(request, after)], before
 
 

@@ -139,14 +139,23 @@ def _caption(report: Mapping[str, Any]) -> str:
     between = f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""
     return (
         f"{_counted(report)}; weighted log loss "
-        f"{report['weighted_log_loss']:.4f}{between}; intervals: 95 %, bootstrap over patients. "
-        f"{RESEARCH_ONLY}"
+        f"{report['weighted_log_loss']:.4f}{between}; {_how_sure(report)}. {RESEARCH_ONLY}"
     )
 
 
+def _how_sure(report: Mapping[str, Any]) -> str:
+    if report["intervals"]:
+        return "intervals: 95 %, bootstrap over patients"
+    return "no intervals" + (": one patient" if report["patients"] == 1 else "")
+
+
 def _counted(report: Mapping[str, Any]) -> str:
-    one = {"study": "studies"}.get(report["unit"], f"{report['unit']}s")
-    return f"{report['count']} {one} of {report['patients']} patients"
+    one, many = ("study", "studies") if report["unit"] == "study" else ("slice", "slices")
+    if report["unit"] == "patient":
+        one, many = "patient", "patients"
+    units = one if report["count"] == 1 else many
+    whose = "patient" if report["patients"] == 1 else "patients"
+    return f"{report['count']} {units} of {report['patients']} {whose}"
 
 
 def _number(value: float | None) -> str:

@@ -74,7 +74,7 @@ def figures(
     return (
         f"Per slice, on {metrics['on']}: {metrics['slices']} slices of {metrics['patients']} "
         f"patients.{' In brackets: 95 % intervals.' if known else ''}\n\n{head}\n{body}\n\n"
-        f"AUROC of `any`: {metrics['labels']['any']['auroc']:.3f} "
+        f"AUROC of `any`: {_number(metrics['labels']['any']['auroc'])} "
         f"per slice{between}bootstrap over patients), {_number(metrics['patient_any_auroc'])} per "
         f"patient. RSNA's weighted log loss: {_number(metrics['weighted_log_loss'])}. F1, "
         "sensitivity and specificity are at the thresholds below, which were chosen on these same "

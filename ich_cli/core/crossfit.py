@@ -17,6 +17,8 @@ from ich_cli.core.study_level import learn_rule
 from ich_cli.core.study_rule import StudyRule
 
 FOLDS = 5
+FEWEST = 5
+"""Slices with a label, and without; of fewer nothing is learned that is worth keeping."""
 _EDGE = 1e-12
 
 
@@ -28,18 +30,53 @@ class Learned:
     """None where the bundle's own stays: an ensemble."""
     thresholds: dict[str, float]
     study: StudyRule | None
+    kept: tuple[str, ...] = ()
+    """Labels that were left as they were known to be."""
 
     def probabilities(self, logits: Floats) -> Floats:
         """Return what logits stand for; without a calibration, by the sigmoid alone."""
         return calibrate(logits, self.calibration or Calibration())
 
 
-def learn(cases: Cases, logits: Floats, targets: Targets, *, calibrated: bool = False) -> Learned:
-    """Learn all three from cases and their logits ``(N, 6)``; `calibrated`: but the first."""
+def learn(
+    cases: Cases,
+    logits: Floats,
+    targets: Targets,
+    *,
+    calibrated: bool = False,
+    known: Learned | None = None,
+) -> Learned:
+    """Learn all three from cases and their logits ``(N, 6)``; `calibrated`: but the first.
+
+    What these cases are too few to teach stays as it is `known`: labels of which fewer than five
+    slices are positive, or negative, and the rule where too few studies bleed, or do not.
+    """
+    few = too_few(cases) if known else ()
     own = None if calibrated else learn_calibration(cases.labels, logits)
+    if known and own:
+        own = _with_old(own, known.calibration or Calibration(), few)
     p = calibrate(logits, own or Calibration())
     thresholds = choose_thresholds(cases.labels, p, targets)
-    return Learned(own, thresholds, learn_rule(cases.labels, p, cases.studies))
+    rule = learn_rule(cases.labels, p, cases.studies)
+    if known:
+        thresholds |= {label: known.thresholds[label] for label in few}
+        rule = rule or known.study
+    return Learned(own, thresholds, rule, few)
+
+
+def too_few(cases: Cases) -> tuple[str, ...]:
+    """Return the labels that too few slices have, or lack, to learn from."""
+    positive = cases.labels.sum(0)
+    rarer = np.minimum(positive, len(cases) - positive)
+    return tuple(label for label, n in zip(LABELS, rarer, strict=True) if n < FEWEST)
+
+
+def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Calibration:
+    """Return `new` with the `old` temperature and bias of some labels."""
+    source = [old if label in labels else new for label in LABELS]
+    pairs = [(one.temperature[k], one.bias[k]) for k, one in enumerate(source)]
+    temperature, bias = zip(*pairs, strict=True)
+    return Calibration(tuple(temperature), tuple(bias))
 
 
 def to_logits(probabilities: Floats) -> Floats:
@@ -55,13 +92,19 @@ def folds_of(cases: Cases) -> NDArray[np.int64]:
 
 
 def shown_elsewhere(
-    cases: Cases, logits: Floats, folds: NDArray[np.int64], targets: Targets, calibrated: bool
+    cases: Cases,
+    logits: Floats,
+    folds: NDArray[np.int64],
+    targets: Targets,
+    calibrated: bool,
+    known: Learned | None = None,
 ) -> tuple[Cases, Cases]:
     """Return slices and studies of each part, by what was learned from the other parts."""
     slices, studies, order = [], [], []
     for fold in np.unique(folds):
         here = folds == fold
-        found = learn(cases.take(~here), logits[~here], targets, calibrated=calibrated)
+        others = cases.take(~here)
+        found = learn(others, logits[~here], targets, calibrated=calibrated, known=known)
         p = found.probabilities(logits[here])
         called = p >= np.array([found.thresholds[label] for label in LABELS])
         part = replace(cases.take(here), probabilities=p, called=called)

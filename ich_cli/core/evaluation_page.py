@@ -31,7 +31,7 @@ NOTES: Final = {
     "guessing gets.",
     "reliability": "Groups of equal size; bars: 95 %, bootstrap over patients; both scales are "
     "square roots, for rare labels have low probabilities. On the diagonal a probability can be "
-    "taken at its word.",
+    "taken at its word. The ECE grows in small samples, so its interval lies above it.",
     "confusion": "Counts at the thresholds, and their share of the slices in which the label is "
     "absent or present.",
 }
@@ -79,8 +79,14 @@ def _tables(one: Measured) -> list[dict[str, Any]]:
     return [
         {"unit": report.unit, "report": report, "columns": columns, "rows": _rows(report, columns)}
         for report in (one.slices, one.studies)
-        for columns in (RANKING, CUT)
+        for columns in (_measured_of(report, RANKING), CUT)
     ]
+
+
+def _measured_of(report: Report, columns: dict[str, str]) -> dict[str, str]:
+    """Leave out F1 at thresholds chosen elsewhere, where nobody has chosen any."""
+    chosen = any(values["f1_best"] is not None for values in report.labels.values())
+    return {name: title for name, title in columns.items() if chosen or name != "f1_best"}
 
 
 def _rows(report: Report, columns: dict[str, str]) -> list[dict[str, Any]]:

@@ -76,13 +76,20 @@ def find_labels(
     table: Mapping[str, LabelRow], sop_uid: str, path: str, frame: int = 1
 ) -> LabelRow | None:
     """Return the labels of a slice, by its UID, its path or any tail of the path; else None."""
-    parts = PurePosixPath(slice_key(path.replace("!", "/"))).parts
-    tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    for key in (sop_uid, slice_key(path), *tails):
+    for key in names_of(sop_uid, path):
         for form in (f"{key}#{frame}", key):
             if key and form in table:
                 return table[form]
     return None
+
+
+def names_of(sop_uid: str, path: str) -> Iterator[str]:
+    """Yield what a table may call a slice: its UID, its path, the tails of the path."""
+    yield sop_uid
+    yield slice_key(path)
+    parts = PurePosixPath(slice_key(path.replace("!", "/"))).parts  # slow: where the UID fails
+    for start in range(len(parts)):
+        yield "/".join(parts[start:])
 
 
 def to_label(text: str, where: str) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ich_cli.core.label_tables import (
     KEY_COLUMNS,
     LabelRow,
     find_labels,
+    names_of,
     read_labels,
     slice_key,
     to_label,
@@ -128,7 +130,7 @@ def match(predictions: Path, labels: Path) -> Matched:
 
 def read_predictions(path: Path) -> tuple[list[Scored], int]:
     """Read a table of probabilities; return its rows, and how many have none (refused slices)."""
-    rows, columns = _read(path)
+    columns = _columns(path)
     if not all(name in columns for name in SUBTYPES):
         long = read_labels(path, scores=True)
         whole = {key: six for key, six in long.items() if not any(map(math.isnan, six))}
@@ -139,10 +141,11 @@ def read_predictions(path: Path) -> tuple[list[Scored], int]:
     if key is None:
         raise DataError(f"{path}: no column names the slice; call it path or sop_uid")
     wanted = [columns[name] for name in LABELS if name in columns]
-    full = [(n, row) for n, row in rows if all(_present(row[name]) for name in wanted)]
-    return [_scored(row, columns, key, f"{path}, line {n}") for n, row in full], (
-        len(rows) - len(full)
-    )
+    found, count = [], 0
+    for count, (line, row) in enumerate(_rows(path), 1):  # noqa: B007
+        if all(_present(row[name]) for name in wanted):
+            found.append(_scored(row, columns, key, f"{path}, line {line}"))
+    return found, count - len(found)
 
 
 def _present(text: str | None) -> bool:
@@ -185,7 +188,7 @@ def _distinct(rows: list[Scored]) -> tuple[list[Scored], int, int]:
 
 def _tails(table: Mapping[str, LabelRow]) -> dict[str, LabelRow]:
     """Return the labels by the last part of their path, where that is of one slice alone."""
-    tails = [PurePosixPath(key).name for key in table]
+    tails = [key.rpartition("/")[2] for key in table]
     counts = Counter(tails)
     return {tail: row for tail, row in zip(tails, table.values(), strict=True) if counts[tail] == 1}
 
@@ -194,27 +197,37 @@ def _find(
     table: Mapping[str, LabelRow], tails: Mapping[str, LabelRow], row: Scored
 ) -> LabelRow | None:
     exact = find_labels(table, row.sop_uid, row.path, row.frame)
-    return exact or tails.get(PurePosixPath(slice_key(row.path)).name) if row.path else exact
+    return exact or (tails.get(slice_key(row.path).rpartition("/")[2]) if row.path else None)
 
 
-def _read(path: Path) -> tuple[list[tuple[int, dict[str, str]]], dict[str, str]]:
-    """Return the rows with line numbers, and the columns."""
+@contextmanager
+def _opened(path: Path) -> Iterator[csv.DictReader[str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-            known = all(name in columns for name in SUBTYPES)
-            rows = [(reader.line_num, row) for row in reader] if known else []
+            yield csv.DictReader(file)
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{path}: the table is no CSV in UTF-8") from None
-    return rows, columns
+
+
+def _columns(path: Path) -> dict[str, str]:
+    with _opened(path) as reader:
+        return {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield rows with their line numbers: a table of 750,000 is never in memory as text."""
+    with _opened(path) as reader:
+        for row in reader:
+            yield reader.line_num, row
 
 
 def _read_groups(path: Path) -> dict[str, tuple[str, str]]:
     """Return patient and study of each labelled slice; in memory only."""
-    rows, columns = _read(path)
+    columns = _columns(path)
+    if not all(name in columns for name in SUBTYPES):
+        return {}
     keys = [columns[name] for name in KEY_COLUMNS if name in columns]
     if not any(name in columns for name in (*PATIENT_COLUMNS, *STUDY_COLUMNS)):
         return {}
@@ -223,16 +236,15 @@ def _read_groups(path: Path) -> dict[str, tuple[str, str]]:
             _value(row, columns, PATIENT_COLUMNS),
             _value(row, columns, STUDY_COLUMNS),
         )
-        for _, row in rows
+        for _, row in _rows(path)
         for key in keys
         if row[key]
     }
 
 
 def _whose(row: Scored, groups: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-    parts = PurePosixPath(slice_key(row.path.replace("!", "/"))).parts
-    tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    own = next((groups[key] for key in (row.sop_uid, *tails) if key and key in groups), ("", ""))
+    keys = names_of(row.sop_uid, row.path) if groups else ()
+    own = next((groups[key] for key in keys if key and key in groups), ("", ""))
     return own[0] or row.patient, own[1] or row.study
 
 

@@ -42,7 +42,7 @@ class Drawn:
     report: Report
 
 
-Corner = Literal["lower right", "upper right", "upper left"]
+Corner = Literal["lower right", "upper left", "best"]
 Draw = Callable[["Axes", Sequence[Drawn], int, Theme], None]
 
 
@@ -58,7 +58,8 @@ def draw_roc(axes: Axes, models: Sequence[Drawn], k: int, theme: Theme = LIGHT) 
         axes.plot(*_thinned(fpr, tpr), color=colour, linewidth=1.4, label=_named(model, k, "auroc"))
         axes.plot(1 - (values["specificity"] or 0), values["recall"] or 0, "o", color=colour,
                   markersize=4.5, markeredgecolor=theme.ground, markeredgewidth=0.6)  # fmt: skip
-    _finish(axes, theme, "false positive rate", "true positive rate", "lower right")
+    lacking = "no negative" if models[0].report.positives[LABELS[k]] else "no positive"
+    _finish(axes, theme, "false positive rate", "true positive rate", "lower right", lacking)
 
 
 def draw_precision_recall(
@@ -77,7 +78,7 @@ def draw_precision_recall(
         if values["precision"] is not None:
             axes.plot(values["recall"] or 0, values["precision"], "o", color=colour, markersize=4.5,
                       markeredgecolor=theme.ground, markeredgewidth=0.6)  # fmt: skip
-    _finish(axes, theme, "recall", "precision", "upper right")
+    _finish(axes, theme, "recall", "precision", "best")
 
 
 def draw_reliability(axes: Axes, models: Sequence[Drawn], k: int, theme: Theme = LIGHT) -> None:
@@ -167,7 +168,8 @@ def draw_all(name: str, models: Sequence[Drawn], on: str, theme: Theme = LIGHT) 
     height = 1.0 + 2 * _PANEL + _GAP_Y + 0.85
     figure = new_figure(width, height, theme)
     write_text(figure, _EDGE, height - 0.36, title, 12, theme.text, fontweight="bold")
-    write_text(figure, _EDGE, height - 0.6, on, 8, theme.quiet)
+    whose = f"{models[0].name}, " if name == "confusion" and len(models) > 1 else ""
+    write_text(figure, _EDGE, height - 0.6, whose + on, 8, theme.quiet)
     for k, label in enumerate(LABELS):
         row, column = divmod(k, 3)
         left, bottom = _EDGE + column * (_PANEL + _GAP_X), 0.85 + (1 - row) * (_PANEL + _GAP_Y)
@@ -243,7 +245,9 @@ def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x[kept], y[kept]
 
 
-def _finish(axes: Axes, theme: Theme, x: str, y: str, corner: Corner) -> None:
+def _finish(
+    axes: Axes, theme: Theme, x: str, y: str, corner: Corner, lacking: str = "no positive"
+) -> None:
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_facecolor(theme.ground)
     axes.set_xlabel(x, fontsize=8, color=theme.quiet, labelpad=2)
@@ -257,5 +261,5 @@ def _finish(axes: Axes, theme: Theme, x: str, y: str, corner: Corner) -> None:
         axes.legend(loc=corner, fontsize=7, frameon=False, labelcolor=theme.text,
                     handlelength=1.2, borderaxespad=0.2)  # fmt: skip
     else:
-        axes.text(0.5, 0.5, "no positive", transform=axes.transAxes, fontsize=8,
+        axes.text(0.5, 0.5, lacking, transform=axes.transAxes, fontsize=8,
                   color=theme.quiet, ha="center", va="center")  # fmt: skip

@@ -6,12 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ich_cli.core.assessment import Advance, Assessment, of_data
 from ich_cli.core.atomic import replacing
 from ich_cli.core.bundle_files import CARD, CONFIG, config_text, read_config, read_config_values
 from ich_cli.core.calibration import Targets
 from ich_cli.core.card import minimal_card
-from ich_cli.core.crossfit import Learned, folds_of, learn, shown_elsewhere, to_logits
+from ich_cli.core.crossfit import (
+    FEWEST,
+    Learned,
+    folds_of,
+    learn,
+    shown_elsewhere,
+    to_logits,
+    too_few,
+)
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import BundleError, DataError
 from ich_cli.core.evaluation import Report
@@ -40,7 +50,8 @@ def recalibrate(
     Raises
     ------
     DataError
-        If the bundle learned from that very data, or there are fewer than two patients.
+        If the bundle learned from that very data, there are fewer than two patients, or no label
+        is had, and lacked, by five slices.
     """
     if has_learned_from(predictor, data):
         raise DataError(
@@ -58,11 +69,19 @@ def recalibrate(
     cases = of_data(data, known.probabilities(logits), predictor.thresholds)
     if len(set(cases.patients.tolist())) < 2:
         raise DataError(f"{data.name} has one patient: nothing can be shown on others")
-    slices, studies = shown_elsewhere(cases, logits, folds_of(cases), targets, not single)
+    if len(too_few(cases)) == len(LABELS):
+        raise DataError(
+            f"{data.name} has no label that {FEWEST} slices have and {FEWEST} lack: nothing can be "
+            "learned from it; the bundle stays as it is"
+        )
+    learned = learn(cases, logits, targets, calibrated=not single, known=known)
+    folds = folds_of(cases)
+    slices, studies = shown_elsewhere(cases, logits, folds, targets, not single, known)
     name = predictor.bundle.path.resolve().name
     shown = Assessment(
         name=name, data=data.name,
-        split="five parts by patient, each calibrated and cut by what the others have taught",
+        split=f"{np.unique(folds).size} parts by patient, each calibrated and cut by what the "
+        "others have taught", remarks=_left_alone(learned, known, data.name, single),
         chosen="learned from other patients of the same data", slices=slices, studies=studies,
         pixels=data, caveat=predictor.caveat, data_sha256=data.sha256,
     )  # fmt: skip
@@ -70,7 +89,24 @@ def recalibrate(
         shown, split="by the bundle as it was", chosen="the bundle's", slices=cases,
         studies=cases.by_study(predictor.study_rule()),
     )  # fmt: skip
-    return Recalibrated(learn(cases, logits, targets, calibrated=not single), shown, before)
+    return Recalibrated(learned, shown, before)
+
+
+def _left_alone(learned: Learned, known: Learned, data: str, single: bool) -> tuple[str, ...]:
+    """Say what stays as it was, and why."""
+    out = []
+    if learned.kept:
+        out.append(
+            f"{', '.join(learned.kept)}: fewer than {FEWEST} slices of {data} have it, or lack it; "
+            "left as in the bundle"
+        )
+    if learned.study is known.study:
+        out.append(
+            f"too few studies of {data} bleed, or do not; the rule for studies is left as is"
+        )
+    if not single:
+        out.append("an ensemble, or a bundle with a second stage, keeps its calibration")
+    return tuple(out)
 
 
 def check_apart(calibration: PreparedDataset, test: PreparedDataset) -> None:
@@ -110,7 +146,9 @@ def write_learned(
         "on": data.data,
         "sha256": data.data_sha256,
         "slices": len(data.slices),
-        "thresholds": {label: targets.of(label) for label in LABELS},
+        "thresholds": {
+            label: "as before" if label in learned.kept else targets.of(label) for label in LABELS
+        },
     }
     new = replace(
         config, calibration=learned.calibration or config.calibration,
@@ -120,8 +158,10 @@ def write_learned(
     )  # fmt: skip
     card = folder / CARD
     plain = not card.is_file() or card.read_text("utf-8", "replace") == minimal_card(config)
-    with replacing(folder / CONFIG) as file:
-        file.write(config_text({**values, "ich": new.to_dict()}).encode())
+    # both are made before one is written: nothing is half done
+    texts = {folder / CONFIG: config_text({**values, "ich": new.to_dict()})}
     if plain:
-        with replacing(card) as file:
-            file.write(minimal_card(new).encode())
+        texts[card] = minimal_card(new)
+    for path, text in texts.items():
+        with replacing(path) as file:
+            file.write(text.encode())

@@ -32,6 +32,8 @@ AUROC by less than 1 / 8192."""
 _CHUNK: Final = 100  # draws in one product
 _LINEAR: Final = ("count", "positive", "hit", "false", "hit_half", "false_half", "hit_best",
                   "false_best", "brier", "log_loss")  # fmt: skip
+_OF_POSITIVES: Final = ("auroc", "ap", "f1", "f1_at_half", "f1_best", "precision", "recall")
+_OF_NEGATIVES: Final = ("auroc", "specificity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,8 @@ def resample(
     -------
     dict
         ``any.auroc`` and so on, ``macro.auroc`` and so on (mean of the subtypes that have one),
-        ``weighted_log_loss`` → float64 ``(draws,)``; NaN where a draw has no such figure.
+        ``weighted_log_loss`` → float64 ``(draws,)``; NaN where a draw has no such figure, and
+        in all draws where it rests on one patient who has the label, or lacks it.
     """
     unique, member = np.unique(scores.patients, return_inverse=True)
     sums = np.stack([_sums(scores, k, member, unique.size) for k in range(len(LABELS))], 1)
@@ -93,7 +96,20 @@ def resample(
         each["auroc"], each["ap"] = np.stack([one.measure(counts) for one in ranks], 2)
         parts.append(_named(each))
         progress(len(counts))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return found | {name: np.full(draws, np.nan) for name in _of_one_patient(scores, member)}
+
+
+def _of_one_patient(scores: Scores, member: NDArray[np.intp]) -> Iterator[str]:
+    """Name the figures that rest on one patient who has a label, or lacks it.
+
+    How another patient would have done cannot be learned by drawing this one again and again.
+    """
+    for k, label in enumerate(LABELS):
+        y = scores.labels[:, k]
+        for own, names in ((y, _OF_POSITIVES), (~y, _OF_NEGATIVES)):
+            if np.unique(member[own]).size == 1:
+                yield from (f"{label}.{name}" for name in names)
 
 
 def log_losses(y: Bools | Floats, p: Floats) -> Floats:

@@ -58,17 +58,31 @@ def _each(
     advance: Callable[[int], None],
     answer: Callable[[NDArray[np.uint8]], NDArray[Any]],
 ) -> NDArray[np.float64]:
-    for wanted in predictor.preprocess:
-        for what in ("preset", "size", "windows", "context"):
-            a, b = getattr(wanted, what), getattr(data.preprocess, what)
-            if a != b:
-                raise DataError(f"the bundle takes {what} {a}, {data.name} has {b}; prepare it so")
+    check_prepared(predictor, data)
     out = np.empty((len(data), len(LABELS)))
     for start in range(0, len(data), predictor.batch_size):
         pixels = np.array(data.pixels[start : start + predictor.batch_size])  # out of the map
         out[start : start + len(pixels)] = answer(pixels)
         advance(len(pixels))
     return out
+
+
+def check_prepared(predictor: Predictor, data: PreparedDataset) -> None:
+    """Refuse data that was prepared in another way than the bundle's input.
+
+    Raises
+    ------
+    DataError
+        Names the bundle and what differs.
+    """
+    for wanted in predictor.preprocess:
+        for what in ("preset", "size", "windows", "context"):
+            a, b = getattr(wanted, what), getattr(data.preprocess, what)
+            if a != b:
+                raise DataError(
+                    f"{predictor.bundle.path.resolve().name} takes {what} {a}, {data.name} has "
+                    f"{b}; prepare it so"
+                )
 
 
 def has_learned_from(predictor: Predictor, data: PreparedDataset) -> bool:

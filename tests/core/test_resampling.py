@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from ich_cli.core import resampling
 from ich_cli.core.assessment import Assessment, compare
 from ich_cli.core.cases import Cases
+from ich_cli.core.evaluation import evaluate
 from ich_cli.core.labels import LABELS
 from ich_cli.core.resampling import Scores, resample
 from ich_cli.core.study_rule import StudyRule
@@ -93,3 +94,18 @@ def test_the_worst_are_the_surest_mistakes() -> None:
     assert [(m.kind, m.row) for m in found] == [
         ("false positive", 2), ("false positive", 0), ("false negative", 3), ("false negative", 1),
     ]  # fmt: skip
+
+
+def test_what_rests_on_one_patient_has_no_interval() -> None:
+    # patients 0 to 3, two slices each; patient 0 alone has subdural, patient 3 alone lacks `any`
+    who = np.repeat(range(4), 2)
+    y = np.zeros((8, 6), bool)
+    y[:6, 0] = y[:2, 5] = y[[0, 2], 1] = True
+    p = np.linspace(0.9, 0.2, 8)[:, None].repeat(6, 1)
+    found = evaluate(y, p, who, dict.fromkeys(LABELS, 0.5), bootstrap=50)
+    assert found.labels["subdural"]["auroc"] == found.labels["any"]["auroc"] == 1.0
+    known = set(found.intervals)
+    assert not known & {f"subdural.{one}" for one in ("auroc", "ap", "f1", "recall", "precision")}
+    assert "subdural.specificity" in known
+    assert not known & {"any.auroc", "any.specificity"}
+    assert {"any.recall", "any.ap", "epidural.auroc", "epidural.ap", "macro.auroc"} <= known
