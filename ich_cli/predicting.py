@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_cli._version import __version__
-from ich_cli.console import is_terminal, progress, stdout
+from ich_cli.console import is_terminal, note, progress, stdout
 from ich_cli.core.atomic import aside, sweep
 from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
 from ich_cli.core.errors import InputError, NothingFoundError, UsageError
@@ -29,7 +29,7 @@ from ich_cli.core.writers import (
     study_row,
 )
 from ich_cli.options import parse_thresholds
-from ich_cli.report import slices_table, studies_table
+from ich_cli.report import engine_line, slices_table, studies_table
 from ich_cli.reporting import Reports
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Request:
     """As given; they change the bundle's."""
     weights: str | None
     device: str
+    engine: str
     batch_size: int | None
     workers: int | None
     output: Path | None
@@ -81,7 +82,8 @@ def run(request: Request) -> tuple[Tally, str]:
         for path in _tables(request):
             sweep(path.parent, glob.escape(path.name))
         entries = _without_own(_find(request), request)
-        predictor = _load(request.weights, request.device, request.batch_size, quiet)
+        predictor = _load(request, len(entries))
+        note(engine_line(predictor.engine), quiet=quiet)
         defaults = dict(predictor.bundle.config.thresholds)
         chosen = parse_thresholds(request.thresholds, defaults)
         seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
@@ -144,11 +146,14 @@ def _without_own(entries: Entries, request: Request) -> Entries:
     return found
 
 
-def _load(weights: str | None, device: str, batch_size: int | None, quiet: bool) -> Predictor:
-    with progress("Loading the model", unit="", quiet=quiet):
+def _load(request: Request, slices: int) -> Predictor:
+    with progress("Loading the model", unit="", quiet=request.quiet):
         from ich_cli.core.predictor import Predictor  # torch: seconds
 
-        return Predictor.load(weights, device=device, batch_size=batch_size)
+        return Predictor.load(
+            request.weights, device=request.device, batch_size=request.batch_size,
+            engine=request.engine, slices=slices,
+        )  # fmt: skip
 
 
 def _begin(
@@ -170,6 +175,7 @@ def _begin(
         "files": fingerprint(files),
         "device": kind,
         "batch size": together,
+        "engine": str(predictor.engine),
     }
     journal.begin(manifest, resume=resume)
     context = max(one.context for one in predictor.preprocess)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ich_cli.core.batch import Tally
+    from ich_cli.core.engines import Choice
     from ich_cli.core.prediction import Probabilities, SlicePrediction, StudyPrediction
 
 SHOWN = 20
@@ -46,6 +47,11 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
         told = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
         _add(table, told, probabilities, study.positive)
     return table if answered else None
+
+
+def engine_line(choice: Choice) -> str:
+    """Say what runs the model, and why."""
+    return f"engine: {choice} ({choice.why})"
 
 
 def summary(tally: Tally) -> list[str]:

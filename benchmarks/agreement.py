@@ -1,0 +1,101 @@
+"""Compare what each engine answers with torch in float32, on phantoms and on scans of your own.
+
+python -m benchmarks.agreement [NAME=FOLDER …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.subjects import phantoms, prepared
+from ich_cli.core import series
+from ich_cli.core.engines import Choice, choose, fast_bf16, lacking
+from ich_cli.core.errors import IchError
+from ich_cli.core.predictor import Predictor
+from ich_cli.core.reading import Entry
+
+BOUNDS = {True: 0.01, False: 1e-4}
+"""Largest difference of a probability: in bfloat16, in float32."""
+
+
+class Row(NamedTuple):
+    """How far an engine is from torch in float32 on some slices."""
+
+    data: str
+    slices: int
+    engine: str
+    largest: float
+    mean: float
+    turned: int
+    """Labels that are positive by one and not by the other."""
+    holds: bool
+
+
+def compare(weights: str | None, data: str, entries: list[Entry], compiled: bool) -> Iterator[Row]:
+    """Yield a row for each engine in each precision that can run here."""
+    reference = Predictor.load(weights, device="cpu", engine="torch")
+    pixels = prepared(reference, entries)
+    expected = reference.probabilities(*pixels)
+    cuts = np.array([*reference.thresholds.values()])
+    for choice in _choices(reference, compiled):
+        found = Predictor(reference.bundle, reference.device, engine=choice).probabilities(*pixels)
+        apart = np.abs(found - expected)
+        turned = int(((found >= cuts) != (expected >= cuts)).sum())
+        largest = float(apart.max())
+        bound = BOUNDS[choice.bf16]
+        yield Row(
+            data, len(found), str(choice), largest, float(apart.mean()), turned, largest <= bound
+        )
+
+
+def _choices(reference: Predictor, compiled: bool) -> Iterator[Choice]:
+    for name in ("openvino", "compile") if compiled else ("openvino",):
+        if not lacking(name, reference.device):
+            chosen = choose(name, reference.device)
+            yield Choice(chosen.name, False)
+            if fast_bf16(reference.device):
+                yield Choice(chosen.name, True)
+
+
+def main() -> None:
+    """Print the table; end with an error where an engine is further away than it may be."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
+    parser.add_argument("data", nargs="*", metavar="NAME=FOLDER", help="scans, besides phantoms")
+    parser.add_argument("--weights")
+    parser.add_argument("--slices", type=int, default=64, help="of each, at most")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="ich-agreement-") as folder:
+        sets = {"phantoms": phantoms(Path(folder), options.slices)}
+        for name, _, path in (one.partition("=") for one in options.data):
+            found = [one for one in series.scan([Path(path)]) if not isinstance(one, IchError)]
+            sets[name] = [*found[:: max(1, len(found) // options.slices)]]
+        for name, entries in sets.items():
+            rows += compare(options.weights, name, entries, options.compile)
+    _show(rows)
+    if not all(row.holds for row in rows):
+        raise SystemExit("an engine is further from torch than it may be")
+
+
+def _show(rows: list[Row]) -> None:
+    table = Table(title="Difference of probabilities from torch, float32")
+    for column in ("data", "slices", "engine", "largest", "mean", "labels turned", "bound"):
+        table.add_column(column)
+    for row in rows:
+        told = "holds" if row.holds else "BROKEN"
+        numbers = (f"{row.largest:.2g}", f"{row.mean:.2g}", str(row.turned))
+        table.add_row(row.data, str(row.slices), row.engine, *numbers, told)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
