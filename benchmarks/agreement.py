@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.subjects import phantoms, prepared
 from ich_cli.core import series
+from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.engines import Choice, choose, fast_bf16, lacking
 from ich_cli.core.errors import IchError
 from ich_cli.core.predictor import Predictor
@@ -39,10 +41,11 @@ class Row(NamedTuple):
     holds: bool
 
 
-def compare(weights: str | None, data: str, entries: list[Entry], compiled: bool) -> Iterator[Row]:
+Pixels = list[NDArray[np.uint8]]
+
+
+def compare(reference: Predictor, data: str, pixels: Pixels, compiled: bool) -> Iterator[Row]:
     """Yield a row for each engine in each precision that can run here."""
-    reference = Predictor.load(weights, device="cpu", engine="torch")
-    pixels = prepared(reference, entries)
     expected = reference.probabilities(*pixels)
     cuts = np.array([*reference.thresholds.values()])
     for choice in _choices(reference, compiled):
@@ -75,15 +78,24 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="ich-agreement-") as folder:
-        sets = {"phantoms": phantoms(Path(folder), options.slices)}
+        reference = Predictor.load(options.weights, device="cpu", engine="torch")
+        sets = {"phantoms": prepared(reference, phantoms(Path(folder), options.slices))}
         for name, _, path in (one.partition("=") for one in options.data):
-            found = [one for one in series.scan([Path(path)]) if not isinstance(one, IchError)]
-            sets[name] = [*found[:: max(1, len(found) // options.slices)]]
-        for name, entries in sets.items():
-            rows += compare(options.weights, name, entries, options.compile)
+            sets[name] = _some(reference, Path(path), options.slices)
+        for name, pixels in sets.items():
+            rows += compare(reference, name, pixels, options.compile)
     _show(rows)
     if not all(row.holds for row in rows):
         raise SystemExit("an engine is further from torch than it may be")
+
+
+def _some(reference: Predictor, folder: Path, count: int) -> Pixels:
+    """Return slices of a folder of DICOM, or of a data set that `ich preprocess` made."""
+    if (folder / "dataset.json").is_file():
+        whole = PreparedDataset.open(folder).pixels
+        return [np.array(whole[:: max(1, len(whole) // count)])] * len(reference.preprocess)
+    found: list[Entry] = [one for one in series.scan([folder]) if not isinstance(one, IchError)]
+    return prepared(reference, found[:: max(1, len(found) // count)])
 
 
 def _show(rows: list[Row]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_cli._version import __version__
-from ich_cli.console import is_terminal, note, progress, stdout
+from ich_cli.console import is_terminal, progress, stdout
 from ich_cli.core.atomic import aside, sweep
 from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
 from ich_cli.core.errors import InputError, NothingFoundError, UsageError
@@ -29,7 +29,7 @@ from ich_cli.core.writers import (
     study_row,
 )
 from ich_cli.options import parse_thresholds
-from ich_cli.report import engine_line, slices_table, studies_table
+from ich_cli.report import slices_table, studies_table
 from ich_cli.reporting import Reports
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ def run(request: Request) -> tuple[Tally, str]:
             sweep(path.parent, glob.escape(path.name))
         entries = _without_own(_find(request), request)
         predictor = _load(request, len(entries))
-        note(engine_line(predictor.engine), quiet=quiet)
         defaults = dict(predictor.bundle.config.thresholds)
         chosen = parse_thresholds(request.thresholds, defaults)
         seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
@@ -94,7 +93,7 @@ def run(request: Request) -> tuple[Tally, str]:
             limits=request.limits,
             thresholds=chosen,
         )
-        tally = Tally(len(entries), seam.kept)
+        tally = Tally(len(entries), seam.kept, engine=predictor.engine.told)
         rule = predictor.study_rule(chosen)
         with _interruptible(journal, len(entries)):
             passing = keep(journal, rows, seam) if journal else rows

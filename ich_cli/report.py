@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ich_cli.core.batch import Tally
-    from ich_cli.core.engines import Choice
     from ich_cli.core.prediction import Probabilities, SlicePrediction, StudyPrediction
 
 SHOWN = 20
@@ -49,11 +48,6 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
     return table if answered else None
 
 
-def engine_line(choice: Choice) -> str:
-    """Say what runs the model, and why."""
-    return f"engine: {choice} ({choice.why})"
-
-
 def summary(tally: Tally) -> list[str]:
     """Say in a few lines what a run did."""
     studies = _count(len(tally.studies), "study", "studies")
@@ -65,6 +59,7 @@ def summary(tally: Tally) -> list[str]:
     ]
     lines = [*_refusals(tally), " · ".join(parts)]
     lines += [f"written: {', '.join(map(str, tally.written))}"] if tally.written else []
+    lines += [tally.engine] if tally.engine else []
     return [*lines, RESEARCH_ONLY]
 
 

@@ -27,7 +27,6 @@ ENGINES: Final[tuple[str, ...]] = ("auto", *get_args(Name))
 
 FEW_SLICES: Final = 64
 _ENOUGH_WORK: Final = 1000.0  # slices x million parameters x (side / 256) squared
-_CONVERTING: Final = "converting the model for OpenVINO takes seconds"
 
 
 class Engine(Protocol):
@@ -51,6 +50,11 @@ class Choice:
 
     def __str__(self) -> str:
         return f"{self.name}, {'bfloat16' if self.bf16 else 'float32'}"
+
+    @property
+    def told(self) -> str:
+        """Say it to people, with the reason."""
+        return f"engine: {self} ({self.why})"
 
 
 def choose(
@@ -101,10 +105,12 @@ def _auto(
 ) -> Choice:
     plain = Choice("torch", device.type == "cuda")
     if missing := lacking("openvino", device):
-        return Choice(plain.name, plain.bf16, missing)
+        return Choice(
+            plain.name, plain.bf16, f"openvino: {missing}" if device.type == "cpu" else "a GPU"
+        )
     enough = enough_slices(configs, models)
     if slices is None or slices < enough:
-        return Choice("torch", why=f"fewer than {enough} slices, and {_CONVERTING}")
+        return Choice("torch", why=f"a small job: OpenVINO pays from {enough} slices on")
     has = fast_bf16(device)
     return Choice("openvino", bool(has), f"the processor has {has}" if has else "it is installed")
 
