@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from rich.table import Table
 from benchmarks.subjects import phantoms, prepared
 from ich_cli.core import series
 from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.engine_precision import settle
 from ich_cli.core.engines import Choice, choose, fast_bf16, lacking
 from ich_cli.core.errors import IchError
 from ich_cli.core.predictor import Predictor
@@ -38,7 +40,8 @@ class Row(NamedTuple):
     mean: float
     turned: int
     """Labels that are positive by one and not by the other."""
-    holds: bool
+    bound: str
+    """Whether it keeps within what is promised."""
 
 
 Pixels = list[NDArray[np.uint8]]
@@ -49,14 +52,21 @@ def compare(reference: Predictor, data: str, pixels: Pixels, compiled: bool) -> 
     expected = reference.probabilities(*pixels)
     cuts = np.array([*reference.thresholds.values()])
     for choice in _choices(reference, compiled):
-        found = Predictor(reference.bundle, reference.device, engine=choice).probabilities(*pixels)
+        used = settle(choice, reference.members, reference.device).bf16 == choice.bf16
+        found = _answers(reference, choice, pixels)
         apart = np.abs(found - expected)
         turned = int(((found >= cuts) != (expected >= cuts)).sum())
-        largest = float(apart.max())
-        bound = BOUNDS[choice.bf16]
-        yield Row(
-            data, len(found), str(choice), largest, float(apart.mean()), turned, largest <= bound
-        )
+        within = bool(apart.max() <= BOUNDS[choice.bf16])
+        told = ("holds" if within else "BROKEN") if used else "float32 is taken"
+        yield Row(data, len(found), str(choice), float(apart.max()), apart.mean(), turned, told)
+
+
+def _answers(reference: Predictor, choice: Choice, pixels: Pixels) -> NDArray[np.float32]:
+    """Return probabilities in the precision that is asked for, whether it would be taken or not."""
+    forced = Predictor(reference.bundle, reference.device, engine=replace(choice, bf16=False))
+    if choice.bf16:
+        forced.use(choice)
+    return forced.probabilities(*pixels)
 
 
 def _choices(reference: Predictor, compiled: bool) -> Iterator[Choice]:
@@ -85,7 +95,7 @@ def main() -> None:
         for name, pixels in sets.items():
             rows += compare(reference, name, pixels, options.compile)
     _show(rows)
-    if not all(row.holds for row in rows):
+    if any(row.bound == "BROKEN" for row in rows):
         raise SystemExit("an engine is further from torch than it may be")
 
 
@@ -103,9 +113,8 @@ def _show(rows: list[Row]) -> None:
     for column in ("data", "slices", "engine", "largest", "mean", "labels turned", "bound"):
         table.add_column(column)
     for row in rows:
-        told = "holds" if row.holds else "BROKEN"
         numbers = (f"{row.largest:.2g}", f"{row.mean:.2g}", str(row.turned))
-        table.add_row(row.data, str(row.slices), row.engine, *numbers, told)
+        table.add_row(row.data, str(row.slices), row.engine, *numbers, row.bound)
     Console().print(table)
 
 

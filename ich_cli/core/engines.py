@@ -1,7 +1,8 @@
 """What runs a network: torch itself, OpenVINO, or torch.compile, behind one small interface.
 
 torch in float32 is the reference. The others give its probabilities to 1e-4 in float32 and to 0.01
-in bfloat16, which is taken where the processor multiplies it. On a CPU every engine runs slice by
+in bfloat16, which is taken where the processor multiplies it and the bundle bears it
+(`engine_precision`). On a CPU every engine runs slice by
 slice, so that an answer is the same to the bit whatever stands beside it.
 """
 
@@ -168,7 +169,7 @@ def engine_facts(
     found = {"bfloat16": fast or "not fast here"}
     for name in get_args(Name):
         missing = lacking(name, device)
-        found[name] = missing or str(choose(name, device))
+        found[name] = missing or _told(choose(name, device), device)
     if "openvino" in found and not lacking("openvino", device):
         found["openvino"] += f" (version {version('openvino')})"
     chosen = choose("auto", device, configs, models, sys.maxsize)
@@ -176,8 +177,14 @@ def engine_facts(
         found["auto"] = f"{chosen} ({chosen.why})"
     else:
         enough = enough_slices(configs, models)
-        found["auto"] = f"{chosen} from {enough} slices on ({chosen.why}), torch for fewer"
+        found["auto"] = f"{chosen.name} from {enough} slices on ({chosen.why}), torch for fewer"
     return found
+
+
+def _told(choice: Choice, device: torch.device) -> str:
+    if choice.bf16 and device.type == "cpu":
+        return "bfloat16 where a bundle's answers bear it, else float32"
+    return "bfloat16" if choice.bf16 else "float32"
 
 
 def start(

@@ -20,6 +20,7 @@ from ich_cli.core.allocator import keep_freed_memory
 from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, load_bundle
 from ich_cli.core.config import DEFAULT_LIMITS, Limits, PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.engine_precision import settle
 from ich_cli.core.engines import Choice, Engine, choose, or_torch, start
 from ich_cli.core.errors import IchError, InputError
 from ich_cli.core.hub import resolve_weights
@@ -78,14 +79,26 @@ class Predictor:
         """The distinct settings of the members: what `probabilities` takes, in this order."""
         for model in bundle.models:
             model.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-        self.engine = engine or choose("torch", device)
+        self.engine = settle(engine or choose("torch", device), self.members, device)
         """What runs the models, and why."""
-        self._engines: dict[nn.Module, Engine] = {
-            model: start(self.engine, model, config, device, self.batch_size)
-            for model, config in self.members
-        }
+        self._engines: dict[nn.Module, Engine] = {}
+        self.use(self.engine)
         if batch_size is None:  # an engine that works at several slices at once wants as many
             self.batch_size = max(self.batch_size, *(one.step for one in self._engines.values()))
+
+    def use(self, engine: Choice) -> None:
+        """Run the models on an engine from here on, in its precision.
+
+        Raises
+        ------
+        IchError
+            If it cannot run a model of the bundle.
+        """
+        self._engines = {
+            model: start(engine, model, config, self.device, self.batch_size)
+            for model, config in self.members
+        }
+        self.engine = engine
 
     @classmethod
     def load(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ich_cli.core import engine_cache, engines
-from ich_cli.core.bundle import BundleConfig, save_bundle, save_ensemble
+from ich_cli.core import engine_cache, engine_precision, engines
+from ich_cli.core.bundle import BundleConfig, Calibration, save_bundle, save_ensemble
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.engine_cache import cache_folder, fetch, keep
 from ich_cli.core.engines import Choice, choose, engine_facts, enough_slices, start
@@ -68,11 +69,11 @@ def pixels(count: int, size: int = 64, channels: int = 3) -> NDArray[np.uint8]:
 
 def made(folder: Path, seed: int, name: str = "test_resnet", **config: Any) -> Path:
     torch.manual_seed(seed)
-    args = config.pop("model_args", {})
+    args, spread = config.pop("model_args", {}), config.pop("weights", 0.3)
     prep = PreprocessConfig(**config)
     model = build_model(name, in_chans=prep.channels, **args)
     for parameter in model.get_classifier().parameters():  # type: ignore[operator]
-        torch.nn.init.normal_(parameter, std=0.3)
+        torch.nn.init.normal_(parameter, std=spread)
     save_bundle(folder, model, BundleConfig(name, TRAINING, prep, model_args=args))
     return folder
 
@@ -142,7 +143,7 @@ def test_facts_name_every_engine_and_the_rule(monkeypatch: pytest.MonkeyPatch, b
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     found = engine_facts(CPU, (), ())
     assert found["bfloat16"] == "AMX"
-    assert found["torch"] == "torch, float32"
+    assert found["torch"] == "float32"
     assert found["openvino"] == MISSING
     assert found["auto"].startswith("torch, float32 (openvino: not installed")
 
@@ -172,6 +173,12 @@ def both(folder: Path, engine: str) -> tuple[NDArray[np.float32], NDArray[np.flo
     return torch_.probabilities(*inputs), other.probabilities(*inputs), other
 
 
+@pytest.fixture(scope="module")
+def mild(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose logits are not steep."""
+    return made(tmp_path_factory.mktemp("mild") / "mild", 1, size=64, weights=0.05)
+
+
 @needs_openvino
 def test_openvino_float32_agrees_for_an_ensemble(
     ensemble: Path, fp32: None, no_network: list[Any]
@@ -184,11 +191,40 @@ def test_openvino_float32_agrees_for_an_ensemble(
 
 @needs_openvino
 @pytest.mark.skipif(not engines.fast_bf16(CPU), reason="this processor does not multiply bfloat16")
-def test_openvino_bfloat16_agrees(tiny_bundle: Path) -> None:
-    expected, found, predictor = both(tiny_bundle, "openvino")
+def test_openvino_bfloat16_agrees(mild: Path) -> None:
+    expected, found, predictor = both(mild, "openvino")
     assert predictor.engine.bf16
+    assert "moves probabilities by 0.00" in predictor.engine.why
     assert not np.array_equal(found, expected)  # it was asked for, and is in use
     np.testing.assert_allclose(found, expected, atol=0.01)
+
+
+@needs_openvino
+@pytest.mark.parametrize("named", [True, False])
+def test_a_bundle_whose_answers_would_move_stays_with_float32(
+    tmp_path: Path, bf16: None, named: bool
+) -> None:
+    steep = made(tmp_path / "steep", 1, size=64, std=(0.01, 0.01, 0.01))
+    loaded = Predictor.load(steep, device="cpu", engine="torch").bundle
+    if not named:  # of weights without a name nothing is kept
+        loaded = replace(loaded, member_configs=(replace(loaded.config, sha256=""),))
+    for _ in range(2):  # tried, and remembered
+        found = Predictor(loaded, CPU, engine=choose("openvino", CPU))
+        assert not found.engine.bf16
+        assert "in bfloat16 this bundle's answers could move by" in found.engine.why
+
+
+def test_what_the_move_is_by_hand(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.load(tiny_bundle, device="cpu", engine="torch")
+    model, config = predictor.members[0]
+    cold = replace(config, calibration=Calibration((1.0, 2.0, 1.0, 1.0, 1.0, 1.0), (0.0,) * 6))
+    shift = torch.tensor([[0.008, -0.08, 0.0, 0.0, 0.0, 0.0]])
+    monkeypatch.setattr(
+        engine_precision, "_autocast", lambda model: lambda x: model(x).detach() + shift
+    )
+    # the larger change is 0.08 / temperature 2; a quarter of it is 0.01
+    found = engine_precision.largest_move(Choice("compile", True), (model, cold))
+    assert found == pytest.approx(0.01, abs=1e-5)
 
 
 @needs_openvino
