@@ -58,7 +58,7 @@ def training(
         def epoch() -> int:
             before = state.step
             learning.train_epoch(state, lambda _: None)
-            state.epoch += 1
+            state.epoch, state.losses = state.epoch + 1, []
             _wait(learning.accelerator.device)
             return (state.step - before) * batch_size
 

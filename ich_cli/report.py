@@ -57,9 +57,8 @@ def summary(tally: Tally) -> list[str]:
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]
-    lines = [*_refusals(tally), " · ".join(parts)]
+    lines = [*_refusals(tally), " · ".join(parts), *filter(None, [tally.engine])]
     lines += [f"written: {', '.join(map(str, tally.written))}"] if tally.written else []
-    lines += [tally.engine] if tally.engine else []
     return [*lines, RESEARCH_ONLY]
 
 
