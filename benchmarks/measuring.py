@@ -76,6 +76,26 @@ def command(arguments: Sequence[str], folder: Path | None = None) -> Work:
     return run
 
 
+def processor_times(commands: Mapping[str, Sequence[str]], rounds: int) -> list[Measure]:
+    """Return the processor's seconds of commands of Python, which other work does not stretch.
+
+    They run once unmeasured, which fills the disk's cache, and then in turn. Not on Windows.
+    """
+    import resource
+
+    def spent(job: Work) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        job()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    jobs = {name: command(arguments) for name, arguments in commands.items()}
+    for job in jobs.values():
+        job()
+    found = [{name: spent(job) for name, job in jobs.items()} for _ in range(rounds)]
+    return [Measure(name, "CPU s", tuple(one[name] for one in found)) for name in jobs]
+
+
 def _once(job: Work) -> Work:
     def run() -> int:
         job()

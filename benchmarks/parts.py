@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks import plain
-from benchmarks.measuring import Measure, Work, command, rates, ratio, times
+from benchmarks.measuring import Measure, Work, processor_times, rates, ratio, times
 from benchmarks.subjects import Subject, prepared, run
 from ich_cli.core import series
 from ich_cli.core.config import DEFAULT_LIMITS
@@ -92,17 +91,17 @@ def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
 
 
 def start_up(entries: list[Entry], rounds: int, weights: str | None) -> list[Measure]:
-    """Measure how long it takes to begin, each in a process of its own."""
+    """Measure what it takes to begin, each in a process of its own."""
     file = next(one.id.path for one in entries if isinstance(one, series.FrameRef))
     bundle = ["-w", weights] if weights else []
-    jobs: Mapping[str, Work] = {
-        "ich --help": command(["-m", "ich_cli", "--help"]),
-        "import typer, rich": command(["-c", "import typer, rich"]),
-        "ich predict one.dcm": command(["-m", "ich_cli", "predict", file, "--json", *bundle]),
-        "import torch": command(["-c", "import torch"]),
-        "import torch, timm": command(["-c", "import torch, timm"]),
+    jobs = {
+        "ich --help": ["-m", "ich_cli", "--help"],
+        "import typer, rich": ["-c", "import typer, rich"],
+        "ich predict one.dcm": ["-m", "ich_cli", "predict", file, "--json", *bundle],
+        "import torch": ["-c", "import torch"],
+        "import torch, timm": ["-c", "import torch, timm"],
     }
-    shown = times(jobs, rounds)
+    shown = processor_times(jobs, rounds)
     by_name = {one.name: one for one in shown}
     return [
         *shown,
