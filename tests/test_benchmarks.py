@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rates_run_all_once_unmeasured_and_then_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 2.0, 2.0, 6.0, 6.0, 7.0, 7.0, 17.0])  # seconds: 2, 4, 1, 10
-    monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(measuring, "clock", lambda: next(clock))
     order: list[str] = []
 
     def job(name: str, work: int) -> measuring.Work:
@@ -43,7 +43,7 @@ def test_rates_run_all_once_unmeasured_and_then_in_turn(monkeypatch: pytest.Monk
 
 def test_times_are_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.25])
-    monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(measuring, "clock", lambda: next(clock))
     (found,) = times({"a": lambda: 99}, 1)
     assert found == Measure("a", "s", (0.25,))
 
