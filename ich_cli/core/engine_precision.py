@@ -24,7 +24,6 @@ from ich_cli.core.engine_cache import fetch, keep, path_of
 from ich_cli.core.engines import Choice, fast_bf16, start
 from ich_cli.core.labels import SUBTYPES
 from ich_cli.core.model import normalize
-from ich_cli.core.phantom import PhantomConfig, generate
 from ich_cli.core.preprocessing import prepare
 
 BOUND: Final = 0.005
@@ -108,6 +107,8 @@ def _run(engine: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
 
 def _phantoms(config: BundleConfig) -> Tensor:
     """Return a head that bleeds everywhere as a model's input ``(N, C, S, S)``."""
+    from ich_cli.core.phantom import PhantomConfig, generate  # SciPy: not for every answer
+
     study = generate(PhantomConfig(seed=0, subtypes=SUBTYPES, size=256, slices=(_SLICES, _SLICES)))
     slices = [CTSlice(hu.astype(np.float32), SliceId("phantom")) for hu in study.hu]
     prep = config.preprocess
