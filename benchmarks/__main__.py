@@ -1,222 +1,133 @@
-"""Measure the stages of prediction on phantoms, print them as a table and save bench.json.
+"""Measure how fast this machine is at it: ratios, printed as a table and saved as bench.json.
 
-python -m benchmarks --slices 64 --weights BUNDLE
+python -m benchmarks                     all of it: minutes
+python -m benchmarks --quick             smaller pictures, fewer slices, fewer rounds
+python -m benchmarks --only explain      one part
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from ich_cli._version import __version__
-from ich_cli.core import series
-from ich_cli.core.config import DEFAULT_LIMITS
-from ich_cli.core.phantom import write_studies
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.reading import Entry, Read, Reader
+from benchmarks import gpu, measuring, parts
+from benchmarks.measuring import Measure, load, machine
+from benchmarks.subjects import DATA, Subject, bundles, phantoms
+from ich_cli.core.engines import lacking
+from ich_cli.core.model import resolve_device
+from ich_cli.core.reading import Entry
 
-REPEATS = 3
-A_STUDY = 32  # slices
-DATA = "phantoms (synthetic head CT, 512 x 512, uncompressed DICOM)"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One quantity, measured `REPEATS` times."""
-
-    name: str
-    unit: str
-    values: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The middle value."""
-        return statistics.median(self.values)
-
-    def told(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {**asdict(self), "median": self.median}
+PARTS: Final = ("engines", "end-to-end", "explain", "start-up", "gpu")
 
 
 def main() -> None:
     """Run all measurements and print the table."""
     options = _options()
+    if options.clock == "cpu":
+        measuring.clock = time.process_time
+    console = Console()
     with tempfile.TemporaryDirectory(prefix="ich-bench-") as folder:
-        entries = _phantoms(Path(folder), options.slices)
-        predictor = Predictor.load(options.weights, device=options.device)
-        measures = [*_speeds(predictor, entries), *_start_up()]
-    ratios = _ratios({one.name: one for one in measures})
-    machine = _machine(predictor)
+        entries = phantoms(Path(folder), options.slices)
+        subjects = _subjects(options, Path(folder))
+        about = machine(str(resolve_device(options.device)))
+        tables = {}
+        for part in options.only or PARTS:
+            before = load()
+            tables[part] = _measure(part, subjects, entries, options)
+            if tables[part]:
+                _show(console, part, tables[part], {"load before": before, "after": load()})
     result = {
         "data": DATA,
         "slices": len(entries),
-        "machine": machine,
-        "measures": [one.told() for one in measures],
-        "ratios": [one.told() for one in ratios],
+        "rounds": options.rounds,
+        "clock": options.clock,
+        "side": options.size,
+        "machine": about,
+        "parts": {part: [row.told() for row in rows] for part, rows in tables.items()},
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    _show(machine, len(entries), (measures, ratios), options.output)
+    console.print(" · ".join(f"{key} {value}" for key, value in about.items()), highlight=False)
+    console.print(f"{len(entries)} slices: {DATA}; saved as {options.output}", highlight=False)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--slices", type=int, default=64, help="how many phantom slices")
-    parser.add_argument("--weights", help="bundle; by default the one that ships")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="for a small or busy machine")
+    parser.add_argument("--slices", type=int, help="how many phantom slices")
+    parser.add_argument("--rounds", type=int, help="how often each thing is measured")
+    parser.add_argument("--size", type=int, help="side of the pictures of the large models")
+    parser.add_argument("--weights", help="measure this bundle in place of those chosen")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too: minutes more")
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall",
+        help="cpu: the processor's time of this process, for a busy machine",
+    )  # fmt: skip
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench.json"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    usual = (16, 3, 256) if options.quick else (64, 5, 512)
+    for name, value in zip(("slices", "rounds", "size"), usual, strict=True):
+        setattr(options, name, getattr(options, name) or value)
+    return options
 
 
-def _phantoms(folder: Path, slices: int) -> list[Entry]:
-    studies = max(1, round(slices / A_STUDY))
-    each = max(1, slices // studies)
-    write_studies(folder, studies, seed=0, slices=(each, each))
-    return [*series.scan(sorted(folder.glob("study-*/*.dcm")))]
+def _subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
+    shipped = Subject("default bundle", None)
+    made = [] if options.weights else bundles(folder / "bundles", options.size)
+    subjects = [Subject("bundle", Path(options.weights))] if options.weights else [shipped, *made]
+    device = resolve_device(options.device)
+    wanted = ["torch", "openvino", *(["compile"] if options.compile else [])]
+    for subject in subjects:
+        for engine in wanted:
+            if engine == "torch" or not lacking(engine, device):  # type: ignore[arg-type]
+                subject.load(engine, options.device)
+    return subjects
 
 
-def _speeds(predictor: Predictor, entries: list[Entry]) -> list[Measure]:
-    """Measure the stages in turn, round by round, so that a busy machine slows all alike."""
-    reads = [_reader(predictor, entries)(index) for index in range(len(entries))]
-    stages: dict[str, Callable[[], int]] = {
-        "engine": lambda: _engine(predictor, reads),
-        "read and prepare": lambda: _read_all(predictor, entries),
-        "stream": lambda: sum(1 for _ in predictor.stream(entries)),
-        "plain loop": lambda: _plain(predictor, entries),
-    }
-    _engine(predictor, reads[: predictor.batch_size])  # the first batch pays for set-up
-    rounds = [{name: _rate(run) for name, run in stages.items()} for _ in range(REPEATS)]
-    return [Measure(name, "slices/s", tuple(one[name] for one in rounds)) for name in stages]
+def _measure(
+    part: str, subjects: list[Subject], entries: list[Entry], options: argparse.Namespace
+) -> list[Measure]:
+    few = entries[: max(4, len(entries) // 4)]  # of the large models, which take their time
+    many = {subject.name: few if subject.weights else entries for subject in subjects}
+    rounds, found = options.rounds, []
+    for subject in subjects:
+        if part == "engines":
+            found += parts.bare_engines(subject, many[subject.name], rounds)
+        elif part == "end-to-end":
+            found += parts.end_to_end(subject, many[subject.name], rounds)
+        elif part == "explain":
+            found += parts.explaining(subject, entries, rounds)
+    if part == "start-up":
+        return parts.start_up(entries, rounds, options.weights)
+    device = resolve_device(options.device)
+    if part == "gpu" and device.type == "cuda":
+        return gpu.on_gpu(subjects, entries, rounds, str(device))
+    return found
 
 
-def _rate(run: Callable[[], int]) -> float:
-    start = time.perf_counter()
-    return run() / (time.perf_counter() - start)
-
-
-def _reader(predictor: Predictor, entries: list[Entry]) -> Reader:
-    return Reader(predictor.prepare, predictor.preprocess, entries, DEFAULT_LIMITS, kept=4)
-
-
-def _engine(predictor: Predictor, reads: list[Read]) -> int:
-    """Run the model on prepared slices in batches as `stream` makes them."""
-    for start in range(0, len(reads), predictor.batch_size):
-        batch = [read.pixels for read in reads[start : start + predictor.batch_size]]
-        predictor.probabilities(*map(np.stack, zip(*batch, strict=True)))
-    return len(reads)
-
-
-def _read_all(predictor: Predictor, entries: list[Entry]) -> int:
-    """Read and prepare one after the other, in one thread."""
-    reader = _reader(predictor, entries)
-    return sum(bool(reader(index).pixels) for index in range(len(entries)))
-
-
-def _plain(predictor: Predictor, entries: list[Entry]) -> int:
-    """Read, prepare and predict one slice at a time: what a script without `stream` does."""
-    reader = _reader(predictor, entries)
-    for index in range(len(entries)):
-        predictor.probabilities(*(pixels[None] for pixels in reader(index).pixels))
-    return len(entries)
-
-
-def _start_up() -> list[Measure]:
-    commands = {
-        "ich --help": ["-m", "ich_cli", "--help"],
-        "import typer, rich": ["-c", "import typer, rich"],
-    }
-    for command in commands.values():
-        _run(command)  # fills the disk's cache
-    rounds = [{name: _run(command) for name, command in commands.items()} for _ in range(REPEATS)]
-    return [Measure(name, "s", tuple(one[name] for one in rounds)) for name in commands]
-
-
-def _run(arguments: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
-
-
-def _ratios(by_name: dict[str, Measure]) -> list[Measure]:
-    pairs = [
-        ("stream", "engine"),
-        ("stream", "plain loop"),
-        ("read and prepare", "engine"),
-        ("ich --help", "import typer, rich"),
-    ]
-    return [
-        Measure(
-            f"{above} / {below}",
-            "ratio",
-            tuple(a / b for a, b in zip(by_name[above].values, by_name[below].values, strict=True)),
-        )
-        for above, below in pairs
-    ]
-
-
-def _machine(predictor: Predictor) -> dict[str, Any]:
-    about: dict[str, Any] = {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torch threads": torch.get_num_threads(),
-        "ich": __version__,
-        "device": predictor.device.type,
-        "model": predictor.bundle.config.architecture,
-        "input": f"{predictor.preprocess[0].channels} x {predictor.preprocess[0].size}²",
-        "batch size": predictor.batch_size,
-    }
-    if predictor.device.type == "cuda":
-        about["gpu"] = torch.cuda.get_device_name(predictor.device)
-    if hasattr(os, "getloadavg"):
-        about["load"] = round(os.getloadavg()[0], 1)  # of other work and our own
-    return about
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _show(
-    machine: dict[str, Any], slices: int, parts: tuple[list[Measure], ...], output: Path
-) -> None:
-    table = Table(
-        title=f"{slices} slices of {DATA}",
-        caption=" · ".join(f"{key} {value}" for key, value in machine.items()),
-    )
+def _show(console: Console, part: str, rows: list[Measure], loads: dict[str, Any]) -> None:
+    told = ", ".join(f"{name} {one.get('load', '?')}" for name, one in loads.items())
+    table = Table(title=f"{part} ({told})")
     for column in ("what", "unit"):
         table.add_column(column)
     for column in ("median", "lowest", "highest"):
         table.add_column(column, justify="right")
-    for part in parts:
-        for row in part:
-            numbers = (row.median, min(row.values), max(row.values))
-            table.add_row(row.name, row.unit, *(f"{number:.2f}" for number in numbers))
-        table.add_section()
-    console = Console()
+    table.add_column("goal")
+    for row in rows:
+        numbers = (row.median, min(row.values), max(row.values))
+        table.add_row(row.name, row.unit, *(f"{number:.2f}" for number in numbers), row.goal)
     console.print(table)
-    console.print(f"saved as {output}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def parse_auth(given: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def load_bundles(weights: Sequence[str], device: str) -> dict[str, Predictor]:
+def load_bundles(weights: Sequence[str], device: str, engine: str = "auto") -> dict[str, Predictor]:
     """Load bundles and name them for the page: by folder or Hub id, never by the whole path.
 
     Parameters
@@ -47,6 +47,8 @@ def load_bundles(weights: Sequence[str], device: str) -> dict[str, Predictor]:
         As ``--weights`` takes them; none for ``ICH_WEIGHTS`` or the bundle that ships.
     device
         As ``--device`` takes it.
+    engine
+        As ``--engine`` takes it. A page answers study by study: for ``auto`` that is torch.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def load_bundles(weights: Sequence[str], device: str) -> dict[str, Predictor]:
     loaded: dict[str, Predictor] = {}
     given: Sequence[str | None] = weights or [None]
     for one in given:
-        predictor = Predictor.load(one, device=device)
+        predictor = Predictor.load(one, device=device, engine=engine)
         name = _name(one, predictor.bundle.path)
         twins = sum(name == other.split(" (")[0] for other in loaded)
         loaded[f"{name} ({twins + 1})" if twins else name] = predictor

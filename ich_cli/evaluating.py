@@ -41,6 +41,7 @@ class Request:
     bootstrap: int = 1000
     seed: int = 0
     device: str = "auto"
+    engine: str = "torch"
     batch_size: int | None = None
     names: bool = False
     quiet: bool = False
@@ -118,7 +119,11 @@ def _of_bundles(
 
     found = []
     for one in weights:
-        found.append(Predictor.load(one, device=request.device, batch_size=request.batch_size))
+        predictor = Predictor.load(
+            one, device=request.device, batch_size=request.batch_size,
+            engine=request.engine, slices=len(data),
+        )  # fmt: skip
+        found.append(predictor)
         check_prepared(found[-1], data)
     return [_of_bundle(request, one, data) for one in found]
 
@@ -214,7 +219,10 @@ def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
     test = _open(request.data) if request.data else None
     if test:
         check_apart(validation, test)
-    predictor = Predictor.load(str(folder), device=request.device, batch_size=request.batch_size)
+    predictor = Predictor.load(
+        str(folder), device=request.device, batch_size=request.batch_size,
+        engine=request.engine, slices=len(validation),
+    )  # fmt: skip
     if test:
         check_prepared(predictor, test)
     targets = _targets(request)

@@ -15,29 +15,42 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ich_cli._version import __version__
 from ich_cli.console import note
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
 
-COMMANDS = (  # ich_cli/commands/<name>.py with a function of that name; shown in this order
-    "predict",
-    "explain",
-    "serve",
-    "preprocess",
-    "train",
-    "evaluate",
-    "push",
-    "pull",
-    "phantom",
-    "info",
-)
+COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
+    "predict": "Say how likely each slice shows a hemorrhage, and of which subtype.",
+    "explain": "Show where the model looked, and what that place is worth to it.",
+    "serve": "Serve a page to open studies on: probabilities, and where the model looked.",
+    "preprocess": "Prepare labelled CT for training: windows, head crop, one array, splits by "
+    "patient.",
+    "train": "Train a model on prepared data, by patient-level folds, and write a bundle.",
+    "evaluate": "Measure predictions against labels, bundles on prepared data, or the folds of a "
+    "run.",
+    "push": "Publish a bundle, its card and its evaluation on the Hugging Face Hub.",
+    "pull": "Fetch a bundle into the cache, so that --weights finds it without a network, "
+    "and check it.",
+    "phantom": "Write synthetic head CT as DICOM, with labels and masks that are exact.",
+    "info": "Tell versions, devices, the model in use and the decoders that are present.",
+}
+"""Name → the first line of its docstring, so that the help need not load them all."""
 
 
 class _Group(TyperGroup):
     """Loads a command when it is asked for, and turns whatever it raises into an exit code."""
+
+    _listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -45,6 +58,8 @@ class _Group(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        if self._listing:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
         if cmd_name not in self.commands:
             self.commands[cmd_name] = _load(cmd_name)
         return self.commands[cmd_name]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -67,6 +67,15 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size", min=1, metavar="N", show_default=False,
         help="Slices at once through the model; by default what suits the device.",
+    ),
+]  # fmt: skip
+Engine = Annotated[
+    Literal["auto", "torch", "openvino", "compile"],
+    typer.Option(
+        "--engine", envvar="ICH_ENGINE", show_default=False,
+        help="What runs the model: torch; openvino, several times as fast on a CPU; compile, "
+        "which takes minutes to begin. By default openvino where it is installed and the job is "
+        "large enough, else torch.",
     ),
 ]  # fmt: skip
 Workers = Annotated[

@@ -54,6 +54,7 @@ class Request:
     """As given; they change the bundle's."""
     weights: str | None
     device: str
+    engine: str
     batch_size: int | None
     workers: int | None
     output: Path | None
@@ -81,7 +82,7 @@ def run(request: Request) -> tuple[Tally, str]:
         for path in _tables(request):
             sweep(path.parent, glob.escape(path.name))
         entries = _without_own(_find(request), request)
-        predictor = _load(request.weights, request.device, request.batch_size, quiet)
+        predictor = _load(request, len(entries))
         defaults = dict(predictor.bundle.config.thresholds)
         chosen = parse_thresholds(request.thresholds, defaults)
         seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
@@ -92,7 +93,7 @@ def run(request: Request) -> tuple[Tally, str]:
             limits=request.limits,
             thresholds=chosen,
         )
-        tally = Tally(len(entries), seam.kept)
+        tally = Tally(len(entries), seam.kept, engine=predictor.engine.told)
         rule = predictor.study_rule(chosen)
         with _interruptible(journal, len(entries)):
             passing = keep(journal, rows, seam) if journal else rows
@@ -144,11 +145,14 @@ def _without_own(entries: Entries, request: Request) -> Entries:
     return found
 
 
-def _load(weights: str | None, device: str, batch_size: int | None, quiet: bool) -> Predictor:
-    with progress("Loading the model", unit="", quiet=quiet):
+def _load(request: Request, slices: int) -> Predictor:
+    with progress("Loading the model", unit="", quiet=request.quiet):
         from ich_cli.core.predictor import Predictor  # torch: seconds
 
-        return Predictor.load(weights, device=device, batch_size=batch_size)
+        return Predictor.load(
+            request.weights, device=request.device, batch_size=request.batch_size,
+            engine=request.engine, slices=slices,
+        )  # fmt: skip
 
 
 def _begin(
@@ -170,6 +174,7 @@ def _begin(
         "files": fingerprint(files),
         "device": kind,
         "batch size": together,
+        "engine": str(predictor.engine),
     }
     journal.begin(manifest, resume=resume)
     context = max(one.context for one in predictor.preprocess)

@@ -57,7 +57,7 @@ def summary(tally: Tally) -> list[str]:
         *(f"{n} {what}" for n, what in _remarks(tally) if n),
         _speed(tally),
     ]
-    lines = [*_refusals(tally), " · ".join(parts)]
+    lines = [*_refusals(tally), " · ".join(parts), *filter(None, [tally.engine])]
     lines += [f"written: {', '.join(map(str, tally.written))}"] if tally.written else []
     return [*lines, RESEARCH_ONLY]
 

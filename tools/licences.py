@@ -208,8 +208,8 @@ Let in although their metadata names the GPL:
 
 {excused}
 
-"needed by" is the first of runtime, mcp, dev and release that asks for the package; "elsewhere" is
-another platform or another Python than the page was written on.
+"needed by" is the first of runtime, mcp, openvino, dev and release that asks for the package;
+"elsewhere" is another platform or another Python than the page was written on.
 
 | package | version | licence | needed by |
 |---|---|---|---|

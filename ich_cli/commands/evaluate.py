@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ich_cli.options import BatchSize, Device, Json, Quiet, Seed, Threshold
+from ich_cli.options import BatchSize, Device, Engine, Json, Quiet, Seed, Threshold
 
 _SHARE = "LABEL=P|P"
 
@@ -90,6 +90,7 @@ def evaluate(
     ] = 1000,
     seed: Seed = 0,
     device: Device = "auto",
+    engine: Engine = "torch",
     batch_size: BatchSize = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -104,6 +105,6 @@ def evaluate(
         Request(
             bundles or [], data, predictions or [], labels, oof or [], calibrate,
             sensitivity or [], specificity or [], threshold, output, by, bootstrap, seed, device,
-            batch_size, names, quiet, json,
+            engine, batch_size, names, quiet, json,
         )
     )  # fmt: skip

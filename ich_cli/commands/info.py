@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from ich_cli.console import plain, stdout, warn
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
 from ich_cli.options import Json, Weights
+
+if TYPE_CHECKING:
+    from ich_cli.core.bundle import LoadedBundle
 
 
 def info(weights: Weights = None, json: Json = False) -> None:
@@ -35,19 +38,23 @@ def info(weights: Weights = None, json: Json = False) -> None:
 
 
 def _gather(weights: str | None) -> dict[str, Any]:
+    from ich_cli.core.engines import engine_facts
     from ich_cli.core.inventory import decoders, versions
-    from ich_cli.core.model import devices
+    from ich_cli.core.model import devices, resolve_device
 
+    bundle, about = _bundle(weights)
+    loaded = (bundle.member_configs, bundle.models) if bundle else ((), ())
     return {
         "versions": versions(),
         "devices": devices(),
-        "bundle": _bundle(weights),
+        "engines": engine_facts(resolve_device("auto"), *loaded),
+        "bundle": about,
         "decoders": decoders(),
         "use": RESEARCH_ONLY,
     }
 
 
-def _bundle(weights: str | None) -> dict[str, Any]:
+def _bundle(weights: str | None) -> tuple[LoadedBundle | None, dict[str, Any]]:
     from ich_cli.core.bundle import load_bundle
     from ich_cli.core.hub import resolve_weights
 
@@ -55,9 +62,9 @@ def _bundle(weights: str | None) -> dict[str, Any]:
         folder = resolve_weights(weights)
         bundle = load_bundle(folder)
     except IchError as error:
-        return {"error": str(error)}
+        return None, {"error": str(error)}
     config = bundle.config
-    return {
+    return bundle, {
         "folder": str(folder),
         "architecture": [one.architecture for one in bundle.member_configs],
         "parameters": sum(p.numel() for model in bundle.models for p in model.parameters()),
@@ -71,6 +78,7 @@ def _print(found: dict[str, Any]) -> None:
     _section("Versions", found["versions"])
     names = [one.partition(": ") for one in found["devices"]]
     _section("Devices", {name: what for name, _, what in names})
+    _section("Engines", found["engines"])
     _section("Model", _model_lines(found["bundle"]))
     lines = {one["name"]: one["decoder"] or "missing" for one in found["decoders"].values()}
     _section("DICOM decoders", lines)

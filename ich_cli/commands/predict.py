@@ -16,6 +16,7 @@ from ich_cli.options import (
     AnonymousPaths,
     BatchSize,
     Device,
+    Engine,
     Json,
     Limit,
     Output,
@@ -96,6 +97,7 @@ def predict(
     strict: Strict = False,
     weights: Weights = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
     limit: Limit = None,
@@ -121,7 +123,7 @@ def predict(
 
     request = Request(
         paths=paths, limits=parse_limits(limit), thresholds=threshold,
-        weights=weights, device=device, batch_size=batch_size, workers=workers,
+        weights=weights, device=device, engine=engine, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
         resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
         names=parse_names(anonymous_paths), keyfile=anonymous_paths,

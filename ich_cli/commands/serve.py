@@ -15,7 +15,7 @@ import typer
 from ich_cli.console import note, progress, warn
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Device, Quiet
+from ich_cli.options import Device, Engine, Quiet
 
 Host = Annotated[
     str,
@@ -77,6 +77,7 @@ def serve(
     port: Port = 7860,
     weights: Bundles = None,
     device: Device = "auto",
+    engine: Engine = "auto",
     auth: Auth = None,
     share: Share = False,
     max_file_mb: MaxFile = 512,
@@ -109,7 +110,7 @@ def serve(
                 raise UsageError("--share opens the page to the whole internet: give --auth, too")
             if mcp:
                 check_mcp()
-            bundles = load_bundles(weights or [], device)
+            bundles = load_bundles(weights or [], device, engine)
             settings = Settings(max_file_mb, max_slices, concurrency, queue)
             demo = build_demo(bundles, Path(temporary, "studies"), settings)
         try:

@@ -43,6 +43,8 @@ class Tally:
     """Slices and refused files that there are."""
     kept: int = 0
     """Rows of them that an earlier run left."""
+    engine: str = ""
+    """What runs the model, and why."""
     slices: int = 0
     """Slices with an answer."""
     repaired: int = 0

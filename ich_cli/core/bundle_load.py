@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ich_cli.core.bundle_config import BundleConfig
 from ich_cli.core.bundle_files import (
@@ -24,6 +26,8 @@ from ich_cli.core.hub import member_folders
 from ich_cli.core.model import MODEL_ARGS, build_model, compare_keys, resolve_architecture
 from ich_cli.core.sequence import SequenceModel, load_sequence
 from ich_cli.core.weights import PICKLE_SUFFIXES, check_safetensors, read_shapes, read_weights
+
+_DRAWING: Final = frozenset(["normal_", "uniform_", "trunc_normal_"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +79,10 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
         raise BundleError(f"{path}: not the weights that {CONFIG} was written for (ich.sha256)")
     try:
         _compare(path, config)
-        model = build_model(
-            config.architecture, in_chans=config.preprocess.channels, **config.model_args
-        )
+        with _NoRandomNumbers():
+            model = build_model(
+                config.architecture, in_chans=config.preprocess.channels, **config.model_args
+            )
     except IchError as error:
         raise BundleError(f"{folder}: {error}") from error
     tensors = read_weights(path)
@@ -90,6 +95,21 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
         raise BundleError(f"{path}: {mismatch}")
     model.load_state_dict(tensors, strict=False)  # compared above; float16 becomes float32 here
     return model.eval()
+
+
+class _NoRandomNumbers(TorchFunctionMode):
+    """Builds a network without drawing its first weights: a file's take their place.
+
+    On the meta device, which has no values, drawing would besides load torch's compiler.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        named = dict(kwargs or {})
+        if getattr(func, "__name__", "") in _DRAWING:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def _load_sequence(folder: Path, config: BundleConfig) -> SequenceModel | None:
@@ -130,7 +150,7 @@ def _compare(path: Path, config: BundleConfig) -> None:
     if unknown:  # `pretrained` would fetch from the network, others would read files
         raise BundleError(f"model settings not allowed: {', '.join(unknown)}")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NoRandomNumbers():
             empty = build_model(
                 config.architecture, in_chans=config.preprocess.channels, **config.model_args
             )

@@ -8,15 +8,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-import timm
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ich_cli.core.cells import CellClassifier
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.labels import LABELS
+from ich_cli.core.light_timm import timm
 from ich_cli.core.weights import name_some, read_weights, torchvision_to_timm
 
 ALIASES: Final = {
@@ -292,7 +291,7 @@ def _fit_stem(model: nn.Module, found: dict[str, Tensor], wanted: Mapping[str, T
                 neighbours = (channels - 3) // 2
                 found[key] = functional.pad(found[key], (0, 0, 0, 0, neighbours, neighbours))
                 return "kept" if not neighbours else "kept for the slice, 0 for its neighbours"
-            found[key] = adapt_input_conv(channels, found[key])
+            found[key] = timm.models.adapt_input_conv(channels, found[key])
             return f"3 channels spread over {channels}"
     return "kept"
 

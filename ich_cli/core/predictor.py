@@ -20,6 +20,8 @@ from ich_cli.core.allocator import keep_freed_memory
 from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, load_bundle
 from ich_cli.core.config import DEFAULT_LIMITS, Limits, PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
+from ich_cli.core.engine_precision import settle
+from ich_cli.core.engines import Choice, Engine, choose, or_torch, start
 from ich_cli.core.errors import IchError, InputError
 from ich_cli.core.hub import resolve_weights
 from ich_cli.core.labels import LABELS
@@ -47,10 +49,21 @@ class Predictor:
         Where the model runs.
     batch_size
         Slices at once through the model; None for what suits the device.
+    engine
+        What runs it; None for torch.
+
+    Raises
+    ------
+    IchError
+        If the engine cannot run a model of the bundle.
     """
 
     def __init__(
-        self, bundle: LoadedBundle, device: torch.device, batch_size: int | None = None
+        self,
+        bundle: LoadedBundle,
+        device: torch.device,
+        batch_size: int | None = None,
+        engine: Choice | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise IchError(f"the batch size must be at least 1, not {batch_size}")
@@ -66,6 +79,26 @@ class Predictor:
         """The distinct settings of the members: what `probabilities` takes, in this order."""
         for model in bundle.models:
             model.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+        self.engine = settle(engine or choose("torch", device), self.members, device)
+        """What runs the models, and why."""
+        self._engines: dict[nn.Module, Engine] = {}
+        self.use(self.engine)
+        if batch_size is None:  # an engine that works at several slices at once wants as many
+            self.batch_size = max(self.batch_size, *(one.step for one in self._engines.values()))
+
+    def use(self, engine: Choice) -> None:
+        """Run the models on an engine from here on, in its precision.
+
+        Raises
+        ------
+        IchError
+            If it cannot run a model of the bundle.
+        """
+        self._engines = {
+            model: start(engine, model, config, self.device, self.batch_size)
+            for model, config in self.members
+        }
+        self.engine = engine
 
     @classmethod
     def load(
@@ -74,6 +107,8 @@ class Predictor:
         *,
         device: str = "auto",
         batch_size: int | None = None,
+        engine: str = "auto",
+        slices: int | None = None,
     ) -> Predictor:
         """Load a bundle.
 
@@ -87,15 +122,28 @@ class Predictor:
             ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size
             None for what suits the device.
+        engine
+            ``auto``, ``torch``, ``openvino`` or ``compile``.
+        slices
+            How many there are to answer, for ``auto``; None is torch.
 
         Raises
         ------
         IchError
-            A bundle that cannot be had or trusted; a device that is not there.
+            A bundle that cannot be had or trusted; a device or an engine that is not there.
         """
         where = resolve_device(device)
         chosen = weights if weights is not None else os.environ.get("ICH_WEIGHTS")
-        return cls(load_bundle(resolve_weights(chosen)), where, batch_size)
+        if engine != "auto":
+            choose(engine, where)  # what is not there is told before the weights are fetched
+        bundle = load_bundle(resolve_weights(chosen))
+        choice = choose(engine, where, bundle.member_configs, bundle.models, slices)
+        try:
+            return cls(bundle, where, batch_size, choice)
+        except IchError as error:
+            if engine != "auto" or choice.name == "torch":
+                raise
+            return cls(bundle, where, batch_size, or_torch(choice, error))
 
     @property
     def caveat(self) -> str:
@@ -277,26 +325,22 @@ class Predictor:
         self, model: nn.Module, pixels: NDArray[np.uint8], config: BundleConfig
     ) -> NDArray[np.float64]:
         """Return one member's logits ``(N, 6)`` of prepared pixels, before its calibration."""
-        # On the CPU slices go one by one: matrix products of one row and of several round
-        # differently in the last bit, and it is no slower. Elsewhere a batch keeps the GPU busy.
-        step = 1 if self.device.type == "cpu" else self.batch_size
-        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, self._is_cuda):
-            parts = [
-                model(self.to_input(pixels[start : start + step], config.preprocess))
-                for start in range(0, len(pixels), step)
-            ]
+        run = self._engines[model]
+        parts = [
+            run(self.to_input(pixels[start : start + run.step], config.preprocess))
+            for start in range(0, len(pixels), run.step)
+        ]
         logits = torch.cat(parts) if parts else torch.empty((0, len(LABELS)))
         return cast("NDArray[np.float64]", logits.float().cpu().numpy().astype(np.float64))
 
     def to_input(self, pixels: NDArray[np.uint8], config: PreprocessConfig) -> Tensor:
         """Return prepared pixels ``(N, C, S, S)`` as the model's input, float32 on the device."""
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+        tensor = torch.from_numpy(np.array(pixels, order="C"))  # a view may run backwards
+        if self.device.type == "cuda":  # pinned memory goes over while the GPU is still at work
+            tensor = tensor.pin_memory()
+        tensor = tensor.to(self.device, non_blocking=self.device.type == "cuda")
         scaled = normalize(tensor, config.mean, config.std)
         return scaled.contiguous(memory_format=torch.channels_last)
-
-    @property
-    def _is_cuda(self) -> bool:
-        return self.device.type == "cuda"
 
 
 def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:

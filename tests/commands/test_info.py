@@ -47,6 +47,15 @@ def test_for_machines(info: Info, tiny_bundle: Path) -> None:
     assert bundle["preprocess"][0]["size"] == 64
 
 
+def test_engines_and_when_they_are_taken(info: Info, tiny_bundle: Path) -> None:
+    found = json.loads(info("--json", "-w", tiny_bundle).stdout)["engines"]
+    assert set(found) == {"bfloat16", "torch", "openvino", "compile", "auto"}
+    assert found["torch"] in ("float32", "bfloat16")
+    told = info("-w", tiny_bundle).stdout
+    assert "Engines" in told
+    assert "auto" in told
+
+
 def test_decoders_of_the_transfer_syntaxes_of_ct(info: Info, tiny_bundle: Path) -> None:
     decoders = json.loads(info("--json", "-w", tiny_bundle).stdout)["decoders"]
     for uid in ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80",

@@ -1,0 +1,111 @@
+"""The parts of ``make bench``; each returns rows of its table."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks import plain
+from benchmarks.measuring import Measure, Work, processor_times, rates, ratio, times
+from benchmarks.subjects import Subject, prepared, run
+from ich_cli.core import series
+from ich_cli.core.config import DEFAULT_LIMITS
+from ich_cli.core.gradcam import explain_batch
+from ich_cli.core.labels import LABELS
+from ich_cli.core.predictor import Predictor
+from ich_cli.core.reading import Entry, Reader
+
+
+def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+    """Measure the engines alone, on slices that lie ready in memory."""
+    pixels = prepared(subject.reference, entries)
+    jobs: dict[str, Work] = {
+        f"{subject.name}: {engine}": partial(run, predictor, pixels)
+        for engine, predictor in subject.predictors.items()
+    }
+    found = rates(jobs, rounds)
+    gains = [ratio(one, found[0], f"{one.name} / torch") for one in found[1:]]
+    return [*found, *gains]
+
+
+def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+    """Measure files to probabilities against the same engine alone, and against the plain way."""
+    predictor, name = subject.fastest, subject.name
+    pixels = prepared(predictor, entries)
+    files = [Path(one.id.path) for one in entries if isinstance(one, series.FrameRef)]
+    goals = ("", "") if subject.weights else ("0.75", "")
+    goals = ("0.90", "6" if name != "ResNeXt50" else "") if subject.weights else goals
+    with tempfile.TemporaryDirectory(prefix="ich-bench-png-") as folder:
+        models = [_as_written(model) for model in subject.reference.bundle.models]
+        work = (files, Path(folder), models, predictor.preprocess[0])
+        engine, stream, reading, slow = rates(
+            {
+                f"{name}: bare engine ({predictor.engine})": partial(run, predictor, pixels),
+                f"{name}: files to rows": partial(_stream, predictor, entries),
+                f"{name}: read and prepare, one thread": partial(_read, predictor, entries),
+                f"{name}: plain way": partial(plain.predict, *work),
+            },
+            rounds,
+        )
+    return [
+        engine, stream, reading, slow,
+        ratio(stream, engine, f"{name}: files to rows / bare engine", goals[0]),
+        ratio(stream, slow, f"{name}: files to rows / plain way", goals[1]),
+    ]  # fmt: skip
+
+
+def _as_written(model: nn.Module) -> nn.Module:
+    """Return a model in the memory layout that it was built in."""
+    return copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+
+
+def _stream(predictor: Predictor, entries: list[Entry]) -> int:
+    return sum(row.probabilities is not None for row in predictor.stream(entries))
+
+
+def _read(predictor: Predictor, entries: list[Entry]) -> int:
+    reader = Reader(predictor.prepare, predictor.preprocess, entries, DEFAULT_LIMITS, kept=4)
+    return sum(bool(reader(index).pixels) for index in range(len(entries)))
+
+
+def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+    """Measure all six maps of a slice against one forward pass of it, by torch."""
+    predictor = subject.reference
+    ct, around = predictor.read(entries, len(entries) // 2)
+    inputs = [one.pixels[None] for one in predictor.prepare(ct, around)]
+
+    def forward() -> int:
+        return len(predictor.probabilities(*inputs))
+
+    def maps() -> int:
+        return len(explain_batch(predictor, [ct], LABELS, neighbours=[around]))
+
+    names = (f"{subject.name}: one forward pass", f"{subject.name}: six maps of a slice")
+    one, six = times({names[0]: forward, names[1]: maps}, 2 * rounds)
+    return [one, six, ratio(six, one, f"{names[1]} / forward pass", "at most 4")]
+
+
+def start_up(entries: list[Entry], rounds: int, weights: str | None) -> list[Measure]:
+    """Measure what it takes to begin, each in a process of its own."""
+    file = next(one.id.path for one in entries if isinstance(one, series.FrameRef))
+    bundle = ["-w", weights] if weights else []
+    jobs = {
+        "ich --help": ["-m", "ich_cli", "--help"],
+        "import typer, rich": ["-c", "import typer, rich"],
+        "ich predict one.dcm": ["-m", "ich_cli", "predict", file, "--json", *bundle],
+        "import torch": ["-c", "import torch"],
+        "import torch, timm": ["-c", "import torch, timm"],
+    }
+    shown = processor_times(jobs, rounds)
+    by_name = {one.name: one for one in shown}
+    return [
+        *shown,
+        ratio(by_name["ich --help"], by_name["import typer, rich"], goal="at most 3"),
+        ratio(by_name["ich predict one.dcm"], by_name["import torch"]),
+        ratio(by_name["ich predict one.dcm"], by_name["import torch, timm"]),
+    ]
