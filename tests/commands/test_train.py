@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.predictor import Predictor
 from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.main import app
 from tests.core.prepared_factory import BlobSeries, blobs
@@ -44,6 +45,23 @@ def test_one_fold_then_the_other_gives_the_table(tmp_path: Path) -> None:
     second = runner.invoke(app, [*command, "--fold", "1", "--resume", "--json"])
     assert second.exit_code == 0, second.stderr
     assert json.loads(second.stdout)["count"] == 48
+
+
+def test_five_folds_leave_out_of_fold_answers_and_an_ensemble(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "blobs", 10)
+    run = tmp_path / "run"
+    command = ["train", str(data.folder), "-o", str(run), *TINY, "--folds", "5", "--quiet"]
+    told = runner.invoke(app, command)
+    assert told.exit_code == 0, told.stderr
+    rows = [line.split(",") for line in (run / "oof.csv").read_text().splitlines()[1:]]
+    assert len(rows) == 60
+    assert {row[3] for row in rows} == {"0", "1", "2", "3", "4"}
+    ensemble = load_bundle(run / "ensemble")
+    assert ensemble.config.members == ("0", "1", "2", "3", "4")
+    assert ensemble.config.training["split"].startswith("5 models, each without its fold")
+    calibrations = {one.calibration for one in ensemble.member_configs}
+    assert len(calibrations) == 1
+    assert Predictor.load(run).bundle.config.members  # a run without a refit stands for it
 
 
 def test_all_trains_without_folds(tmp_path: Path) -> None:
