@@ -98,15 +98,17 @@ def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"folder": str(output), **about}, ensure_ascii=False))
         return
-    counts = about["labels"] if about["labelled"] else None
     title = f"{output}: {about['slices']} slices of {about['patients']} patients"
-    table = Table(title=title + ("" if about["labelled"] else ", without labels"))
-    if isinstance(counts, dict):
+    counts = about["labels"]
+    if about["labelled"] and isinstance(counts, dict):
+        table = Table(title=title)
         table.add_column("label")
         table.add_column("slices", justify="right")
         table.add_column("patients", justify="right")
         for label, count in counts.items():
             table.add_row(label, str(count["slices"]), str(count["patients"]))
-    console.stdout().print(table)
+        console.stdout().print(table)
+    else:
+        console.stdout().print(f"{title}, without labels")
     if about["skipped"]:
         console.note(f"{about['skipped']} slices were left out: {output / 'skipped.csv'} says why")
