@@ -289,6 +289,9 @@ class TrainingRun:
         from accelerate.utils import gather_object
 
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        if world > 1:  # each process has counted its own batches: all take the first one's
+            for counted in self.ema.buffers():
+                torch.distributed.broadcast(counted, 0)
         mine = predict_logits(
             self.ema,
             replace(selection, rows=selection.rows[rank::world]),

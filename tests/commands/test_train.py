@@ -124,6 +124,13 @@ def test_all_trains_without_folds(tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "run" / "bundle").config.training["split"] == "all patients"
 
 
+def test_all_trains_on_fewer_patients_than_folds(tmp_path: Path) -> None:
+    blobs(tmp_path / "blobs", 2)
+    command = ["train", str(tmp_path / "blobs"), "-o", str(tmp_path / "run"), *TINY, "--all"]
+    told = runner.invoke(app, [*command, "--folds", "5"])
+    assert told.exit_code == 0, told.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [

@@ -78,6 +78,17 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_end_with_one_model_where_batch_norms_learn(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "data", 8)
+    done = two_processes("tests.core.gloo_child", data.folder, tmp_path, "--norms")
+    assert done.returncode == 0, done.stderr[-2000:]
+    ranks = [load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1)]
+    assert any(bool(v.any()) for key, v in ranks[0].items() if key.endswith("running_mean"))
+    for key, value in ranks[0].items():
+        assert torch.equal(value, ranks[1][key]), key
+
+
+@pytest.mark.slow
 def test_two_nodes_learn_what_one_process_does(tmp_path: Path) -> None:
     data = blobs(tmp_path / "data", 8)
     one = train(data, tmp_path / "one")
