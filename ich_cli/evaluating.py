@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_cli import console
-from ich_cli.core.errors import UsageError
+from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.options import parse_thresholds
 
@@ -107,7 +107,10 @@ def _open(folder: Path | None) -> PreparedDataset:
 
     if folder is None:
         raise UsageError("name a prepared data set by --data")
-    return PreparedDataset.open(folder)
+    data = PreparedDataset.open(folder)
+    if not data.labelled:
+        raise DataError(f"{folder}: prepared without labels, so there is nothing to measure by")
+    return data
 
 
 def _of_bundles(

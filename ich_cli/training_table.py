@@ -70,10 +70,11 @@ def _table(what: str, records: list[dict[str, Any]], caption: str) -> Any:
     from rich.table import Table
 
     table = Table(title=what, caption=caption or None)
-    for name in ("epoch", "loss", *_COLUMNS.values()):
+    for name in ("epoch", "loss", *_COLUMNS.values(), "slices/s", "loading"):
         table.add_column(name, justify="right")
     for record in records:
         cells = [_number(record.get(key)) for key in ("loss", *_COLUMNS)]
+        cells += [_speed(record), _waiting(record)]
         table.add_row(str(record["epoch"]), *cells)
     return table
 
@@ -81,7 +82,18 @@ def _table(what: str, records: list[dict[str, Any]], caption: str) -> Any:
 def _line(record: dict[str, Any], epochs: int) -> str:
     parts = [f"epoch {record['epoch']}/{epochs}", f"loss {record['loss']:.4f}"]
     parts += [f"{name} {_number(record[key])}" for key, name in _COLUMNS.items() if key in record]
+    if "loading_share" in record:
+        parts += [f"{_speed(record)} slices/s", f"loading {_waiting(record)}"]
     return "  ".join(parts)
+
+
+def _speed(record: dict[str, Any]) -> str:
+    return f"{record['slices_per_s']:.1f}" if "slices_per_s" in record else "-"
+
+
+def _waiting(record: dict[str, Any]) -> str:
+    """Return the share of the time in which the model waited for its slices."""
+    return f"{record['loading_share']:.1%}" if "loading_share" in record else "-"
 
 
 def _number(value: float | None) -> str:

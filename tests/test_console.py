@@ -111,7 +111,7 @@ def test_nothing_is_shown_when_quiet_or_when_nobody_looks(
 
 EPOCH = {
     "epoch": 1, "loss": 0.51239, "auc_any": 0.91, "auc_macro": None, "log_loss": 0.2,
-    "f1_any": 0.5, "f1_macro": 0.25,
+    "f1_any": 0.5, "f1_macro": 0.25, "slices_per_s": 812.04, "loading_share": 0.0344,
 }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_a_training_at_a_terminal_is_a_live_table(
     text = terminal.text
     assert "fold 0 of 5" in text
     assert "resumed" in text
-    cells = ["1", "0.5124", "0.9100", "-", "0.2000", "0.5000", "0.2500"]
+    cells = ["1", "0.5124", "0.9100", "-", "0.2000", "0.5000", "0.2500", "812.0", "3.4%"]
     assert re.search(r"\s*│\s*".join(map(re.escape, cells)), text)
     assert "step" not in text.rpartition("resumed")[2].rpartition("AUC any")[2]  # it is over
 
@@ -154,7 +154,7 @@ def test_a_training_in_a_log_is_a_line_an_epoch(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.splitlines() == [
         "fold 0 of 5",
         "epoch 1/3  loss 0.5124  AUC any 0.9100  AUC macro -  log loss 0.2000  F1 any 0.5000  "
-        "F1 macro 0.2500",
+        "F1 macro 0.2500  812.0 slices/s  loading 3.4%",
         "done",
     ]
 

@@ -11,7 +11,7 @@ import typer
 from ich_cli import console
 from ich_cli.options import AnonymousPaths, Json, Limit, Quiet, Seed, Workers
 
-Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom"]
+Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
 
 def preprocess(
@@ -30,7 +30,7 @@ def preprocess(
             "-s",
             help="rsna: DICOM and stage_2_train.csv. dlmi: DICOM and "
             "Public_train_label.csv. ct-ich: PhysioNet's folder. folder: DICOM and any "
-            "table of labels. phantom: made on the fly.",
+            "table of labels. phantom: made on the fly. unlabelled: DICOM for --pseudo-labels.",
         ),
     ] = "folder",
     output: Annotated[
@@ -98,14 +98,17 @@ def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"folder": str(output), **about}, ensure_ascii=False))
         return
+    title = f"{output}: {about['slices']} slices of {about['patients']} patients"
     counts = about["labels"]
-    table = Table(title=f"{output}: {about['slices']} slices of {about['patients']} patients")
-    table.add_column("label")
-    table.add_column("slices", justify="right")
-    table.add_column("patients", justify="right")
-    if isinstance(counts, dict):
+    if about["labelled"] and isinstance(counts, dict):
+        table = Table(title=title)
+        table.add_column("label")
+        table.add_column("slices", justify="right")
+        table.add_column("patients", justify="right")
         for label, count in counts.items():
             table.add_row(label, str(count["slices"]), str(count["patients"]))
-    console.stdout().print(table)
+        console.stdout().print(table)
+    else:
+        console.stdout().print(f"{title}, without labels")
     if about["skipped"]:
         console.note(f"{about['skipped']} slices were left out: {output / 'skipped.csv'} says why")

@@ -40,10 +40,18 @@ def train(
         str,
         typer.Option(
             "--init",
-            help="none, imagenet, a safetensors FILE, a BUNDLE's folder, or that of a RUN with "
-            "the same folds: each fold goes on from its own.",
+            help="none, imagenet (of the Hub), a safetensors FILE, a BUNDLE's folder or Hub id, or "
+            "the folder of a RUN with the same folds: each fold goes on from its own.",
         ),
     ] = "imagenet",
+    pretrained: Annotated[
+        bool | None,
+        typer.Option(
+            "--pretrained/--no-pretrained",
+            help="Short for --init imagenet, none.",
+            show_default="pretrained",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder of the run.", show_default="runs/MODEL"),
@@ -61,6 +69,27 @@ def train(
             "--refit", help="After the folds, train on all patients and write the bundle."
         ),
     ] = False,
+    pseudo_labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudo-labels",
+            help="Answers of `ich predict` for the DATA without labels: what they learn from.",
+            metavar="CSV",
+            show_default=False,
+        ),
+    ] = None,
+    pseudo: Annotated[
+        Literal["soft", "hard"],
+        typer.Option("--pseudo", help="Learn from probabilities, or from 0 and 1."),
+    ] = "soft",
+    pseudo_threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--pseudo-threshold",
+            help="HIGH[,LOW]: a slice counts if each label is over HIGH or under LOW (1 - HIGH).",
+            show_default="soft 0.5, hard 0.9",
+        ),
+    ] = None,
     sequence: Annotated[
         Literal["none", "smooth", "gru"],
         typer.Option(
@@ -161,8 +190,8 @@ def train(
     from ich_cli.core.training_config import RECIPES, TrainConfig
 
     config = TrainConfig(
-        model=model, head=head, init=init, epochs=epochs, batch_size=batch_size,
-        accumulate=accumulate, lr=lr,
+        model=model, head=head, init=_init(ctx, init, pretrained),
+        epochs=epochs, batch_size=batch_size, accumulate=accumulate, lr=lr,
         weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
         label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
         positives=positives, ema=ema, mask_weight=mask_weight, transplants=transplants,
@@ -172,6 +201,9 @@ def train(
     of_recipe = RECIPES.get(recipe, {}).items()
     config = replace(config, **{k: v for k, v in of_recipe if not _is_given(ctx, k)})
     opened = _open(data)
+    if pseudo_labels is not None:
+        limits = _numbers("--pseudo-threshold", pseudo_threshold) if pseudo_threshold else ()
+        opened = _with_pseudo_labels(opened, pseudo_labels, pseudo, limits, quiet=quiet)
     if recipe == "dlmi":
         _check_dlmi(opened[0], quiet=quiet)
     windows = len(opened[0].preprocess.windows)
@@ -228,6 +260,44 @@ def _open(folders: list[Path] | None) -> list[PreparedDataset]:
             "`… CT-ICH --source ct-ich`, or without data `ich preprocess --source phantom`"
         )
     return [PreparedDataset.open(Path("prepared"))]
+
+
+def _with_pseudo_labels(
+    data: list[PreparedDataset],
+    predictions: Path,
+    kind: Literal["soft", "hard"],
+    limits: tuple[float, ...],
+    *,
+    quiet: bool,
+) -> list[PreparedDataset]:
+    from ich_cli.core.errors import UsageError
+    from ich_cli.core.processes import is_main
+    from ich_cli.core.pseudo import PseudoLabels, pseudo_label, tell
+
+    if len(limits) > 2:
+        raise typer.BadParameter("--pseudo-threshold is HIGH or HIGH,LOW")
+    how = PseudoLabels(predictions, kind, *limits)
+    if all(one.labelled for one in data[1:]):
+        raise UsageError(
+            "--pseudo-labels: none of the further DATA lacks labels; prepare the slices by "
+            "`ich preprocess FOLDER -s unlabelled` and name that folder behind the labelled one"
+        )
+    given = [one if one.labelled else pseudo_label(one, data[0], how) for one in data[1:]]
+    for one in given:
+        if "pseudo_labels" in one.about:
+            about = one.about["pseudo_labels"]
+            console.note(f"{one.name}: {tell(about)}", quiet=quiet or not is_main())
+    return [data[0], *given]
+
+
+def _init(ctx: typer.Context, init: str, pretrained: bool | None) -> str:
+    if pretrained is None:
+        return init
+    short = "imagenet" if pretrained else "none"
+    if _is_given(ctx, "init") and init != short:
+        option = "--pretrained" if pretrained else "--no-pretrained"
+        raise typer.BadParameter(f"{option} is short for --init {short}; --init {init} is another")
+    return short
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from threading import Lock
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 def map_ahead(
     function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Map a function over items in threads, at most `ahead` results in front of the reader.
 
     Results come in the order of the items whatever the number of threads, so memory and order

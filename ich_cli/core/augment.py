@@ -2,6 +2,12 @@
 
 Pixels outside a window (0 or 255) stay there, for what was clipped is not known: air stays black
 when the HU shift, and bone stays white.
+
+Not by torchvision.transforms.v2: its classes draw once a batch, not once a slice, from the global
+generator; its functions take one angle for all pictures, cannot replicate the border (which the
+``dlmi`` recipe does), and a slice at a time they are a loop over the batch. Here a batch is one
+resampling whatever its amounts, and the step's own generator draws them, so that a resumed run and
+several processes draw what one run draws.
 """
 
 from __future__ import annotations

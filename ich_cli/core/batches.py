@@ -20,6 +20,10 @@ Batch = tuple[Tensor, Tensor]
 """uint8 ``(B, C, S, S)`` and float32 ``(B, 6)``."""
 
 
+Loaded = tuple[Tensor, Tensor, Tensor | None]
+"""The same, and uint8 ``(B, S, S)`` of where they bleed, if that is asked for."""
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Some slices of a data set, and how much of them an epoch sees."""
@@ -38,10 +42,12 @@ class Selection:
 class SliceDataset(Dataset[Batch]):
     """All rows of some selections, one after the other; fetched a batch at a time.
 
-    The pixels lie in a memory map, so a batch is one gather: no worker processes are needed.
+    The pixels lie in a memory map, so a batch is one gather: one thread that reads ahead is
+    enough.
     """
 
-    def __init__(self, selections: Sequence[Selection]) -> None:
+    def __init__(self, selections: Sequence[Selection], *, with_masks: bool = False) -> None:
+        self._with_masks = with_masks
         check_alike([one.data for one in selections])
         self.selections = tuple(selections)
         sizes = [one.rows.size for one in selections]
@@ -67,6 +73,10 @@ class SliceDataset(Dataset[Batch]):
             for place, row in zip(here, rows, strict=True):
                 pixels[place] = one.data.pixels[row]
         return torch.from_numpy(pixels), torch.from_numpy(self.labels[wanted])
+
+    def read(self, indices: Sequence[int]) -> Loaded:
+        """Return the slices at `indices` as one batch, with their masks if these are learned."""
+        return *self.__getitems__(indices), self.masks(indices) if self._with_masks else None
 
     def masks(self, indices: Sequence[int]) -> Tensor:
         """Return where slices bleed, uint8 ``(B, S, S)``; `UNKNOWN` where nobody knows."""

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ich_cli.core.atomic import output_error
-from ich_cli.core.bundle_config import BundleConfig
+from ich_cli.core.bundle_config import BundleConfig, Calibration
 from ich_cli.core.bundle_files import (
     CARD,
     CONFIG,
@@ -22,6 +22,7 @@ from ich_cli.core.bundle_files import (
     WEIGHTS,
     config_text,
     read_config,
+    read_config_values,
     sha256_of,
     sum_of_sums,
 )
@@ -82,7 +83,11 @@ def save_bundle(
 
 
 def save_ensemble(
-    folder: Path, members: Sequence[Path | str], config: BundleConfig, card: str | None = None
+    folder: Path,
+    members: Sequence[Path | str],
+    config: BundleConfig,
+    card: str | None = None,
+    calibration: Calibration | None = None,
 ) -> BundleConfig:
     """Write an ensemble, whole or not at all.
 
@@ -94,6 +99,10 @@ def save_ensemble(
     config
         Thresholds, training and metrics of the ensemble; its architecture, preprocess and
         calibration are those of the members.
+    card
+        README.md; without one, a short one is made of the config.
+    calibration
+        Of the members that are folders, in place of their own.
     """
 
     def fill(into: Path) -> BundleConfig:
@@ -107,6 +116,8 @@ def save_ensemble(
             for name in (CONFIG, WEIGHTS, CARD):
                 if (Path(member) / name).is_file():
                     shutil.copyfile(Path(member) / name, into / str(index) / name)
+            if calibration is not None:
+                _recalibrate(into / str(index), calibration)
         named = replace(config, architecture="ensemble", members=tuple(names))
         configs = [read_config(one) for one in member_folders(into, named)]
         if any(one.sequence for one in configs):
@@ -120,6 +131,11 @@ def save_ensemble(
         return written
 
     return _write_whole(folder, fill)
+
+
+def _recalibrate(member: Path, calibration: Calibration) -> None:
+    config = replace(read_config(member), calibration=calibration)
+    _write_config(member, read_config_values(member) | {"ich": config.to_dict()})
 
 
 def _plain_name(architecture: str) -> str:

@@ -17,6 +17,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -81,7 +82,7 @@ class PreparedDataset:
     pixels
         uint8 ``(N, C, S, S)``, memory-mapped.
     labels
-        float32 ``(N, 6)`` in the order of `LABELS`.
+        float32 ``(N, 6)`` in the order of `LABELS`; NaN where nobody has labelled.
     patients
         int64 ``(N,)``, running numbers.
     rows
@@ -117,6 +118,15 @@ class PreparedDataset:
             found.setdefault(f"{row.study} {row.series}", []).append(row)
         ordered = (sorted(rows, key=lambda row: row.position) for rows in found.values())
         return [np.array([row.row for row in rows], np.int64) for rows in ordered]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether people, or a model by pseudo-labels, have said what the slices show."""
+        return bool(self.about.get("labelled", True)) or "pseudo_labels" in self.about
+
+    def known_rows(self) -> NDArray[np.int64]:
+        """Return the rows that have labels."""
+        return np.flatnonzero(~np.isnan(self.labels).any(axis=1)).astype(np.int64)
 
     @property
     def sha256(self) -> str:
@@ -163,7 +173,7 @@ class PreparedDataset:
 
 def write_index(path: Path, rows: Iterable[IndexRow]) -> str:
     """Write ``index.csv`` and return its SHA-256 as hex."""
-    flat = ((*r[:6], *(f"{v:g}" for v in r.labels), *r[7:]) for r in rows)
+    flat = ((*r[:6], *("" if isnan(v) else f"{v:g}" for v in r.labels), *r[7:]) for r in rows)
     return write_csv(path, INDEX_COLUMNS, flat)
 
 
@@ -226,7 +236,7 @@ def _parse_row(row: dict[str, str]) -> IndexRow:
         series=row["series"],
         patient=int(row["patient"]),
         position=int(row["position"]),
-        labels=tuple(float(row[label]) for label in LABELS),
+        labels=tuple(float(row[label] or "nan") for label in LABELS),
         status=row["status"],
         note=row["note"],
         hash=row["hash"],

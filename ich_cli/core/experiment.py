@@ -4,132 +4,51 @@ run.json                settings, data with hashes, split, versions, command
 fold-0/ …               checkpoints, metrics.jsonl, predictions.csv, bundle
 oof.csv, metrics.json   out-of-fold predictions of all slices, and what they are worth
 all/                    the refit on all patients: checkpoints, metrics.jsonl
+ensemble/               the folds' models as one bundle, calibrated out of fold
 bundle/                 the refit with calibration and thresholds learned out of fold
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli._version import __version__
-from ich_cli.core.batches import Selection, check_alike
-from ich_cli.core.bundle import BundleConfig, Calibration, default_thresholds, save_bundle
+from ich_cli.core.batches import Selection
+from ich_cli.core.bundle import (
+    BundleConfig,
+    Calibration,
+    default_thresholds,
+    save_bundle,
+    save_ensemble,
+)
 from ich_cli.core.bundle_config import SequenceConfig
-from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.curves import draw_curves
-from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
-from ich_cli.core.errors import OutputError, UsageError
+from ich_cli.core.dataset import PreparedDataset, write_csv
+from ich_cli.core.errors import UsageError
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import device_name, resolve_architecture
 from ich_cli.core.out_of_fold import OutOfFold
+from ich_cli.core.pace import TIMING
+from ich_cli.core.plan import Plan, begin, pseudo_labels_of
 from ich_cli.core.processes import is_main, meet
 from ich_cli.core.provenance import git_state, versions
-from ich_cli.core.sequence import SequenceKind, SequenceModel, learn_sequence
-from ich_cli.core.splits import fold_by_patient
+from ich_cli.core.sequence import SequenceModel, learn_sequence
 from ich_cli.core.study_rule import StudyRule
-from ich_cli.core.training import CheckpointConfig, FitResult, fit
-from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.training import FitResult, fit
 from ich_cli.core.training_run import Watch
 
+__all__ = ["Plan", "begin", "gather", "refit", "train_fold"]
+
 PREDICTIONS = "predictions.csv"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to train on what, and where it goes."""
-
-    config: TrainConfig
-    data: tuple[PreparedDataset, ...]
-    """The first one is split and measured on; the others only help to learn."""
-    out: Path
-    shares: tuple[float, ...] = ()
-    """How much of each data set an epoch sees; 1 where not given."""
-    folds: int = 5
-    mean: tuple[float, ...] | None = None
-    """In place of the data set's mean, one a window."""
-    std: tuple[float, ...] | None = None
-    device: str = "auto"
-    resume: bool = False
-    sequence: SequenceKind | None = None
-    """A second stage over whole series; a finished run may be gathered again with another."""
-    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    command: str = ""
-    preprocess: PreprocessConfig = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not self.data:
-            raise UsageError("there must be a prepared data set to train on")
-        if self.shares and len(self.shares) != len(self.data):
-            raise UsageError(f"{len(self.shares)} shares for {len(self.data)} data sets")
-        check_alike(self.data)
-        own = self.data[0].preprocess
-        changed = replace(own, mean=self.mean or own.mean, std=self.std or own.std)
-        object.__setattr__(self, "preprocess", changed)
-        object.__setattr__(self, "shares", self.shares or (1.0,) * len(self.data))
-
-    def fold_of(self) -> NDArray[np.int64]:
-        """Return the fold of each slice of the first data set."""
-        first = self.data[0]
-        return fold_by_patient(first.patients, first.labels, self.folds, self.config.seed)
-
-    def split(self) -> str:
-        """Return what two runs share if they put the same slices in the same folds.
-
-        Of the slices' names, so that another size or context of the same slices is no other split.
-        """
-        folds = zip((row.name for row in self.data[0].rows), self.fold_of().tolist(), strict=True)
-        return hashlib.sha256(json.dumps(sorted(folds)).encode()).hexdigest()[:32]
-
-
-def begin(plan: Plan) -> None:
-    """Write ``run.json``; refuse a folder that holds another run.
-
-    Raises
-    ------
-    OutputError
-        If `out` holds something and it is not a run to be resumed with the same settings.
-    """
-    about = {
-        "ich": __version__,
-        "command": plan.command,
-        "config": plan.config.to_dict(),
-        "preprocess": plan.preprocess.to_dict(),
-        "folds": plan.folds,
-        "split": plan.split(),
-        "data": [
-            {"name": d.name, "sha256": d.sha256, "share": share, "source": d.about["source"]}
-            for d, share in zip(plan.data, plan.shares, strict=True)
-        ],
-        "git": git_state(),
-        "versions": versions(),
-    }
-    if is_main():
-        _claim(plan.out, about, resume=plan.resume)
-    meet()
-
-
-def _claim(out: Path, about: dict[str, Any], *, resume: bool) -> None:
-    path = out / "run.json"
-    if path.is_file() and resume:
-        _check_same(json.loads(path.read_text(encoding="utf-8")), about, path)
-        return
-    if out.exists() and any(out.iterdir()):
-        if not path.is_file():
-            raise OutputError(f"{out} holds something else; choose another folder")
-        raise OutputError(f"{out} holds a run; go on with --resume, or choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, about)
 
 
 def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
@@ -148,7 +67,7 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
     validation = Selection(plan.data[0], rows[fold_of == fold])
     start = _start_from(plan, f"fold-{fold}/bundle")
     result = _fit(plan, rows[fold_of != fold], validation, folder, watch, start)
-    last = result.history[-1] if result.history else {}
+    last = {k: v for k, v in result.history[-1].items() if k not in TIMING}
     split = f"fold {fold} of {plan.folds}"
     metrics = {"on": f"{plan.data[0].name}, {split} by patient", **last}
     if is_main():
@@ -176,6 +95,7 @@ def gather(plan: Plan) -> OutOfFold | None:
     if is_main():
         found.write(plan.out)
         draw_curves(plan.out)
+        _save_ensemble(plan, found.without or found)
     return found
 
 
@@ -230,7 +150,7 @@ def _fit(
     watch: Watch | None,
     init: str,
 ) -> FitResult:
-    all_rows = [rows, *(np.arange(len(d), dtype=np.int64) for d in plan.data[1:])]
+    all_rows = [rows, *(one.known_rows() for one in plan.data[1:])]
     train = [
         Selection(data, some, share)
         for data, some, share in zip(plan.data, all_rows, plan.shares, strict=True)
@@ -253,18 +173,10 @@ def _save(
     study: StudyRule | None = None,
     sequence: tuple[SequenceModel, SequenceConfig] | None = None,
 ) -> None:
-    training = {
-        "real_ct": any(data.real_ct for data in plan.data),
-        "data": "; ".join(_described(data) for data in plan.data),
-        "split": split,
-        "shares": list(plan.shares),
-        "data_sha256": [data.sha256 for data in plan.data],
-        "config": plan.config.to_dict(),
+    training = _training(plan, split) | {
         "frozen_norms": result.frozen_norms,
-        "command": plan.command,
+        "started_from": result.origin,
         "hardware": device_name(next(result.model.parameters()).device),
-        "git": git_state(),
-        "versions": versions(),
     }
     config = BundleConfig(
         architecture=resolve_architecture(plan.config.model),
@@ -278,6 +190,36 @@ def _save(
         metrics=metrics or {},
     )
     save_bundle(folder, result.model.cpu(), config, sequence=sequence[0] if sequence else None)
+
+
+def _save_ensemble(plan: Plan, found: OutOfFold) -> None:
+    """Put the folds' models together; what they share was learned from all out-of-fold logits."""
+    split = (
+        f"{plan.folds} models, each without its fold of patients; "
+        "calibration, thresholds and metrics out of fold"
+    )
+    config = BundleConfig(
+        architecture="ensemble", training=_training(plan, split), thresholds=found.thresholds,
+        study=found.study_rule, metrics=found.for_bundle(),
+    )  # fmt: skip
+    members = [plan.out / f"fold-{fold}" / "bundle" for fold in range(plan.folds)]
+    save_ensemble(plan.out / "ensemble", members, config, calibration=found.calibration)
+
+
+def _training(plan: Plan, split: str) -> dict[str, Any]:
+    """Return what a bundle says of how it came to be."""
+    return {
+        "real_ct": any(data.real_ct for data in plan.data),
+        "data": "; ".join(_described(data) for data in plan.data),
+        "split": split,
+        "shares": list(plan.shares),
+        "data_sha256": [data.sha256 for data in plan.data],
+        **{k: v for data in plan.data for k, v in pseudo_labels_of(data).items()},
+        "config": plan.config.to_dict(),
+        "command": plan.command,
+        "git": git_state(),
+        "versions": versions(),
+    }
 
 
 def _sequence(plan: Plan, found: OutOfFold) -> tuple[SequenceModel, SequenceConfig] | None:
@@ -294,17 +236,9 @@ def _described(data: PreparedDataset) -> str:
     about = data.about
     licence = about["source"]["licence"]
     counts = f"{about['source']['name']}, {about['slices']} slices of {about['patients']} patients"
+    if pseudo := about.get("pseudo_labels"):
+        counts += f" ({pseudo['used']} of them with {pseudo['kind']} pseudo-labels)"
     return f"{counts} ({licence})" if licence else counts
-
-
-def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    # what an earlier version did not know had its default then
-    before = {**before, "config": {**TrainConfig().to_dict(), **before.get("config", {})}}
-    for what in ("config", "preprocess", "folds", "data"):
-        if before.get(what) != json.loads(json.dumps(now[what])):
-            raise OutputError(
-                f"{path} was begun with other settings ({what}); choose another --out"
-            )
 
 
 def _write_predictions(

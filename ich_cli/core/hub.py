@@ -87,7 +87,8 @@ def resolve_weights(value: str | Path | None = None) -> Path:
     Parameters
     ----------
     value
-        None for the default; a folder; or ``owner/name[@revision]`` on the Hub, of a plain timm
+        None for the default; a bundle's folder, or that of a run, which stands for its
+        ``bundle``, else its ``ensemble``; or ``owner/name[@revision]`` on the Hub, of a plain timm
         classifier with ``:rsna`` or ``:dlmi`` behind it. A folder that exists wins over a Hub id
         of the same form.
 
@@ -102,7 +103,7 @@ def resolve_weights(value: str | Path | None = None) -> Path:
         return default_bundle()
     path = Path(value).expanduser()
     if path.is_dir():
-        return path
+        return _bundle_of_run(path)
     if path.is_file():
         raise BundleError(f"{value}: a file, not a bundle; give the folder with its config.json")
     if isinstance(value, str) and is_hub_id(value):
@@ -110,6 +111,12 @@ def resolve_weights(value: str | Path | None = None) -> Path:
     raise BundleError(
         f"{value}: neither a folder nor owner/name[@revision] on the Hugging Face Hub"
     )
+
+
+def _bundle_of_run(folder: Path) -> Path:
+    """Return a run's bundle: the refit on all patients, else that of all folds; else the folder."""
+    found = (folder / name for name in ("", "bundle", "ensemble"))
+    return next((path for path in found if (path / CONFIG).is_file()), folder)
 
 
 def fetch(hub_id: str) -> Path:

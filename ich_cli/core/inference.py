@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.batches import Selection, SliceDataset, in_order
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import normalize, resolve_device
 
@@ -76,6 +77,8 @@ def make_accelerator(device: str, precision: str) -> Any:
         torch.cuda.set_device(wanted)
     if precision == "auto":
         precision = "bf16" if _has_fast_bf16(wanted) else "no"
+    if precision == "fp16" and wanted.type == "cpu":
+        raise UsageError("fp16 wants a GPU; on a CPU take --precision bf16 or no")
     AcceleratorState._reset_state(True)  # it is one a process, and would keep an earlier run's
     return Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
 

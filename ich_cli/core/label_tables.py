@@ -27,6 +27,8 @@ KEY_COLUMNS: Final = (
 )  # fmt: skip
 SUBTYPE_COLUMNS: Final = ("subtype", "sub_type", "type", "class", "hemorrhage", "hemorrhage_type")
 VALUE_COLUMNS: Final = ("label", "value", "target", "probability")
+NO_LABELS: Final[LabelRow] = (math.nan,) * len(LABELS)
+"""Of a slice that nobody has labelled."""
 ABSENT: Final = ("", "nan", "null", "none", "na")
 """What tables write where there is no number."""
 NEGATIVE_WORDS: Final = ("none", "normal", "negative", "no_hemorrhage", "healthy")

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ctslice import CTSlice, SliceId
 from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
-from ich_cli.core.label_tables import LabelRow, find_labels, read_labels
+from ich_cli.core.label_tables import NO_LABELS, LabelRow, find_labels, read_labels
 from ich_cli.core.naming import Names, as_named
 
 if TYPE_CHECKING:
     from ich_cli.core.series import FrameRef
 
-SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom"]
+SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
 LABEL_FILES: Final = {
     "rsna": ("stage_2_train.csv", "stage_1_train.csv"),
@@ -162,7 +162,8 @@ def open_dicom(
     Parameters
     ----------
     kind
-        ``rsna``, ``dlmi`` or ``folder``: decides which table is looked for when none is named.
+        ``rsna``, ``dlmi`` or ``folder``: decides which table is looked for when none is named;
+        ``unlabelled``: none is, and the slices get `NO_LABELS`.
     paths
         Folders, DICOM files or zips.
     labels
@@ -179,7 +180,8 @@ def open_dicom(
     """
     from ich_cli.core.series import scan
 
-    table = read_labels(labels or _find_table(kind, paths))
+    bare = kind == "unlabelled"
+    table = None if bare else read_labels(labels or _find_table(kind, paths))
     series: dict[str, list[FrameRef | InputError]] = {}
     for found in scan(paths, limits, names=names):
         name = "unreadable" if isinstance(found, InputError) else found.series
@@ -195,12 +197,14 @@ def open_dicom(
 def _labelled(
     name: str,
     frames: list[FrameRef | InputError],
-    table: dict[str, LabelRow],
+    table: dict[str, LabelRow] | None,
     limits: Limits,
 ) -> DicomSeries:
     rows = tuple(
         None
         if isinstance(f, InputError)
+        else NO_LABELS
+        if table is None
         else find_labels(table, f.id.sop_uid, f.source.real or f.id.path, f.id.frame)
         for f in frames
     )
@@ -215,7 +219,10 @@ def _find_table(kind: SourceKind, paths: Sequence[Path]) -> Path:
             for name in names:
                 if (place / name).is_file():
                     return place / name
-    raise DataError(f"no {' or '.join(names)} beside the DICOM files; name the table with --labels")
+    raise DataError(
+        f"no {' or '.join(names)} beside the DICOM files; name the table with --labels; "
+        "slices without labels are --source unlabelled"
+    )
 
 
 def _slice_name(id: SliceId) -> str:

@@ -133,7 +133,8 @@ def build_model(
         if pretrained:
             raise IchError(
                 f"the pretrained weights of {name} cannot be had ({type(error).__name__}); check"
-                " the network (HF_ENDPOINT, proxies), or give a safetensors file by --init"
+                " the network (HF_HUB_OFFLINE, HF_ENDPOINT, proxies), or start from a safetensors"
+                " file by --init FILE, or from random weights by --init none"
             ) from error
         raise IchError(f"{name} cannot be built with {settings}: {error}") from error
     if head == "linear":

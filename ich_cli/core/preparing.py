@@ -276,6 +276,7 @@ def _join(
         "slices": len(rows),
         "patients": len(numbers),
         "skipped": len(skipped),
+        "labelled": not bool(np.isnan(labels).any()),
         "labels": count_labels(labels, of_patient),
         "sha256": digest,
     }

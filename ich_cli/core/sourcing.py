@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.ct_ich import LICENCE, open_ct_ich
@@ -13,6 +14,13 @@ from ich_cli.core.naming import Names, as_named
 from ich_cli.core.preparing import SourceInfo
 
 RSNA_LICENCE = "RSNA Intracranial Hemorrhage Detection 2019, for non-commercial and academic use"
+NAMES: Final = {
+    "rsna": "RSNA 2019",
+    "dlmi": "the course's data",
+    "folder": "own DICOM",
+    "unlabelled": "own DICOM without labels",
+}
+"""What DICOM of each kind is called on the card of a model."""
 
 
 def open_source(
@@ -60,6 +68,13 @@ def open_source(
         if len(paths) != 1 or labels is not None:
             raise UsageError("CT-ICH is one folder with its own table")
         return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
+    if kind == "unlabelled" and labels is not None:
+        raise UsageError("unlabelled slices have no table; with --labels they are --source folder")
     licence = RSNA_LICENCE if kind == "rsna" else ""
-    name = {"rsna": "RSNA 2019", "dlmi": "the course's data"}.get(kind, "own DICOM")
-    return open_dicom(kind, paths, labels, limits, names), SourceInfo(kind, name, licence)
+    names_of = {
+        "rsna": "RSNA 2019",
+        "dlmi": "the course's data",
+        "unlabelled": "DICOM without labels",
+    }
+    name = names_of.get(kind, "own DICOM")
+    return open_dicom(kind, paths, labels, limits, names), SourceInfo(kind, NAMES[kind], licence)

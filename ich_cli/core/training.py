@@ -54,6 +54,8 @@ class FitResult:
     frozen_norms: bool = False
     """Batch norms stayed in eval mode."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    origin: str = "none"
+    """Where the initial weights came from."""
 
 
 def fit(
@@ -114,7 +116,7 @@ def fit(
             events.add(state.history[-1])
     empty = np.zeros((0, len(LABELS)), np.float32)
     logits = empty if validation is None else run.predict(validation, exact=True)
-    return FitResult(run.ema, logits, run.frozen, state.history)
+    return FitResult(run.ema, logits, run.frozen, state.history, run.origin)
 
 
 def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | None) -> None:
@@ -124,6 +126,7 @@ def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | Non
         "step": state.step,
         "loss": float(np.mean(state.losses)),
         "lr": run.lr(state.step),
+        **run.timing(),
     }
     if validation is not None:
         logits = run.predict(validation)

@@ -106,6 +106,10 @@ class TrainConfig:
             and sum(self.label_weights) > 0,
             f"label weights are {len(LABELS)} numbers of at least 0, one of them above",
         )
+        _check(
+            self.augmentations != "dlmi" or not (self.mask_weight or self.transplants),
+            "the recipe dlmi knows no masks: leave out --mask-weight and --transplants",
+        )
         _check(self.head in ("linear", "cells"), "head is linear or cells")
         _check(
             self.pos_weight in ("none", "sqrt", "full", "ratio"),

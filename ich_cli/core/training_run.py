@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ich_cli.core.ahead import map_ahead
 from ich_cli.core.augment import (
     AugmentConfig,
     Draws,
@@ -25,7 +26,7 @@ from ich_cli.core.augment import (
     draw_pose,
     move,
 )
-from ich_cli.core.batches import Selection, SliceDataset
+from ich_cli.core.batches import Loaded, Selection, SliceDataset
 from ich_cli.core.cells import CellClassifier
 from ich_cli.core.checkpoints import RunState
 from ich_cli.core.config import PreprocessConfig
@@ -34,6 +35,7 @@ from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_
 from ich_cli.core.initial import initialize
 from ich_cli.core.labels import LABELS
 from ich_cli.core.mask_learner import CellLearner, MaskLearner, mask_loss, mask_planes
+from ich_cli.core.pace import Pace
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.transplant import transplant
 
@@ -87,7 +89,10 @@ class TrainingRun:
     slices: SliceDataset
     pos_weight: Tensor
     frozen: bool
+    origin: str
+    """Where the initial weights come from."""
     watch: Watch
+    pace: Pace = field(default_factory=Pace)
 
     @classmethod
     def start(
@@ -102,10 +107,10 @@ class TrainingRun:
         accelerator = make_accelerator(device, config.precision)
         _check_split(config, accelerator.num_processes)
         torch.manual_seed(config.seed)
-        raw, folded = initialize(config, preprocess.channels, watch.note)
-        raw = raw.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        start = initialize(config, preprocess.channels, watch.note)
+        raw = start.model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema = copy.deepcopy(raw).eval().requires_grad_(False)
-        slices = SliceDataset(train)
+        slices = SliceDataset(train, with_masks=_needs_masks(config))
         learner = _learner(raw, config, slices).to(accelerator.device)
         optimizer = _optimizer(learner, config)
         model, wrapped = accelerator.prepare(learner, optimizer)
@@ -122,7 +127,8 @@ class TrainingRun:
             wrapped=wrapped,
             slices=slices,
             pos_weight=weight.to(accelerator.device),
-            frozen=config.freeze_norms == "yes" or (config.freeze_norms == "auto" and folded),
+            frozen=config.freeze_norms == "yes" or (config.freeze_norms == "auto" and start.folded),
+            origin=start.origin,
             watch=watch,
         )
 
@@ -159,17 +165,32 @@ class TrainingRun:
             for module in self.raw.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
-        for indices in self._batches(state.epoch)[len(state.losses) :]:
-            state.losses.append(self._step(indices, state.step))
-            state.step += 1
-            self.watch.step(state.step, self.steps, state.losses[-1])
-            after_step(state)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        todo = self._batches(state.epoch)[len(state.losses) :]
+        mine = [indices[rank::world].tolist() for indices in todo]
+        self.pace = Pace()
+        # one batch is read while the model works on another; the order is that of the steps
+        with closing(map_ahead(self.slices.read, mine, workers=1, ahead=2)) as reading:
+            for indices, loaded in zip(todo, self.pace.waiting_for(reading), strict=True):
+                state.losses.append(self._step(loaded, state.step))
+                self.pace.done(len(indices))
+                state.step += 1
+                self.watch.step(state.step, self.steps, state.losses[-1])
+                after_step(state)
 
-    def _step(self, indices: NDArray[np.int64], step: int) -> float:
+    def timing(self) -> dict[str, float]:
+        """Return the pace of the epoch's steps that this run took; of the slowest loader."""
+        found = self.pace.measured()
+        if not found:
+            return {}
+        device = self.accelerator.device
+        share = torch.tensor([found["loading_share"]], dtype=torch.float32, device=device)
+        return {**found, "loading_share": round(float(self.accelerator.gather(share).max()), 4)}
+
+    def _step(self, loaded: Loaded, step: int) -> float:
         accelerator = self.accelerator
         torch.manual_seed(self.config.seed * 100_003 + step)  # dropout, after a resume too
-        mine = indices[accelerator.process_index :: accelerator.num_processes]
-        x, labels, masks = self._batch(mine.tolist(), step)
+        x, labels, masks = self._batch(loaded, step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(step)
         total = torch.zeros((), device=accelerator.device)
@@ -213,20 +234,20 @@ class TrainingRun:
         if state and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state)
 
-    def _batch(self, indices: list[int], step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _batch(self, loaded: Loaded, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return a step's input, labels and, where they are learned from, masks."""
         config, device = self.config, self.accelerator.device
-        pixels, labels = (x.to(device) for x in self.slices.__getitems__(indices))
+        pixels, labels = loaded[0].to(device), loaded[1].to(device)
         draws = self._draws(step)
         how = AugmentConfig.of_strength(config.augmentation)
         widths = [window.width for window in self.preprocess.windows]
         if config.augmentations == "dlmi":
             moved = move(pixels.float(), draw_dlmi_pose(len(pixels), draws), "border")
             return to_input(moved, self.preprocess), labels, None
-        if not _needs_masks(config):
+        if loaded[2] is None:
             x = augment(pixels, how, widths, draws)
             return to_input(x, self.preprocess), labels, None
-        masks = self.slices.masks(indices).to(device)
+        masks = loaded[2].to(device)
         if config.transplants:
             batch = pixels, labels, masks
             windows = self.preprocess.windows
@@ -268,6 +289,9 @@ class TrainingRun:
         from accelerate.utils import gather_object
 
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        if world > 1:  # each process has counted its own batches: all take the first one's
+            for counted in self.ema.buffers():
+                torch.distributed.broadcast(counted, 0)
         mine = predict_logits(
             self.ema,
             replace(selection, rows=selection.rows[rank::world]),

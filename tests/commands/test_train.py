@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.phantom import write_studies
+from ich_cli.core.predictor import Predictor
 from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.main import app
 from tests.core.prepared_factory import BlobSeries, blobs
@@ -46,6 +48,73 @@ def test_one_fold_then_the_other_gives_the_table(tmp_path: Path) -> None:
     assert json.loads(second.stdout)["count"] == 48
 
 
+def test_five_folds_leave_out_of_fold_answers_and_an_ensemble(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "blobs", 10)
+    run = tmp_path / "run"
+    command = ["train", str(data.folder), "-o", str(run), *TINY, "--folds", "5", "--quiet"]
+    told = runner.invoke(app, command)
+    assert told.exit_code == 0, told.stderr
+    rows = [line.split(",") for line in (run / "oof.csv").read_text().splitlines()[1:]]
+    assert len(rows) == 60
+    assert {row[3] for row in rows} == {"0", "1", "2", "3", "4"}
+    ensemble = load_bundle(run / "ensemble")
+    assert ensemble.config.members == ("0", "1", "2", "3", "4")
+    assert ensemble.config.training["split"].startswith("5 models, each without its fold")
+    calibrations = {one.calibration for one in ensemble.member_configs}
+    assert len(calibrations) == 1
+    assert Predictor.load(run).bundle.config.members  # a run without a refit stands for it
+
+
+def test_what_a_model_says_of_unlabelled_slices_teaches_the_next(tmp_path: Path) -> None:
+    """From the DICOM to the bundle by commands alone."""
+    more, answers = str(tmp_path / "more"), str(tmp_path / "answers.csv")
+    write_studies(tmp_path / "scans", 1, 5, (), size=64)
+    (tmp_path / "scans" / "labels.csv").unlink()
+    data = str(blobs(tmp_path / "blobs", 4).folder)
+    train = ["train", data, *TINY, "--all"]
+    prepare = ["preprocess", str(tmp_path / "scans"), "-s", "unlabelled", "-o", more]
+    predict = ["predict", str(tmp_path / "scans"), "-w", str(tmp_path / "first"), "-o", answers]
+    told = [
+        runner.invoke(app, command)
+        for command in (
+            [*prepare, "--size", "32"],
+            [*train, "-o", str(tmp_path / "first")],
+            [*predict, "--quiet", "--device", "cpu"],
+            [*train, more, "--mix", "1,0.5", "--pseudo-labels", answers, "-o", str(tmp_path / "b")],
+        )
+    ]
+    assert [one.exit_code for one in told] == [0, 0, 0, 0], [one.stderr for one in told]
+    assert "without labels" in told[0].stdout
+    slices = load_bundle(tmp_path / "b" / "bundle").config.training["pseudo_labels"]["used"]
+    assert f"more: {slices} of {slices} slices have soft pseudo-labels" in told[3].stderr
+    last = runner.invoke(app, [*train, more, "-o", str(tmp_path / "c")])
+    assert last.exit_code == 1
+    assert "give it a model's by --pseudo-labels" in last.stderr
+    alone = runner.invoke(app, [*train, "--pseudo-labels", answers, "-o", str(tmp_path / "d")])
+    assert (alone.exit_code, "-s unlabelled" in alone.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "init"),
+    [
+        ([], "imagenet"), (["--pretrained"], "imagenet"), (["--no-pretrained"], "none"),
+        (["--init", "owner/name@v1"], "owner/name@v1"),
+    ],
+)  # fmt: skip
+def test_pretrained_is_short_for_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], init: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blobs(tmp_path / "prepared", 4)
+    assert _planned(monkeypatch, *options)["init"] == init
+
+
+def test_pretrained_and_another_start_contradict_each_other() -> None:
+    told = runner.invoke(app, ["train", "--no-pretrained", "--init", "owner/name"])
+    assert told.exit_code == 2
+    assert "--no-pretrained is short for --init none; --init owner/name is another" in told.stderr
+
+
 def test_all_trains_without_folds(tmp_path: Path) -> None:
     blobs(tmp_path / "blobs", 2)
     command = ["train", str(tmp_path / "blobs"), "-o", str(tmp_path / "run"), *TINY, "--all"]
@@ -53,6 +122,13 @@ def test_all_trains_without_folds(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.stderr
     assert not (tmp_path / "run" / "fold-0").exists()
     assert load_bundle(tmp_path / "run" / "bundle").config.training["split"] == "all patients"
+
+
+def test_all_trains_on_fewer_patients_than_folds(tmp_path: Path) -> None:
+    blobs(tmp_path / "blobs", 2)
+    command = ["train", str(tmp_path / "blobs"), "-o", str(tmp_path / "run"), *TINY, "--all"]
+    told = runner.invoke(app, [*command, "--folds", "5"])
+    assert told.exit_code == 0, told.stderr
 
 
 @pytest.mark.parametrize(

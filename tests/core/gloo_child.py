@@ -1,11 +1,12 @@
 """One of several processes of a training. Run by test_distributed through torchrun.
 
-torchrun --nproc-per-node 2 -m tests.core.gloo_child DATA OUT
+torchrun --nproc-per-node 2 -m tests.core.gloo_child DATA OUT [--norms]
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from ich_cli.core.batches import Selection
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.training import FitResult, fit
-from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.training_config import FreezeNorms, TrainConfig
 
 CONFIG = TrainConfig(
     model="test_resnet", init="none", epochs=2, batch_size=8, lr=1e-3, ema=0.9, drop_rate=0.0,
@@ -22,11 +23,12 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 
 
-def train(data: PreparedDataset, out: Path) -> FitResult:
+def train(data: PreparedDataset, out: Path, freeze_norms: FreezeNorms = "yes") -> FitResult:
     rows = np.arange(len(data), dtype=np.int64)
     half = len(data) // 2
     chosen = Selection(data, rows[:half]), Selection(data, rows[half : half + 9])
-    return fit(CONFIG, [chosen[0]], chosen[1], data.preprocess, out, device="cpu")
+    config = replace(CONFIG, freeze_norms=freeze_norms)
+    return fit(config, [chosen[0]], chosen[1], data.preprocess, out, device="cpu")
 
 
 if __name__ == "__main__":
@@ -35,7 +37,8 @@ if __name__ == "__main__":
     from safetensors.torch import save_file
 
     torch.set_num_threads(1)
-    result = train(PreparedDataset.open(Path(sys.argv[1])), Path(sys.argv[2]))
+    norms: FreezeNorms = "no" if "--norms" in sys.argv else "yes"
+    result = train(PreparedDataset.open(Path(sys.argv[1])), Path(sys.argv[2]), norms)
     tensors = {k: v.contiguous() for k, v in result.model.state_dict().items()}
     tensors["logits"] = torch.from_numpy(result.logits)
     save_file(tensors, Path(sys.argv[2]) / f"rank-{os.environ['RANK']}.safetensors")

@@ -129,6 +129,21 @@ def test_dicom_without_a_table_says_how_to_name_one(tmp_path: Path) -> None:
         open_source("rsna", [tmp_path / "dicom"])
 
 
+def test_dicom_without_a_table_may_be_prepared_as_unlabelled(tmp_path: Path) -> None:
+    write_studies(tmp_path / "dicom", 1, 5, (), size=64)
+    table = tmp_path / "dicom" / "labels.csv"
+    with pytest.raises(UsageError, match="--source folder"):
+        open_source("unlabelled", [tmp_path / "dicom"], table)
+    table.unlink()
+    with pytest.raises(DataError, match="--source unlabelled"):
+        open_source("folder", [tmp_path / "dicom"])
+    series, info = open_source("unlabelled", [tmp_path / "dicom"])
+    data = prepare_dataset(series, tmp_path / "out", PreprocessConfig(size=32), info)
+    assert len(data) > 0
+    assert not data.labelled
+    assert all(str(label) == "nan" for row in data.rows for label in row.labels)
+
+
 def test_a_table_of_other_slices_is_told(tmp_path: Path) -> None:
     write_studies(tmp_path / "dicom", 1, 5, (), size=64)
     table = tmp_path / "other.csv"

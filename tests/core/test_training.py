@@ -15,10 +15,11 @@ from ich_cli.core.bundle import load_bundle
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
 from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
-from ich_cli.core.inference import predict_logits, to_input
+from ich_cli.core.inference import make_accelerator, predict_logits, to_input
+from ich_cli.core.pace import TIMING
 from ich_cli.core.training import fit
 from ich_cli.core.training_config import RECIPES, TrainConfig
-from ich_cli.core.training_run import Watch, positive_weights
+from ich_cli.core.training_run import TrainingRun, Watch, positive_weights
 from tests.core.prepared_factory import blobs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,6 +61,12 @@ def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in model.state_dict().items()}
 
 
+def untimed(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl without what the clock has measured."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMING} for line in lines]
+
+
 def test_it_learns_to_see_a_blob_in_patients_it_never_saw(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
@@ -94,9 +101,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
     for key, value in weights(whole.model).items():
         assert torch.equal(value, again.model.state_dict()[key]), key
     np.testing.assert_array_equal(whole.logits, again.logits)
-    assert (tmp_path / "whole" / "metrics.jsonl").read_text() == (
-        tmp_path / "out" / "metrics.jsonl"
-    ).read_text()
+    assert untimed(tmp_path / "whole") == untimed(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -229,6 +234,125 @@ def test_bf16_trains_too(data: PreparedDataset, tmp_path: Path) -> None:
     result = train(changed(epochs=1, precision="bf16"), data, tmp_path)
     assert np.isfinite(result.logits).all()
     assert all(v.dtype != torch.bfloat16 for v in weights(result.model).values())
+
+
+def test_fp16_needs_a_gpu_and_says_so(data: PreparedDataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fp16 wants a GPU; on a CPU take --precision bf16 or no"):
+        train(changed(precision="fp16"), data, tmp_path)
+
+
+@pytest.fixture
+def scaled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Give runs on a CPU what accelerate gives fp16 on a GPU: autocast and torch's own scaler."""
+    made: list[Any] = []
+
+    def accelerator(device: str, precision: str) -> Any:
+        one = make_accelerator(device, "no")
+        one.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12, growth_interval=4)
+        one.state._mixed_precision, one.native_amp = "fp16", True
+        made.append(one)
+        return one
+
+    monkeypatch.setattr("ich_cli.core.training_run.make_accelerator", accelerator)
+    return made
+
+
+def test_a_run_with_scaled_losses_resumes_with_its_scale(
+    data: PreparedDataset, tmp_path: Path, scaled: list[Any]
+) -> None:
+    config = changed(epochs=2, grad_clip=0.05)
+    whole = train(config, data, tmp_path / "whole")
+    grown = scaled[0].scaler.get_scale()
+    assert grown == 2.0**15  # 12 steps, doubled after every fourth
+
+    def dies(step: int, steps: int, loss: float) -> None:
+        if step == steps // 2 + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, data, tmp_path / "out", watch=Watch(step=dies))
+    again = train(config, data, tmp_path / "out", resume=True)
+    assert scaled[-1].scaler.get_scale() == grown
+    for key, value in weights(whole.model).items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
+
+
+@pytest.mark.usefixtures("scaled")
+def test_gradients_are_unscaled_before_they_are_clipped(data: PreparedDataset) -> None:
+    run = started(changed(grad_clip=1e-4), data)
+    norms: list[float] = []
+
+    def spy(*_: Any) -> None:
+        grads = [p.grad for p in run.raw.parameters() if p.grad is not None]
+        norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
+
+    run.optimizer.register_step_pre_hook(spy)
+    run._step(run.slices.read(list(range(8))), 0)
+    # the bound itself; clipped while still times 4096 it would be 2.4e-8
+    assert norms == [pytest.approx(1e-4, rel=1e-3)]
+
+
+def test_half_precision_with_scaled_losses_learns_as_float32_does(
+    data: PreparedDataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    config = changed(epochs=1, lr=1e-4)
+    plain = train(config, data, tmp_path / "plain")
+    made = request.getfixturevalue("scaled")
+    half = train(config, data, tmp_path / "half")
+    assert made[0].mixed_precision == "fp16"
+    assert half.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=2e-3)
+    assert half.history[0]["loss"] != plain.history[0]["loss"]
+    assert all(v.dtype != torch.float16 for v in weights(half.model).values())
+
+
+def test_the_loss_weighs_labels_by_hand(data: PreparedDataset) -> None:
+    run = started(changed(label_weights=(2, 1, 1, 1, 1, 1)), data)
+    logits = torch.zeros(2, 6)
+    logits[:, 0] = torch.tensor([np.log(3.0), np.log(3.0)])  # probability 3/4
+    labels = torch.zeros(2, 6)
+    labels[:, 0] = 1
+    # any: -ln(3/4) twice as heavy; five subtypes at 1/2: ln 2 each; weights sum to 7
+    expected = (2 * np.log(4 / 3) + 5 * np.log(2)) / 7
+    assert float(run._loss(logits, labels)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_rate_warms_up_and_falls_by_half_a_cosine(data: PreparedDataset) -> None:
+    run = started(changed(epochs=10, lr=1e-3, warmup=0.2, batch_size=8), data)
+    assert run.steps == 120  # 96 slices, 12 batches, 10 epochs: 24 steps of warm-up
+    expected = {0: 1e-3 / 24, 11: 5e-4, 23: 1e-3, 24: 1e-3, 72: 5e-4, 96: 1e-3 * (1 - 0.5**0.5) / 2}
+    for step, rate in expected.items():
+        assert run.lr(step) == pytest.approx(rate, rel=1e-9), step
+    assert run.lr(119) < 1e-6
+
+
+def test_the_average_by_hand(data: PreparedDataset) -> None:
+    run = started(changed(ema=0.9), data)
+    name, kept = next(iter(run.ema.named_parameters()))
+    start = kept.clone()
+    with torch.no_grad():
+        dict(run.raw.named_parameters())[name].add_(1.0)
+    run._average(0)  # young: its decay is (1 + 0) / (10 + 0)
+    torch.testing.assert_close(kept, start + 0.9)
+    run._average(1000)  # old: 0.9, so a tenth of the 0.1 that is left
+    torch.testing.assert_close(kept, start + 0.91)
+
+
+def started(config: TrainConfig, data: PreparedDataset) -> TrainingRun:
+    return TrainingRun.start(config, [everything(data)], data.preprocess, "cpu", Watch())
+
+
+def test_each_epoch_tells_its_pace_and_what_of_it_was_loading(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    result = train(changed(epochs=1), data, tmp_path)
+    (record,) = result.history
+    assert record["slices_per_s"] > 0
+    assert 0 <= record["loading_share"] < 1
+    assert (
+        json.loads((tmp_path / "metrics.jsonl").read_text())["loading_share"]
+        == (record["loading_share"])
+    )
+    assert list((tmp_path / "tensorboard").iterdir())
 
 
 def test_test_time_flips_are_blind_to_left_and_right(data: PreparedDataset, tmp_path: Path) -> None:
