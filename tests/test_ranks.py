@@ -386,7 +386,8 @@ def together(bundle: Path, *commands: tuple[str, int, int], arguments: Sequence[
         ]
         running.append(
             subprocess.Popen(
-                [*command, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                [*command, *map(str, arguments)], cwd=ROOT, text=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 env={**os.environ, **{name: str(value) for name, value in own.items()}},
             )
         )  # fmt: skip
