@@ -30,6 +30,8 @@ from ich_cli.core.reading import Entry
 from ich_cli.core.series import scan
 from ich_cli.core.writers import Format
 from ich_cli.main import app
+from tests.commands.test_predict import make_bundle as make_context_bundle
+from tests.core.test_sequence import _save as make_sequence_bundle
 from tests.long_run import ROOT, make_bundle, make_corpus, studies_of
 
 TORCHRUN = [
@@ -173,6 +175,20 @@ class TestOneAfterTheOther:
         assert Path("out.csv").read_bytes() == Path("one.csv").read_bytes()
         assert studies_of(Path("out.csv")).read_bytes() == studies_of(Path("one.csv")).read_bytes()
         assert hidden() == []
+
+    @pytest.mark.parametrize("kind", ["context", "sequence"])
+    def test_a_model_that_looks_at_a_series_sees_all_of_it(
+        self, kind: str, scans: Path, predict: Any, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / kind
+        made = make_context_bundle(folder, 2) if kind == "context" else make_sequence_bundle(folder)
+        looks_around = ("-w", made)
+        one = predict(scans, *looks_around).stdout
+
+        for number in range(3):
+            predict(scans, *looks_around, "-o", "out.csv", rank=number, of=3)
+
+        assert Path("out.csv").read_text() == one
 
     def test_one_series_only(self, scans: Path, predict: Any) -> None:
         one = predict(scans / "more.zip").stdout
@@ -447,6 +463,20 @@ def test_a_key_made_by_several_processes_at_once_is_one_key(tmp_path: Path) -> N
     assert len({one("a.dcm") for one in made}) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_is_made_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+
+    first, second = (AnonymousNames.from_file(tmp_path / "key") for _ in range(2))
+
+    assert first("a.dcm") == second("a.dcm")
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_tables_of_a_part_are_written_from_all_its_journals(tmp_path: Path, corpus: Path) -> None:

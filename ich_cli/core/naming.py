@@ -91,9 +91,19 @@ def _make_key(path: Path) -> None:
     """Make the file whole or not at all: several processes may begin at once, and share it."""
     new = aside(path, f"{secrets.token_hex(4)}.key")
     try:
-        with os.fdopen(os.open(new, _NEW, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{secrets.token_hex(32)}\n")
+        key = f"{secrets.token_hex(32)}\n"
+        _write_new(new, key)
         with suppress(FileExistsError):  # another process was first
-            os.link(new, path)
+            try:
+                os.link(new, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                _write_new(path, key)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, _NEW, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
