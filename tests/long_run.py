@@ -4,8 +4,6 @@ Makes many small series on disk (copies of a phantom's slices under UIDs of thei
 them broken in a dozen ways, and a tiny bundle. Then it predicts them twice: once in peace, with the
 memory watched, and once killed by SIGKILL at random rows, told by the seed, and resumed. Every file
 must have its row, and both tables of the second run must equal those of the first byte for byte.
-With ``--ranks 2``, several processes share the run, too: once in peace, and once the last of them
-is killed half-way, and one more goes on.
 """
 
 from __future__ import annotations
@@ -23,8 +21,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,34 +179,18 @@ def make_bundle(folder: Path) -> Path:
 
 
 def predict(
-    scans: Path, output: Path, bundle: Path, *more: str, moment: str = "never", every: int = 0,
-    environment: Mapping[str, str] | None = None,
-) -> Ended:  # fmt: skip
+    scans: Path, output: Path, bundle: Path, *more: str, moment: str = "never", every: int = 0
+) -> Ended:
     """Run ``ich predict`` in a process of its own, which kills itself at `moment`."""
     command = [sys.executable, "-m", "tests.victim", moment, str(every), "predict", str(scans)]
     command += ["-o", str(output), "--by", "study", "--workers", "1", *more]
     variables = {"ICH_WEIGHTS": str(bundle), "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
     run = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **variables, **(environment or {})},
-        capture_output=True, text=True, check=False,
+        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     return Ended(moment, run.returncode, run.stdout, run.stderr, time.perf_counter() - start)
-
-
-def share(
-    scans: Path, output: Path, bundle: Path, moments: Sequence[str], *more: str, every: int = 0
-) -> list[Ended]:
-    """Run it in as many processes at once as there are moments."""
-
-    def one(rank: int) -> Ended:
-        environment = {"RANK": str(rank), "WORLD_SIZE": str(len(moments))}
-        return predict(
-            scans, output, bundle, *more, moment=moments[rank], every=every, environment=environment
-        )
-
-    with ThreadPoolExecutor(len(moments)) as pool:
-        return list(pool.map(one, range(len(moments))))
 
 
 def moments(rows: int, kills: int, seed: int) -> list[str]:
@@ -262,10 +243,7 @@ def main() -> None:
         whole = folder / "whole.csv"
         _tell_whole(predict(corpus.folder, whole, bundle, every=max(1, options.rows // 12)))
         _say(f"every file has its row: {dict(check_rows(whole, corpus))}")
-        if options.ranks > 1:
-            _share(folder, corpus, bundle, options.ranks)
-        if options.kills:
-            _compare(folder, corpus, bundle, options.kills, options.seed)
+        _compare(folder, corpus, bundle, options.kills, options.seed)
 
 
 def _options() -> argparse.Namespace:
@@ -273,7 +251,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--broken", type=float, default=0.01, help="share of broken files")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--ranks", type=int, default=1, help="processes that share a run")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--folder", type=Path, help="where to work; 500 MB for 100,000 rows")
     return parser.parse_args()
@@ -283,7 +260,7 @@ def _tell_whole(run: Ended) -> None:
     if run.code:
         raise SystemExit(f"the run failed: {run.told}")
     *samples, peak = [line.split() for line in run.printed.splitlines()]
-    _say(f"unbroken run: {run.seconds:.0f} s; {' · '.join(run.told.splitlines()[-3:-2])}")
+    _say(f"unbroken run: {run.seconds:.0f} s; {run.told.splitlines()[-3]}")
     _say("resident memory in MiB: " + ", ".join(f"row {row}: {mib}" for row, mib in samples))
     _say(f"at most, the writing of the tables included: {peak[1]} MiB")
 
@@ -294,34 +271,12 @@ def _compare(folder: Path, corpus: Corpus, bundle: Path, kills: int, seed: int) 
         _say(f"{run.moment}: exit code {run.code}, {run.seconds:.0f} s")
         if run.code != (0 if run.moment == "never" else KILLED):
             raise SystemExit(f"not as expected: {run.told}")
-    _equal(whole, broken)
-
-
-def _share(folder: Path, corpus: Corpus, bundle: Path, ranks: int) -> None:
-    peace, killed = folder / "shared.csv", folder / "shared-killed.csv"
-    every, never = max(1, corpus.files // ranks // 12), ["never"] * ranks
-    for rank, run in enumerate(share(corpus.folder, peace, bundle, never, every=every)):
-        _say(f"process {rank} of {ranks}:")
-        _tell_whole(run)
-    _equal(folder / "whole.csv", peace)
-    deadly = [*never[1:], f"row:{corpus.files // ranks // 2}:50"]
-    for moments in (deadly, [*never, "never"]):
-        runs = share(corpus.folder, killed, bundle, moments, "--resume")
-        _say(f"{len(moments)} processes: exit codes {[run.code for run in runs]}, "
-             f"{max(run.seconds for run in runs):.0f} s")  # fmt: skip
-        if [run.code for run in runs] != [0 if m == "never" else KILLED for m in moments]:
-            raise SystemExit(f"not as expected: {[run.told for run in runs]}")
-    _equal(folder / "whole.csv", killed)
-
-
-def _equal(whole: Path, table: Path) -> None:
-    """Hold two tables, and their tables of studies, against each other."""
-    for one, other in ((whole, table), (studies_of(whole), studies_of(table))):
+    for one, other in ((whole, broken), (studies_of(whole), studies_of(broken))):
         same = one.read_bytes() == other.read_bytes()
         _say(f"{one.name} and {other.name}: {'equal, byte for byte' if same else 'DIFFERENT'}")
         if not same:
             raise SystemExit(1)
-    left = [path.name for path in table.parent.iterdir() if path.name.startswith(".")]
+    left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     _say(f"left behind: {', '.join(left) or 'nothing'}")
 
 

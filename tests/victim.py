@@ -1,9 +1,7 @@
 """``ich`` that kills itself at a given moment: ``python -m tests.victim MOMENT EVERY predict …``.
 
 MOMENT is ``row:123:45``, 45 % into the writing of row 123 to the journal; ``table:123``, before
-that row of the table is written; ``signal:15:123:2``, twice signal 15 after row 123;
-``first:1:123:45``, 45 % into row 123 of process 1, before torchrun has started it again; or
-``never``.
+that row of the table is written; ``signal:15:123:2``, twice signal 15 after row 123; or ``never``.
 The signals are real: after a SIGKILL nothing is tidied up.
 With EVERY, the resident memory in MiB goes to stdout each so many rows, and at the end its peak.
 """
@@ -91,10 +89,6 @@ def main() -> None:
     kind, *numbers = moment.split(":")
     if kind == "row":
         die_in_row(*map(int, numbers))
-    elif kind == "first":
-        rank, *numbers = numbers
-        if (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == (rank, "0"):
-            die_in_row(*map(int, numbers))
     elif kind == "table":
         die_in_table(*map(int, numbers))
     elif kind == "signal":

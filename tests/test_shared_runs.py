@@ -8,31 +8,29 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 from ich_cli.core.batch import write_tables
-from ich_cli.core.errors import BrokenFileError, OutputError, UsageError
+from ich_cli.core.errors import BrokenFileError, OutputError
 from ich_cli.core.joining import Part, all_there
 from ich_cli.core.journal import Journal
 from ich_cli.core.journal_files import journals
-from ich_cli.core.naming import AnonymousNames
 from ich_cli.core.phantom.dicom_io import write_studies
 from ich_cli.core.prediction import SlicePrediction
 from ich_cli.core.predictor import Predictor
-from ich_cli.core.ranks import Rank, own_units, series_units
-from ich_cli.core.reading import Entry
+from ich_cli.core.ranks import Rank
 from ich_cli.core.series import scan
 from ich_cli.core.writers import Format
 from ich_cli.main import app
 from tests.commands.test_predict import make_bundle as make_context_bundle
 from tests.core.test_sequence import _save as make_sequence_bundle
-from tests.long_run import ROOT, make_bundle, make_corpus, studies_of
+from tests.long_run import KILLED, ROOT, make_bundle, make_corpus, studies_of
+from tests.shared_run import together
 
 TORCHRUN = [
     sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
@@ -80,83 +78,10 @@ def hidden() -> list[str]:
     return sorted(path.name for path in Path().iterdir() if path.name.startswith("."))
 
 
-class TestEnvironment:
-    def test_without_variables_a_process_is_alone(self) -> None:
-        assert Rank.from_environment({}) == Rank(0, 1)
-        assert Rank.from_environment({"RANK": "", "WORLD_SIZE": ""}).alone
-
-    def test_torchruns_variables(self) -> None:
-        four = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-
-        assert Rank.from_environment(four) == Rank(3, 4, 1, 2)
-
-    @pytest.mark.parametrize(
-        ("variables", "reason"),
-        [
-            ({"RANK": "0"}, "RANK is set, WORLD_SIZE is not: set both"),
-            ({"WORLD_SIZE": "2"}, "WORLD_SIZE is set, RANK is not: set both"),
-            ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK is '2': .* from 0 below WORLD_SIZE"),
-            ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK is '-1'"),
-            ({"RANK": "0", "WORLD_SIZE": "two"}, "WORLD_SIZE is 'two': a whole number from 1"),
-            ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE is '0'"),
-            ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x'"),
-        ],
-    )
-    def test_what_makes_no_sense_is_told(self, variables: dict[str, str], reason: str) -> None:
-        with pytest.raises(UsageError, match=reason):
-            Rank.from_environment(variables)
-
-    def test_each_process_of_a_machine_takes_its_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-
-        assert Rank(5, 8, local=1).device("auto") == "cuda:1"
-        assert Rank(6, 8, local=2).device("cuda") == "cuda:0"  # two processes a GPU
-        assert Rank(5, 8, local=1).device("cuda:0") == "cuda:0"  # as was asked
-        assert Rank(5, 8, local=1).device("cpu") == "cpu"
-        assert Rank(5, 8).device("auto") == "auto"  # sees but its own, as Slurm gives it
-
-    def test_without_a_gpu_the_choice_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-        assert Rank(1, 2, local=1).device("auto") == "auto"
-
-    def test_processes_of_a_machine_share_its_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(os, "cpu_count", lambda: 16)
-
-        assert Rank(0, 8, 0, local_of=4).workers(None) == 4
-        assert Rank(0, 8, 0, local_of=32).workers(None) == 1
-        assert Rank(0, 8, 0, local_of=4).workers(7) == 7
-        assert Rank().workers(None) is None
-
-
-class TestSplit:
-    def test_every_entry_is_in_one_series_and_has_one_process(self, corpus: Path) -> None:
-        entries = scan([corpus])
-        units = series_units(entries)
-
-        assert [place for unit in units for place in unit] == list(range(len(entries)))
-        for of in (1, 2, 3, 50):
-            shares = [own_units(entries, Rank(number, of)) for number in range(of)]
-            places = sorted(place for share in shares for unit in share for place in unit)
-            assert places == list(range(len(entries)))
-            sizes = [sum(map(len, share)) for share in shares]
-            assert max(sizes) - min(sizes) <= max(map(len, units))
-
-    def test_refused_files_go_with_the_series_before_them(self, corpus: Path) -> None:
-        bad: Entry = BrokenFileError("x", "broken")
-        a, b, *_ = scan([corpus / "more.zip"])
-        other = scan([corpus / "000000"])
-
-        assert series_units([bad, a, b, bad, *other[:1], bad]) == [range(4), range(4, 6)]
-        assert series_units([bad, bad]) == [range(2)]
-        assert series_units([]) == []
-
-
 class TestOneAfterTheOther:
     """The processes need not live at the same time."""
 
-    @pytest.mark.parametrize("of", [2, 3, 40])  # 40: more than there are series
+    @pytest.mark.parametrize("of", [2, 3, 16])  # 16: more than there are series
     def test_the_table_is_that_of_a_single_process(
         self, of: int, scans: Path, predict: Any
     ) -> None:
@@ -199,6 +124,7 @@ class TestOneAfterTheOther:
         assert Path("out.csv").read_text() == one
         assert hidden() == []
 
+    @pytest.mark.slow
     def test_json_and_pages_are_written_once(self, scans: Path, predict: Any) -> None:
         command = (scans / "000000", "-o", "out.parquet", "--json", "--report", "pages")
         one = predict(*command)
@@ -386,31 +312,6 @@ class TestResume:
         assert list(journals(Path("out.csv")).values()) == [Rank(0, 2), Rank(1, 2)]
 
 
-def together(bundle: Path, *commands: tuple[str, int, int], arguments: Sequence[object]) -> Any:
-    """Run processes at once, each (moment, rank, of); return exit codes and what they told."""
-    running = []
-    for moment, rank, of in commands:
-        own = {"ICH_WEIGHTS": bundle, "OMP_NUM_THREADS": 1, "RANK": rank, "WORLD_SIZE": of}
-        command = [
-            sys.executable,
-            "-m",
-            "tests.victim",
-            moment,
-            "0",
-            "predict",
-            *map(str, arguments),
-        ]
-        running.append(
-            subprocess.Popen(
-                [*command, *map(str, arguments)], cwd=ROOT, text=True,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                env={**os.environ, **{name: str(value) for name, value in own.items()}},
-            )
-        )  # fmt: skip
-    told = [process.communicate()[1] for process in running]
-    return [process.returncode for process in running], told
-
-
 @pytest.mark.slow
 class TestAtOnce:
     def test_one_of_two_is_killed_and_the_run_goes_on(
@@ -418,16 +319,16 @@ class TestAtOnce:
     ) -> None:
         one, out = tmp_path / "one.csv", tmp_path / "out.csv"
         arguments = (corpus, "-o", one, "--by", "study")
-        assert together(bundle, ("never", 0, 1), arguments=arguments)[0] == [0]
+        assert together(["never"], bundle, *arguments)[0].code == 0
         arguments = (corpus, "-o", out, "--by", "study", "--resume")
 
-        codes, told = together(bundle, ("never", 0, 2), ("row:9:40", 1, 2), arguments=arguments)
+        ends = together(["never", "row:9:40"], bundle, *arguments)
 
-        assert codes == [0, -9], told
+        assert [end.code for end in ends] == [0, KILLED], ends
         assert not out.exists()
-        codes, told = together(bundle, ("never", 0, 2), ("never", 1, 2), arguments=arguments)
-        assert codes == [0, 0], told
-        assert sum("written:" in text for text in told) == 1
+        ends = together(["never", "never"], bundle, *arguments)
+        assert [end.code for end in ends] == [0, 0], ends
+        assert sum("written:" in end.told for end in ends) == 1
         assert out.read_bytes() == one.read_bytes()
         assert studies_of(out).read_bytes() == studies_of(one).read_bytes()
         assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -438,13 +339,13 @@ class TestAtOnce:
         self, corpus: Path, bundle: Path, tmp_path: Path
     ) -> None:
         one, out = tmp_path / "one.csv", tmp_path / "out.csv"
-        assert together(bundle, ("never", 0, 1), arguments=(corpus, "-o", one))[0] == [0]
+        assert together(["never"], bundle, corpus, "-o", one)[0].code == 0
         launcher = [*TORCHRUN[:-1], "--max-restarts", "1", "-m"]
         own = {"ICH_WEIGHTS": str(bundle), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
         done = subprocess.run(
-            [*launcher, "tests.victim", "first:1:9:40", "0", "predict", str(corpus), "-o", str(out),
-             "--resume"],
+            [*launcher, "tests.first_victim", "1", "row:9:40", "0", "predict", str(corpus),
+             "-o", str(out), "--resume"],
             cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
@@ -452,31 +353,6 @@ class TestAtOnce:
         assert "SIGKILL" in done.stderr or "exitcode: -9" in done.stderr
         assert done.stderr.count("written:") == 1
         assert out.read_bytes() == one.read_bytes()
-
-
-def test_a_key_made_by_several_processes_at_once_is_one_key(tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(AnonymousNames.from_file, [tmp_path / "key"] * 8))
-
-    assert len({one("a.dcm") for one in made}) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-
-
-def test_a_key_is_made_where_there_are_no_hard_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def link(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", link)
-
-    first, second = (AnonymousNames.from_file(tmp_path / "key") for _ in range(2))
-
-    assert first("a.dcm") == second("a.dcm")
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_tables_of_a_part_are_written_from_all_its_journals(tmp_path: Path, corpus: Path) -> None:
