@@ -1,4 +1,4 @@
-"""The steps of ``ich predict``: find, load, answer, write."""
+"""The steps of ``ich predict``: find, load, answer, write; in one process or in several."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import glob
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ich_cli._version import __version__
-from ich_cli.console import is_terminal, progress, stdout
-from ich_cli.core.atomic import aside, sweep
-from ich_cli.core.batch import Seam, Tally, find_seam, keep, studies_path, write_tables
-from ich_cli.core.errors import InputError, NothingFoundError, UsageError
+from ich_cli.console import is_terminal, note, progress, stdout
+from ich_cli.core.atomic import sweep
+from ich_cli.core.batch import Seam, Tally, find_seam, keep, write_tables
+from ich_cli.core.errors import InputError
+from ich_cli.core.joining import Part, all_there, take_over
 from ich_cli.core.journal import Journal, fingerprint
-from ich_cli.core.naming import as_named
 from ich_cli.core.prediction import SlicePrediction, by_study
+from ich_cli.core.ranks import ALONE
 from ich_cli.core.writers import (
     SLICE_COLUMNS,
     STUDY_COLUMNS,
@@ -28,167 +28,174 @@ from ich_cli.core.writers import (
     slice_row,
     study_row,
 )
+from ich_cli.finding import Request, find, tables
 from ich_cli.options import parse_thresholds
 from ich_cli.report import slices_table, studies_table
-from ich_cli.reporting import Reports
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ich_cli.core.config import Limits
-    from ich_cli.core.naming import Names
     from ich_cli.core.predictor import Predictor
     from ich_cli.core.series import FrameRef
     from ich_cli.core.study_rule import StudyRule
+    from ich_cli.finding import Entries
 
-    Entries = list[FrameRef | InputError]
+__all__ = ["Request", "run"]
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
+class _Run:
+    """All that is ready before the first answer."""
 
-    paths: list[Path]
-    limits: Limits
-    thresholds: list[str] | None
-    """As given; they change the bundle's."""
-    weights: str | None
-    device: str
-    engine: str
-    batch_size: int | None
-    workers: int | None
-    output: Path | None
-    layout: Format
-    """Of the output."""
-    stream: Format | None
-    """Of stdout; None: nothing there, or the table for people where there is no output."""
-    studies: bool
-    """Whether studies have rows of their own."""
-    resume: bool
-    quiet: bool
-    reports: Reports
-    names: Names = as_named
-    """What files are called."""
-    keyfile: Path | None = None
-    """Of anonymous names."""
+    request: Request
+    entries: Entries
+    predictor: Predictor
+    thresholds: dict[str, float]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """All that rows depend on; the keys are the words that tell a difference."""
+        bundle = json.dumps(self.predictor.bundle.config.to_dict(), sort_keys=True)
+        files = (str(e if isinstance(e, InputError) else tuple(e.id)) for e in self.entries)
+        return {
+            "version of ich": __version__,
+            "weights": fingerprint([bundle]),
+            "thresholds": dict(self.thresholds),
+            "files": fingerprint(files),
+            "device": self.predictor.device.type,
+            "batch size": self.together,
+            "engine": str(self.predictor.engine),
+        }
+
+    @property
+    def together(self) -> int:
+        """Slices whose probabilities may depend on each other by rounding."""
+        return 1 if self.predictor.device.type == "cpu" else self.predictor.batch_size
 
 
-def run(request: Request) -> tuple[Tally, str]:
-    """Answer for every slice; return the counts, and the caveat that must stand beside them."""
-    output, quiet = request.output, request.quiet
+def run(request: Request) -> tuple[Tally | None, str]:
+    """Answer for every slice.
+
+    Returns
+    -------
+    tally
+        The counts; None where another process of this run writes its table.
+    caveat
+        What must stand beside the answers.
+    """
     request.reports.prepare()
     # opening the journal tells now what could not be written later
-    with Journal(output) if output else nullcontext() as journal:
-        for path in _tables(request):
-            sweep(path.parent, glob.escape(path.name))
-        entries = _without_own(_find(request), request)
-        predictor = _load(request, len(entries))
-        defaults = dict(predictor.bundle.config.thresholds)
-        chosen = parse_thresholds(request.thresholds, defaults)
-        seam = _begin(journal, predictor, chosen, entries, request.resume) if journal else Seam()
-        rows = predictor.stream(
-            entries,
-            start=seam.start,  # those before it stay known as neighbours
-            workers=request.workers,
-            limits=request.limits,
-            thresholds=chosen,
+    output, rank = request.output, request.rank
+    with Journal(output, rank) if output else nullcontext() as journal:
+        if journal and not rank.alone and not request.resume:
+            journal.clear()  # before another process could take its old rows for new ones
+        ready = _set_up(request)
+        part = Part(journal, ready.entries, rank) if journal else None
+        if part is None or rank.alone:
+            return _answer(ready, part), ready.predictor.caveat
+        _fill(ready, part)
+    return _join(ready), ready.predictor.caveat
+
+
+def _set_up(request: Request) -> _Run:
+    quiet = request.quiet or request.rank.number > 0
+    for path in tables(request):
+        sweep(path.parent, glob.escape(path.name))
+    entries = find(request)
+    device = request.rank.device(request.device)
+    predictor = _load(request, device, len(entries), quiet)
+    defaults = dict(predictor.bundle.config.thresholds)
+    return _Run(request, entries, predictor, parse_thresholds(request.thresholds, defaults))
+
+
+def _answer(ready: _Run, part: Part | None, ranks: int = 1) -> Tally:
+    """Answer for what is left, and write all that was asked for."""
+    request, predictor = ready.request, ready.predictor
+    rows = _rows(ready, part)
+    kept_before = part.kept if part else 0
+    tally = Tally(len(ready.entries), kept_before, ranks=ranks, engine=predictor.engine.told)
+    rule = predictor.study_rule(ready.thresholds)
+    with _interruptible(part):
+        kept = _consume(part.weave(rows) if part else rows, request, tally, rule)
+    if request.reports:  # before the tables: a run that is stopped here goes on with --resume
+        from ich_cli.core.study_result import study_results
+
+        results = study_results(
+            predictor, ready.entries, kept, limits=request.limits, thresholds=ready.thresholds
         )
-        tally = Tally(len(entries), seam.kept, engine=predictor.engine.told)
-        rule = predictor.study_rule(chosen)
-        with _interruptible(journal, len(entries)):
-            passing = keep(journal, rows, seam) if journal else rows
-            kept = _consume(passing, request, tally, rule)
-        if request.reports:  # before the tables: a run that is stopped here goes on with --resume
-            from ich_cli.core.study_result import study_results
-
-            results = study_results(
-                predictor, entries, kept, limits=request.limits, thresholds=chosen
-            )
-            tally.written += request.reports.write(results, quiet=quiet)
-        if journal:
-            tables = write_tables(journal, request.layout, rule if request.studies else None)
-            tally.written = tables + tally.written
-    return tally, predictor.caveat
+        tally.written += request.reports.write(results, quiet=request.quiet)
+    if part:
+        written = write_tables(part, request.layout, rule if request.studies else None)
+        tally.written = written + tally.written
+    return tally
 
 
-def _find(request: Request) -> Entries:
-    from ich_cli.core.series import scan
-
-    with progress("Looking for slices", unit="files", quiet=request.quiet) as advance:
-        return scan(request.paths, request.limits, lambda _: advance(1), request.names)
-
-
-def _tables(request: Request) -> tuple[Path, ...]:
-    """Return the files that the run writes, or might have written with ``--by study``."""
-    output = request.output
-    return (output, studies_path(output, request.layout)) if output else ()
-
-
-def _without_own(entries: Entries, request: Request) -> Entries:
-    """Leave out the run's own files, which may lie in the folder that is read."""
-    files = list(filter(None, (*_tables(request), request.keyfile)))
-    files += [aside(request.output, "partial")] if request.output else []
-    if not files:
-        return entries
-    real = getattr(request.names, "real", as_named)
-    names, own = {path.name for path in files}, {path.resolve() for path in files}
-    found: Entries = []
-    for entry in entries:
-        called = entry.name if isinstance(entry, InputError) else entry.id.path
-        path = Path(real(called))
-        if path.name not in names or path.resolve() not in own:
-            found.append(entry)
-        elif not isinstance(entry, InputError):
-            raise UsageError(f"{called} is one of the scans to read; choose another name for -o")
-    if not found:
-        raise NothingFoundError("there is no file to read besides the output's own")
-    return found
+def _rows(ready: _Run, part: Part | None) -> Iterator[SlicePrediction]:
+    """Return the rows of this process in order: those kept before, then the new ones."""
+    request, seam = ready.request, Seam()
+    entries: Sequence[FrameRef | InputError] = ready.entries
+    if part:
+        part.begin(ready.manifest, resume=request.resume)
+        entries = part.entries
+        context = max(one.context for one in ready.predictor.preprocess)
+        seam = find_seam(part.journal, len(entries), ready.together, context)
+    new = ready.predictor.stream(
+        entries,
+        start=seam.start,  # those before it stay known as neighbours
+        workers=request.rank.workers(request.workers),
+        limits=request.limits,
+        thresholds=ready.thresholds,
+    )
+    return keep(part.journal, new, seam) if part else new
 
 
-def _load(request: Request, slices: int) -> Predictor:
-    with progress("Loading the model", unit="", quiet=request.quiet):
+def _fill(ready: _Run, part: Part) -> None:
+    """Answer for this process's share of the series, into its journal."""
+    request, rank = ready.request, ready.request.rank
+    rows = _rows(ready, part)
+    tally = Tally(len(part.order), part.journal.rows_kept)
+    quiet = request.quiet or rank.number > 0
+    with _interruptible(part), progress("Predicting", tally.total, quiet=quiet) as advance:
+        deque(tally.watch(rows, advance), maxlen=0)
+    speed = (tally.total - tally.kept) / max(tally.seconds, 1e-3)
+    note(
+        f"process {rank.number} of {rank.of}: its {tally.total:,} of {len(ready.entries):,} rows "
+        f"are done, {speed:.1f} slices/s; whoever ends last writes {request.output}",
+        quiet=quiet,
+    )
+
+
+def _join(ready: _Run) -> Tally | None:
+    """Write the table if the processes of this run are through, and nobody else writes it."""
+    request = ready.request
+    if not request.output or not all_there(request.output, ready.manifest, len(ready.entries)):
+        return None
+    if not (journal := take_over(request.output)):
+        return None
+    alone = replace(ready, request=replace(request, rank=ALONE, resume=True))
+    with journal:
+        return _answer(alone, Part(journal, ready.entries, ALONE), request.rank.of)
+
+
+def _load(request: Request, device: str, slices: int, quiet: bool) -> Predictor:
+    with progress("Loading the model", unit="", quiet=quiet):
         from ich_cli.core.predictor import Predictor  # torch: seconds
 
         return Predictor.load(
-            request.weights, device=request.device, batch_size=request.batch_size,
+            request.weights, device=device, batch_size=request.batch_size,
             engine=request.engine, slices=slices,
         )  # fmt: skip
 
 
-def _begin(
-    journal: Journal,
-    predictor: Predictor,
-    thresholds: Mapping[str, float],
-    entries: Entries,
-    resume: bool,
-) -> Seam:
-    """Start or resume the journal; its manifest's keys are the words that tell a difference."""
-    bundle = json.dumps(predictor.bundle.config.to_dict(), sort_keys=True)
-    files = (str(e if isinstance(e, InputError) else tuple(e.id)) for e in entries)
-    kind = predictor.device.type
-    together = 1 if kind == "cpu" else predictor.batch_size
-    manifest = {
-        "version of ich": __version__,
-        "weights": fingerprint([bundle]),
-        "thresholds": dict(thresholds),
-        "files": fingerprint(files),
-        "device": kind,
-        "batch size": together,
-        "engine": str(predictor.engine),
-    }
-    journal.begin(manifest, resume=resume)
-    context = max(one.context for one in predictor.preprocess)
-    return find_seam(journal, len(entries), together, context)
-
-
 @contextmanager
-def _interruptible(journal: Journal | None, total: int) -> Iterator[None]:
+def _interruptible(part: Part | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        if journal and journal.rows_kept:
+        if part and part.journal.rows_kept:
+            kept, total = part.journal.rows_kept, len(part.order)
             raise type(stop)(
-                f"{str(stop) or 'interrupted'}; {journal.rows_kept} of {total} rows are kept: "
+                f"{str(stop) or 'interrupted'}; {kept} of {total} rows are kept: "
                 "the same command with --resume goes on"
             ) from None
         raise

@@ -11,6 +11,7 @@ import typer
 from ich_cli.console import is_terminal, note, warn
 from ich_cli.core.errors import IchError, NothingFoundError, UsageError
 from ich_cli.core.labels import LABELS
+from ich_cli.core.ranks import Rank
 from ich_cli.core.writers import Format, format_of
 from ich_cli.options import (
     AnonymousPaths,
@@ -116,6 +117,12 @@ def predict(
         raise UsageError("--resume goes on with a file; name it with -o")
     if keep_patient and not dicom:
         raise UsageError("--keep-patient is about the files of --dicom; name their folder with it")
+    rank = Rank.from_environment()
+    if not rank.alone and not output:
+        raise UsageError(
+            f"RANK and WORLD_SIZE tell of {rank.of} processes: name a file that all of them see "
+            "with -o, or unset them"
+        )
     layout = (format or format_of(output)) if output else Format.csv
     stream = _stream(output, format, by, json)
     from ich_cli.predicting import Request, run
@@ -126,10 +133,11 @@ def predict(
         weights=weights, device=device, engine=engine, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
         resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
-        names=parse_names(anonymous_paths), keyfile=anonymous_paths,
+        names=parse_names(anonymous_paths), keyfile=anonymous_paths, rank=rank,
     )  # fmt: skip
     tally, caveat = run(request)
-    _end(tally, caveat, strict=strict, quiet=quiet)
+    if tally:
+        _end(tally, caveat, strict=strict, quiet=quiet)
 
 
 def _stream(output: Path | None, format: Format | None, by: By, json: bool) -> Format | None:

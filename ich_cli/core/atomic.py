@@ -126,6 +126,11 @@ def _is_idle(path: Path) -> bool:
         return _try_lock(file) is True
 
 
+def is_locked(file: BinaryIO) -> bool:
+    """Say whether another process holds the file; two that ask at once are no hindrance."""
+    return _try_lock(file, shared=True) is False
+
+
 def lock(file: BinaryIO) -> bool:
     """Take the file for this process until it is closed; False where another one holds it.
 
@@ -135,7 +140,7 @@ def lock(file: BinaryIO) -> bool:
     return _try_lock(file) is not False
 
 
-def _try_lock(file: BinaryIO) -> bool | None:
+def _try_lock(file: BinaryIO, *, shared: bool = False) -> bool | None:
     """Take a lock: True; False where another one holds it; None where there are no locks."""
     try:
         if sys.platform == "win32":
@@ -147,7 +152,7 @@ def _try_lock(file: BinaryIO) -> bool | None:
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         return False if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
     return True

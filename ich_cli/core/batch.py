@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from ich_cli.core.atomic import replacing
 from ich_cli.core.errors import OutputError
+from ich_cli.core.joining import Part
 from ich_cli.core.journal import Journal
 from ich_cli.core.prediction import SlicePrediction, by_study
 from ich_cli.core.study_rule import StudyRule
@@ -60,6 +61,8 @@ class Tally:
     """Files written."""
     seconds: float = 0.0
     """From the first row that was not kept to the last."""
+    ranks: int = 1
+    """Processes whose rows were joined."""
 
     def add(self, one: SlicePrediction) -> None:
         """Count one slice or refused file."""
@@ -145,13 +148,13 @@ def studies_path(output: Path, format: Format) -> Path:
     return output.with_name(f"{output.stem}.studies{ending}")
 
 
-def write_tables(journal: Journal, format: Format, rule: StudyRule | None = None) -> list[Path]:
-    """Write the journal's rows as the output, and end the journal.
+def write_tables(part: Part, format: Format, rule: StudyRule | None = None) -> list[Path]:
+    """Write the rows of a run as its output, and end its journals.
 
     Parameters
     ----------
-    journal
-        With all rows.
+    part
+        Of the only process, or of the one that joins; all rows are there.
     format
         Of the output.
     rule
@@ -165,23 +168,23 @@ def write_tables(journal: Journal, format: Format, rule: StudyRule | None = None
     Raises
     ------
     OutputError
-        If they cannot be written; the journal stays.
+        If they cannot be written; the journals stay.
     """
-    output = journal.output
+    output = part.journal.output
     beside = [studies_path(output, format)] if rule else []
     try:
         for path in beside:
-            _write_studies(path, Format.csv if format is Format.rsna else format, journal, rule)
+            _write_studies(path, Format.csv if format is Format.rsna else format, part, rule)
         with replacing(output) as stream, open_table(stream, format, SLICE_COLUMNS) as table:
-            for one in journal.rows():
+            for one in part.rows():
                 table.append(slice_row(one))
     except OutputError as error:
         raise OutputError(f"{error}; the rows are kept, --resume writes them") from error
-    journal.discard()
+    part.discard()
     return [output, *beside]
 
 
-def _write_studies(path: Path, format: Format, journal: Journal, rule: StudyRule | None) -> None:
+def _write_studies(path: Path, format: Format, part: Part, rule: StudyRule | None) -> None:
     with replacing(path) as stream, open_table(stream, format, STUDY_COLUMNS) as table:
-        for study in by_study(journal.rows(), rule):
+        for study in by_study(part.rows(), rule):
             table.append(study_row(study))

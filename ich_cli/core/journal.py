@@ -1,8 +1,10 @@
 """Rows of an unfinished run, kept beside its output so that a killed run can go on.
 
 The journal of ``out.csv`` is ``.out.csv.partial``: a line of JSON that says what the run is, then
-one line of JSON a slice with every digit, whatever the output's format. It is locked while it is
-written, is cut back to whole lines when a run goes on, and is removed when the output stands.
+one line of JSON a slice, its place in the table first, with every digit, whatever the output's
+format. It is locked while it is written, is cut back to whole lines when a run goes on, and is
+removed when the output stands. Of several processes, each writes a journal of its own:
+``.out.csv.partial-0-of-4``.
 """
 
 from __future__ import annotations
@@ -11,19 +13,29 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice, takewhile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ich_cli.core.atomic import aside, lock, output_error
-from ich_cli.core.ctslice import SliceId
+from ich_cli.core.atomic import lock, output_error
 from ich_cli.core.errors import OutputError
+from ich_cli.core.journal_files import (
+    BusyError,
+    compare,
+    header,
+    is_held,
+    is_sound,
+    journal_path,
+    journals,
+    parse_row,
+    place_of,
+    whole_lines,
+)
 from ich_cli.core.prediction import SlicePrediction
-from ich_cli.core.slice_facts import SliceFacts
+from ich_cli.core.ranks import ALONE, Rank
 
-_VERSION: Final = 2
 _SYNC_SECONDS: Final = 5.0  # what a power cut may cost; a kill costs nothing
 
 
@@ -36,6 +48,10 @@ class Journal:
     ----------
     output
         The file that the run is to write.
+    rank
+        Which of the run's processes writes it.
+    joins
+        Whether the other processes' journals are to be joined, and may still be held.
 
     Raises
     ------
@@ -43,8 +59,9 @@ class Journal:
         If it cannot be written there, or another run is writing it.
     """
 
-    def __init__(self, output: Path) -> None:
-        self.output, self.path, self.rows_kept = output, aside(output, "partial"), 0
+    def __init__(self, output: Path, rank: Rank = ALONE, *, joins: bool = False) -> None:
+        self.output, self.path, self.rows_kept = output, journal_path(output, rank), 0
+        self._order: Sequence[int] | None = None
         try:
             if output.is_dir():
                 raise OutputError(f"cannot write {output}: it is a folder; name a file in it")
@@ -55,8 +72,12 @@ class Journal:
             raise output_error(output, error) from error
         if not lock(self._file) or not self._is_ours():
             self._file.close()
-            raise OutputError(f"cannot write {output}: another run is writing it; let it finish")
+            raise BusyError(output)
         self._empty, self._synced = self.path.stat().st_size == 0, time.monotonic()
+        others = {} if joins else journals(output)
+        if any(is_held(path) for path, one in others.items() if one.of != rank.of):
+            self.close()
+            raise BusyError(output)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +90,9 @@ class Journal:
     ) -> None:
         self.close()
 
-    def begin(self, manifest: Mapping[str, Any], *, resume: bool) -> int:
+    def begin(
+        self, manifest: Mapping[str, Any], *, resume: bool, order: Sequence[int] | None = None
+    ) -> int:
         """Start over, or go on with the rows that an earlier run left; return how many.
 
         Parameters
@@ -78,34 +101,40 @@ class Journal:
             All that the rows depend on; JSON types.
         resume
             Go on where there is something to go on with.
+        order
+            Places in the table of the rows to come, in their order; None: all, from 0. Rows kept
+            count as far as they follow it.
 
         Raises
         ------
         OutputError
             If the earlier run's manifest says otherwise; the message names what differs.
         """
-        header = {"ich": _VERSION, **json.loads(json.dumps(manifest))}
-        lines = self._whole_lines() if resume else iter(())
+        self._order = order
+        lines = whole_lines(self.path) if resume else iter(())
         if first := next(lines, b""):
-            self._compare(_parse(first, self.path), header)
+            compare(first, manifest, self.path, self.output)
             end = len(first)
-            for line in takewhile(_sound, lines):
+            for line in lines:
+                if not is_sound(line) or place_of(line) != self._next_place():
+                    break
                 self.rows_kept, end = self.rows_kept + 1, end + len(line)
             self._cut(end)
         else:
             self._cut(0)
-            self._write(json.dumps(header).encode() + b"\n")
+            self._write(json.dumps(header(manifest)).encode() + b"\n")
         self._empty = self.rows_kept == 0
         return self.rows_kept
 
     def keep_first(self, rows: int) -> None:
         """Give up all rows but the first `rows`."""
-        self._cut(sum(map(len, islice(self._whole_lines(), rows + 1))))
+        self._cut(sum(map(len, islice(whole_lines(self.path), rows + 1))))
         self.rows_kept, self._empty = rows, rows == 0
 
     def append(self, prediction: SlicePrediction) -> None:
         """Keep one more row; it survives a kill from here on."""
         fields = (
+            self._next_place(),
             *prediction.id,
             prediction.probabilities,
             prediction.positive,
@@ -118,13 +147,13 @@ class Journal:
 
     def rows(self) -> Iterator[SlicePrediction]:
         """Read the rows kept so far, first to last."""
-        lines = self._whole_lines()
-        next(lines, None)
-        for line in lines:
-            *id, probabilities, positive, status, note, facts = _parse(line, self.path)
-            known = None if probabilities is None else tuple(probabilities)
-            measured = None if facts is None else SliceFacts(*facts)
-            yield SlicePrediction(SliceId(*id), known, tuple(positive), status, note, measured)
+        for line in islice(whole_lines(self.path), 1, None):
+            yield parse_row(line, self.path)
+
+    def clear(self) -> None:
+        """Give up what an earlier run left, before `begin` would."""
+        self._cut(0)
+        self._empty = True
 
     def discard(self) -> None:
         """Remove the journal: the output stands."""
@@ -148,21 +177,10 @@ class Journal:
         except OSError:
             return False
 
-    def _whole_lines(self) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):  # the last one may be torn
-                    yield line
-
-    def _compare(self, old: Any, new: Mapping[str, Any]) -> None:
-        if not isinstance(old, dict):
-            raise _damaged(self.path)
-        differing = [key for key in {**new, **old} if old.get(key) != new.get(key)]
-        if differing:
-            raise OutputError(
-                f"cannot resume {self.output}: the earlier run had other {', '.join(differing)}; "
-                "repeat its command, or leave out --resume to start over"
-            )
+    def _next_place(self) -> int | None:
+        if self._order is None:
+            return self.rows_kept
+        return self._order[self.rows_kept] if self.rows_kept < len(self._order) else None
 
     def _cut(self, end: int) -> None:
         try:
@@ -188,22 +206,3 @@ def fingerprint(parts: Iterable[str]) -> str:
     for part in parts:
         digest.update(json.dumps(part).encode() + b"\n")
     return digest.hexdigest()
-
-
-def _sound(line: bytes) -> bool:
-    """Say whether a line is JSON; after a power cut the end may be anything."""
-    try:
-        return isinstance(json.loads(line), list)
-    except ValueError:
-        return False
-
-
-def _parse(line: bytes, path: Path) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        raise _damaged(path) from None
-
-
-def _damaged(path: Path) -> OutputError:
-    return OutputError(f"{path} is damaged; remove it and start over")

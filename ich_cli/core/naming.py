@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ich_cli.core.atomic import output_error
+from ich_cli.core.atomic import aside, output_error
 from ich_cli.core.errors import UsageError
 
 Names = Callable[[str], str]
@@ -29,6 +29,7 @@ Names = Callable[[str], str]
 
 _LEAST: Final = 32  # characters of a key
 _MOST: Final = 4096
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def as_named(path: str) -> str:
@@ -72,10 +73,8 @@ class AnonymousNames:
             If it can be neither read nor made.
         """
         try:
-            with suppress(FileExistsError):
-                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(made, "w", encoding="ascii") as file:
-                    file.write(f"{secrets.token_hex(32)}\n")
+            if not path.exists():
+                _make_key(path)
             with path.open("rb") as stream:
                 text = stream.read(_MOST + 1).decode("latin-1").strip()
         except OSError as error:
@@ -86,3 +85,25 @@ class AnonymousNames:
                 "name a new file, and it is made"
             )
         return cls(text)
+
+
+def _make_key(path: Path) -> None:
+    """Make the file whole or not at all: several processes may begin at once, and share it."""
+    new = aside(path, f"{secrets.token_hex(4)}.key")
+    try:
+        key = f"{secrets.token_hex(32)}\n"
+        _write_new(new, key)
+        with suppress(FileExistsError):  # another process was first
+            try:
+                os.link(new, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                _write_new(path, key)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, _NEW, 0o600), "w", encoding="ascii") as file:
+        file.write(text)
