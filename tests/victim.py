@@ -4,11 +4,16 @@ MOMENT is ``row:123:45``, 45 % into the writing of row 123 to the journal; ``tab
 that row of the table is written; ``signal:15:123:2``, twice signal 15 after row 123; or ``never``.
 The signals are real: after a SIGKILL nothing is tidied up.
 With EVERY, the resident memory in MiB goes to stdout each so many rows, and at the end its peak.
+
+What makes a long run of the same rows cheaper, in the environment: ICH_VICTIM_SCAN=FILE keeps what
+the scan found there and finds it there again; ICH_VICTIM_LIGHT=1 puts sums of pixels in the place
+of the network.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -16,7 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ich_cli.core import batch
+import numpy as np
+
+from ich_cli.core import batch, series
 from ich_cli.core.journal import Journal
 
 
@@ -84,7 +91,32 @@ def watch(every: int) -> None:
     Journal.append = _append  # type: ignore[method-assign]
 
 
+def share_scan(kept: Path) -> None:
+    scan = series.scan
+
+    def _scan(*arguments: Any) -> Any:
+        if not kept.is_file():
+            kept.write_bytes(pickle.dumps(scan(*arguments)))
+        return pickle.loads(kept.read_bytes())
+
+    series.scan = _scan  # type: ignore[assignment]
+
+
+def weigh_pixels() -> None:
+    from ich_cli.core.predictor import Predictor
+
+    def logits(self: Predictor, model: object, pixels: Any, config: object) -> Any:
+        halves = pixels.reshape(len(pixels), 6, -1).mean(axis=2, dtype=np.float64)
+        return halves / 32.0 - 2.0
+
+    Predictor.logits = logits  # type: ignore[method-assign]
+
+
 def main() -> None:
+    if kept := os.environ.get("ICH_VICTIM_SCAN"):
+        share_scan(Path(kept))
+    if os.environ.get("ICH_VICTIM_LIGHT"):
+        weigh_pixels()
     moment, every, *arguments = sys.argv[1:]
     kind, *numbers = moment.split(":")
     if kind == "row":
