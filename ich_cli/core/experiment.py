@@ -14,6 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
+from ich_cli.core.atomic import claimed
 from ich_cli.core.batches import Selection, check_alike
 from ich_cli.core.bundle import BundleConfig, Calibration, default_thresholds, save_bundle
 from ich_cli.core.bundle_config import SequenceConfig
@@ -236,10 +238,11 @@ def _fit(
         for data, some, share in zip(plan.data, all_rows, plan.shares, strict=True)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    return fit(
-        replace(plan.config, init=init), train, validation, plan.preprocess, folder,
-        device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
-    )  # fmt: skip
+    with claimed(folder) if is_main() else nullcontext():  # folds may train side by side
+        return fit(
+            replace(plan.config, init=init), train, validation, plan.preprocess, folder,
+            device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
+        )  # fmt: skip
 
 
 def _save(
