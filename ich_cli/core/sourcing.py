@@ -59,6 +59,8 @@ def open_source(
     if kind == "ct-ich":
         if len(paths) != 1 or labels is not None:
             raise UsageError("CT-ICH is one folder with its own table")
+        if names is not as_named:
+            raise UsageError("--anonymous-paths is for DICOM; CT-ICH has numbers of its own")
         return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
     licence = RSNA_LICENCE if kind == "rsna" else ""
     name = {"rsna": "RSNA 2019", "dlmi": "the course's data"}.get(kind, "own DICOM")
