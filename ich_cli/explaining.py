@@ -146,6 +146,7 @@ def _one(
     from ich_cli.core.panel import write_panel
 
     found = explain_entry(predictor, entries, index, asked)
+    _warn_of_names([entries[index]], asked.limits)
     path = output or Path(default_name(found.explanation.ct.id.path, frame))
     write_panel(path, found.panel(predictor, looks))
     if as_json:
@@ -173,6 +174,7 @@ def _series(
     with progress("Explaining", len(found), unit="series", quiet=quiet) as advance:
         for number, (of_series, rows) in enumerate(found, 1):
             one = explain_series(predictor, of_series, rows, asked, window=looks.windows[0])
+            _warn_of_names(of_series, asked.limits)
             path = numbered(output or Path(_SERIES_NAME), number)
             write_sheet(path, one.sheet(predictor, looks))
             advance(1)
@@ -183,6 +185,15 @@ def _series(
                 continue
             _tell_series(one, quiet)
             typer.echo(str(path))
+
+
+def _warn_of_names(entries: Sequence[Entry], limits: Limits) -> None:
+    """Say so where a picture may show a patient's name: it is drawn all the same, as asked for."""
+    from ich_cli.core.dicom_source import shows_patient
+
+    refs = [entry for entry in entries if not isinstance(entry, InputError)]
+    if any(shows_patient(ref, limits) for ref in refs):
+        warn("a patient's data may be burned into the pixels; look before you pass the picture on")
 
 
 def _tell(found: Explained, *, chosen: bool, quiet: bool) -> None:

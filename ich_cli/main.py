@@ -21,6 +21,7 @@ from ich_cli._version import __version__
 from ich_cli.console import note
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
+from ich_cli.core.stopping import Terminated
 
 COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict": "Say how likely each slice shows a hemorrhage, and of which subtype.",
@@ -85,11 +86,7 @@ class _Interrupted(Exception):
 
     def __init__(self, stop: KeyboardInterrupt) -> None:
         super().__init__(*stop.args)
-        self.exit_code = 143 if isinstance(stop, _Terminated) else 130
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does, with a code of its own."""
+        self.exit_code = 143 if isinstance(stop, Terminated) else 130
 
 
 def _load(name: str) -> Any:
@@ -144,7 +141,7 @@ def main() -> None:
 def _stop(number: int, _: object) -> None:
     """Unwind, so that what is open is closed and a line is told; a second signal does not wait."""
     signal.signal(number, _stop_now)
-    raise _Terminated("terminated") if number == signal.SIGTERM else KeyboardInterrupt
+    raise Terminated("terminated") if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _stop_now(number: int, _: object) -> None:

@@ -7,21 +7,34 @@ from pathlib import Path
 import pytest
 
 from tests import long_run
-from tests.long_run import KILLED, check_rows, kill_and_resume, make_bundle, make_corpus, studies_of
+from tests.long_run import (
+    KILLED,
+    LIGHT,
+    check_rows,
+    kill_and_resume,
+    make_bundle,
+    make_corpus,
+    studies_of,
+)
 
 ROWS, KILLS, SEED = 300, 3, 7
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_and_resumed_writes_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("light", [False, True])
+def test_a_run_that_is_killed_and_resumed_writes_the_same_bytes(
+    light: bool, tmp_path: Path
+) -> None:
     corpus = make_corpus(tmp_path / "scans", ROWS, 0.1, SEED)
     bundle = make_bundle(tmp_path / "bundle")
     peaceful = tmp_path / "whole.csv"
-    assert long_run.predict(corpus.folder, peaceful, bundle).code == 0
+    victim = LIGHT[light]
+    assert long_run.predict(corpus.folder, peaceful, bundle, victim=victim).code == 0
 
     # the output lies in the folder that is read: what a kill leaves there must not count as a scan
     broken = corpus.folder / "broken.csv"
-    codes = [run.code for run in kill_and_resume(corpus.folder, broken, bundle, ROWS, KILLS, SEED)]
+    runs = kill_and_resume(corpus.folder, broken, bundle, ROWS, KILLS, SEED, light)
+    codes = [run.code for run in runs]
 
     assert codes == [KILLED] * KILLS + [0]
     assert broken.read_bytes() == peaceful.read_bytes()

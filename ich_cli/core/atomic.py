@@ -131,6 +131,38 @@ def is_locked(file: BinaryIO) -> bool:
     return _try_lock(file, shared=True) is False
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Keep other runs from making `path` while the block runs; they are told so.
+
+    Raises
+    ------
+    OutputError
+        If another process is making it, or nothing can be written beside it.
+    """
+    beside = aside(path, "lock")
+    try:
+        file = beside.open("ab")
+    except OSError as error:
+        raise output_error(path, error) from error
+    with file:
+        if not lock(file) or not bears(file, beside):
+            raise OutputError(f"cannot write {path}: another run is writing it; let it finish")
+        try:
+            yield
+        finally:
+            if os.name != "nt":  # there an open file cannot be removed
+                beside.unlink(missing_ok=True)
+
+
+def bears(file: BinaryIO, path: Path) -> bool:
+    """Say whether an open file still bears its name; a run that just ended may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
+
+
 def lock(file: BinaryIO) -> bool:
     """Take the file for this process until it is closed; False where another one holds it.
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ich_cli.core.atomic import output_error
@@ -33,6 +32,7 @@ from ich_cli.core.hub import is_hub_id, member_folders, pin
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import resolve_architecture
 from ich_cli.core.sequence import SequenceModel, save_sequence
+from ich_cli.core.weights import write_weights
 
 
 def save_bundle(
@@ -69,7 +69,7 @@ def save_bundle(
     tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
 
     def fill(into: Path) -> BundleConfig:
-        save_file(tensors, into / WEIGHTS, metadata={"format": "pt"})
+        write_weights(into / WEIGHTS, tensors)
         written = config.with_sha256(sha256_of(into / WEIGHTS))
         if sequence is not None and config.sequence is not None:
             save_sequence(sequence, into / SEQUENCE)

@@ -19,13 +19,14 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ich_cli.core.atomic import aside, output_error
 from ich_cli.core.bundle_files import sha256_of
 from ich_cli.core.errors import DataError
 from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.weights import write_weights
 
 TENSORS: Final = "state.safetensors"
 STATE: Final = "state.json"
@@ -72,9 +73,8 @@ def save_checkpoint(
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, new / TENSORS
-        )
+        kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        write_weights(new / TENSORS, kept)
         values = {**vars(state), "sha256": sha256_of(new / TENSORS)}
         (new / STATE).write_text(json.dumps(values, indent=1), encoding="utf-8")
         for path in (new / TENSORS, new / STATE, new):

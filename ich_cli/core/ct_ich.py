@@ -173,15 +173,17 @@ def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
 
 def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:
     out: dict[int, dict[int, LabelRow]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            values = {(key or "").strip().lower(): value for key, value in row.items()}
-            try:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                values = {(key or "").strip().lower(): value for key, value in row.items()}
                 patient, number = int(values["patientnumber"]), int(values["slicenumber"])
                 found = {n: to_label(values[n] or "", path.name) for n in SUBTYPES}
-            except (KeyError, TypeError, ValueError):
-                raise DataError(
-                    f"{path}: needs PatientNumber, SliceNumber and a column for each subtype"
-                ) from None
-            out.setdefault(patient, {})[number] = with_any(found, path.name)
+                out.setdefault(patient, {})[number] = with_any(found, path.name)
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"{path}: the label table is no CSV in UTF-8") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{path}: needs PatientNumber, SliceNumber and a column for each subtype"
+        ) from None
     return out

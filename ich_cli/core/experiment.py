@@ -14,6 +14,7 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.atomic import claimed
 from ich_cli.core.batches import Selection
 from ich_cli.core.bundle import (
     BundleConfig,
@@ -156,10 +158,11 @@ def _fit(
         for data, some, share in zip(plan.data, all_rows, plan.shares, strict=True)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    return fit(
-        replace(plan.config, init=init), train, validation, plan.preprocess, folder,
-        device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
-    )  # fmt: skip
+    with claimed(folder) if is_main() else nullcontext():  # folds may train side by side
+        return fit(
+            replace(plan.config, init=init), train, validation, plan.preprocess, folder,
+            device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
+        )  # fmt: skip
 
 
 def _save(

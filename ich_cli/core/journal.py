@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ich_cli.core.atomic import lock, output_error
+from ich_cli.core.atomic import bears, lock, output_error
 from ich_cli.core.errors import OutputError
 from ich_cli.core.journal_files import (
     BusyError,
@@ -70,7 +70,7 @@ class Journal:
             self._file = self.path.open("ab+", buffering=0)
         except OSError as error:
             raise output_error(output, error) from error
-        if not lock(self._file) or not self._is_ours():
+        if not lock(self._file) or not bears(self._file, self.path):
             self._file.close()
             raise BusyError(output)
         self._empty, self._synced = self.path.stat().st_size == 0, time.monotonic()
@@ -169,13 +169,6 @@ class Journal:
         if self._empty:  # while the lock holds, so that no other run's journal is hit
             self.path.unlink(missing_ok=True)
         self._file.close()
-
-    def _is_ours(self) -> bool:
-        """Say whether the file still bears its name; a run that just ended may have removed it."""
-        try:
-            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
-        except OSError:
-            return False
 
     def _next_place(self) -> int | None:
         if self._order is None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.allocator import keep_freed_memory
-from ich_cli.core.atomic import aside, output_error
+from ich_cli.core.atomic import aside, claimed, output_error
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.dataset import (
@@ -57,6 +60,7 @@ from ich_cli.core.shards import (
     masks_file,
     pixels_file,
     rows_file,
+    save,
 )
 
 Pixels = NDArray[np.uint8]
@@ -107,7 +111,7 @@ def prepare_dataset(
     Raises
     ------
     OutputError
-        If `out` exists, or the disk is full.
+        If `out` exists, another run is writing it, or the disk is full.
     DataError
         If no slice could be used, or the run to resume had other settings.
     """
@@ -115,15 +119,32 @@ def prepare_dataset(
         raise OutputError(f"{out} exists already; choose another folder, or remove it first")
     work = aside(out, "partial")
     try:
-        if not (resume and (work / ABOUT).is_file()):
-            _start(work, series, config, source, resume)
-            patients = _prepare_all(series, work, config, workers, progress)
-            _join(work, series, patients, config, source)
-        clean(work)
-        work.replace(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with claimed(out):
+            if not (resume and (work / ABOUT).is_file()):
+                _start(work, series, config, source, resume)
+                with _telling_what_is_kept(work, len(series)):
+                    patients = _prepare_all(series, work, config, workers, progress)
+                    _join(work, series, patients, config, source)
+            clean(work)
+            work.replace(out)
     except OSError as error:
         raise output_error(out, error, "then go on with --resume") from error
     return PreparedDataset.open(out)
+
+
+@contextmanager
+def _telling_what_is_kept(work: Path, total: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        kept = sum(rows_file(work, i).is_file() for i in range(total))
+        if not kept:
+            raise
+        raise type(stop)(
+            f"{str(stop) or 'interrupted'}; {kept} of {total} series are kept: "
+            "the same command with --resume goes on"
+        ) from None
 
 
 def _start(
@@ -189,6 +210,14 @@ def _run(
 def _one_thread() -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process acts
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End when the first process does: a killed one would leave this waiting for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _prepare_series(
@@ -218,7 +247,7 @@ def _prepare_series(
             ids = (one.name, one.study, one.series)
             rows.append([*ids, position, one.labels, one.ct.status, note, digest])
     if located:
-        np.save(masks_file(work, index), np.stack(masks))
+        save(masks_file(work, index), np.stack(masks))
     write_json(rows_file(work, index), {"rows": rows, "skipped": skipped})
     return patient or series.name
 

@@ -18,13 +18,12 @@ from typing import Final, Literal, cast, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.weights import read_weights
+from ich_cli.core.weights import read_weights, write_weights
 
 SequenceKind = Literal["smooth", "gru"]
 KINDS: Final[tuple[str, ...]] = get_args(SequenceKind)
@@ -183,7 +182,7 @@ def _loss(model: SequenceModel, x: Tensor, y: Tensor, lengths: Tensor) -> Tensor
 
 def save_sequence(model: SequenceModel, path: Path) -> None:
     """Write the weights as float32 safetensors."""
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+    write_weights(path, {k: v.contiguous() for k, v in model.state_dict().items()})
 
 
 def load_sequence(kind: SequenceKind, path: Path) -> SequenceModel:

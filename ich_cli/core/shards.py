@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import MASKS, PIXELS
@@ -22,15 +24,29 @@ PLAN: Final = "plan.json"
 _PIECE: Final = 1 << 20  # bytes copied at once
 
 
+def save(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array as ``.npy``. On a full disk `numpy.save` would not say what is wrong."""
+    with path.open("wb") as file:
+        _write_header(file, array.shape)
+        file.write(np.ascontiguousarray(array).data)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    values = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, values)
+
+
 def join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
-    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat."""
-    shape = (sum(counts), config.channels, config.size, config.size)
+    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat.
+
+    Written, not mapped: a mapped file kills the process where the disk is full.
+    """
+    shape = (config.channels, config.size, config.size)
     path = work / PIXELS
     with path.open("r+b" if path.is_file() else "w+b") as pixels:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(pixels, header)
+        _write_header(pixels, (sum(counts), *shape))
         start = pixels.tell()
-        pixels.truncate(start + math.prod(shape))
+        pixels.truncate(start + sum(counts) * math.prod(shape))
         for i, count in enumerate(counts):
             shard = pixels_file(work, i)
             if shard.is_file():  # else an earlier run has copied it
@@ -38,8 +54,9 @@ def join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> 
                 with shard.open("rb") as piece:
                     shutil.copyfileobj(piece, pixels, _PIECE)
                 pixels.flush()
+                os.fsync(pixels.fileno())
                 shard.unlink()
-            start += count * math.prod(shape[1:])
+            start += count * math.prod(shape)
 
 
 def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
@@ -47,15 +64,14 @@ def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessC
     found = [masks_file(work, i) for i in range(len(shards))]
     if not any(path.is_file() for path in found):
         return
-    shape = (sum(len(shard["rows"]) for shard in shards), config.size, config.size)
-    masks = np.lib.format.open_memmap(work / MASKS, mode="w+", dtype=np.uint8, shape=shape)
-    start = 0
-    for path, shard in zip(found, shards, strict=True):
-        bleeds = np.array([row[4][ANY] > 0 for row in shard["rows"]], bool)
-        here = masks[start : start + len(bleeds)]
-        here[:] = np.load(path) if path.is_file() else (bleeds * UNKNOWN)[:, None, None]
-        start += len(bleeds)
-    masks.flush()
+    shape = (config.size, config.size)
+    with (work / MASKS).open("wb") as file:
+        _write_header(file, (sum(len(shard["rows"]) for shard in shards), *shape))
+        for path, shard in zip(found, shards, strict=True):
+            for row in shard["rows"] if not path.is_file() else ():
+                file.write(np.full(shape, UNKNOWN if row[4][ANY] > 0 else 0, np.uint8).data)
+            if path.is_file():
+                file.write(np.load(path).data)
 
 
 def clean(work: Path) -> None:

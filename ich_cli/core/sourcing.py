@@ -67,6 +67,8 @@ def open_source(
     if kind == "ct-ich":
         if len(paths) != 1 or labels is not None:
             raise UsageError("CT-ICH is one folder with its own table")
+        if names is not as_named:
+            raise UsageError("--anonymous-paths is for DICOM; CT-ICH has numbers of its own")
         return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
     if kind == "unlabelled" and labels is not None:
         raise UsageError("unlabelled slices have no table; with --labels they are --source folder")

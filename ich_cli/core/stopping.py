@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a run as Ctrl-C does, with a code of its own."""
+
+
 class Stop:
-    """Whether somebody has asked to stop."""
+    """Whether somebody has asked to stop, and what a run that obeys raises."""
 
     def __init__(self) -> None:
         self.asked = False
+        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
 
 
 @contextmanager
@@ -35,6 +40,7 @@ def stoppable() -> Iterator[Stop]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.asked = True
+        stop.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         restore()
 
     for number in before:

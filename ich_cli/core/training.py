@@ -181,7 +181,7 @@ class _Keeper:
         if asked or due or (self.how.steps and state.step % self.how.steps == 0):
             self.save(state)
         if asked:
-            raise KeyboardInterrupt(
+            raise stop.error(
                 f"stopped; {state.step} of {self.run.steps} steps are kept: "
                 "the same command with --resume goes on"
             )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ich_cli.core.errors import BundleError
@@ -18,6 +20,24 @@ MAX_WEIGHTS_BYTES: Final = 8 * 2**30
 """Larger files are refused: the largest backbone of use here has a tenth of that."""
 
 _MAX_HEADER_BYTES: Final = 100_000_000  # the format's own bound
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written; safetensors itself has the system's reason in a text only.
+    """
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -252,6 +252,18 @@ def test_no_identifier_in_picture_or_output(explain: Explain, scans: Path, what:
     assert b"PLANTED" in (scans / "0.dcm").read_bytes()
 
 
+@pytest.mark.parametrize("what", ["one", "one/0.dcm"])
+def test_names_burned_into_the_pixels_are_warned_of(
+    explain: Explain, what: str, tmp_path: Path
+) -> None:
+    for n, said in enumerate(("YES", "NO")):
+        image = ct(stored(n), position=(0, 0, n), instance=n, BurnedInAnnotation=said)
+        save(tmp_path / "one" / f"{n}.dcm", image)
+    told = "a patient's data may be burned into the pixels; look before you pass the picture on"
+    assert told in explain(what, "-q").stderr
+    assert told not in explain("one/1.dcm", "-q").stderr
+
+
 def test_quiet_leaves_the_result_and_the_caveat(explain: Explain, scans: Path) -> None:
     done = explain(scans / "0.dcm", "-q")
     assert done.stdout == "0.explain.png\n"

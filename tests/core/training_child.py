@@ -46,7 +46,7 @@ def die_at(event: str) -> Watch:
     if kind == "write":  # the n-th file that a checkpoint sends to the disk
         _after(checkpoints, "_to_disk", int(number))
     if kind == "tensors":
-        _after(checkpoints, "save_file", int(number))
+        _after(checkpoints, "write_weights", int(number))
     if kind == "validation":
         _after(training_run, "predict_logits", int(number))
     return Watch()

@@ -47,17 +47,22 @@ def dicom() -> list[bytes]:
     return files + [path.read_bytes() for path in odd if path.stat().st_size <= _LARGEST]
 
 
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
 def zips(slices: list[bytes]) -> list[bytes]:
     """Zips of slices, stored and packed in each of the ways."""
-    out = []
-    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", method) as archive:
-            for at, data in enumerate(slices[:3]):
-                archive.writestr(f"study/{at}.dcm", data)
-            archive.writestr("readme.txt", "no DICOM")
-        out.append(buffer.getvalue())
-    return out
+    return [zipped(slices[:3], method) for method in METHODS]
+
+
+def zipped(slices: list[bytes], method: int) -> bytes:
+    """Return a zip of slices beside a text."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for at, data in enumerate(slices):
+            archive.writestr(f"study/{at}.dcm", data)
+        archive.writestr("readme.txt", "no DICOM")
+    return buffer.getvalue()
 
 
 def tables() -> list[bytes]:

@@ -126,7 +126,7 @@ def _zip_input(rng: Random) -> bytes:
     if rng.random() < 0.5:
         return mutations.bytes_at_random(rng.choice(_zips()), rng)
     members = [mutations.dicom(_slice(rng), rng, _dicom()[: seeds.OWN]) for _ in range(2)]
-    return rng.choice(seeds.zips(members))
+    return seeds.zipped(members, rng.choice(seeds.METHODS))
 
 
 def _config_input(rng: Random) -> bytes:

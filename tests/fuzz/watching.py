@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import tempfile
 import time
 import traceback
@@ -15,6 +16,10 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS, make
 
 SECONDS, MEMORY = 5.0, 2**30
+ASLEEP = 600.0
+"""Seconds on the clock after which a child that does nothing is held to hang."""
+TO_START = 120.0
+"""Seconds of processor time that a child may take to load what it needs."""
 
 
 def run_one(seed: int, index: int, folder: Path) -> str:
@@ -46,6 +51,21 @@ def child(seed: int, first: int, last: int, pipe: Connection) -> None:
     pipe.send((last, ""))
 
 
+def processor_time(pid: int) -> float:
+    """Return the seconds that a process has worked: the machine may be busy with others."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answered(pipe: Connection, pid: int, patience: float) -> bool:
+    """Wait until a child has something to say; False when it hangs."""
+    limit, end = processor_time(pid) + patience, time.monotonic() + ASLEEP
+    while not pipe.poll(5.0):
+        if processor_time(pid) > limit or time.monotonic() > end:
+            return False
+    return True
+
+
 def watch(args: argparse.Namespace) -> Counter[str]:
     """Run all inputs, whatever becomes of the children."""
     log = Path(args.log) if args.log else None
@@ -58,13 +78,14 @@ def watch(args: argparse.Namespace) -> Counter[str]:
         process = context.Process(target=child, args=(args.seed, at, args.inputs, theirs))
         process.start()
         theirs.close()
-        patience = 120.0  # to start
+        patience = TO_START
         while at < args.inputs:
             try:
-                index, outcome = ours.recv() if ours.poll(patience) else (at, "FINDING hang")
+                heard = answered(ours, process.pid or 0, patience)
+                index, outcome = ours.recv() if heard else (at, "FINDING hang")
             except EOFError:
                 index, outcome = at, "FINDING crash"
-            patience = 10 * SECONDS  # on the clock: the machine may be busy
+            patience = 2 * SECONDS  # the child itself tells of one that ends after 5 s
             counts[outcome] += bool(outcome)
             if "FINDING" in outcome:
                 findings.append(f"--seed {args.seed} --only {index}: {outcome}")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow.parquet
+
 ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be", "iso2022_jp", "iso8859_5", "cp1251")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 
@@ -45,7 +47,7 @@ def _layers(data: bytes, depth: int = 0) -> Iterator[bytes]:
     yield data
     if depth > 3:
         return
-    for inner in (*_zipped(data), *_png(data), *_base64(data)):
+    for inner in (*_zipped(data), *_png(data), *_parquet(data), *_base64(data)):
         yield from _layers(inner, depth + 1)
 
 
@@ -70,6 +72,13 @@ def _png(data: bytes) -> Iterator[bytes]:
         if kind in (b"zTXt", b"iTXt"):
             with suppress(zlib.error):
                 yield zlib.decompress(body[body.index(b"\0") + 2 :])
+
+
+def _parquet(data: bytes) -> Iterator[bytes]:
+    """Yield the cells of a Parquet table, whose pages are packed, and what is said of them."""
+    if data[:4] == b"PAR1":
+        table = pyarrow.parquet.read_table(io.BytesIO(data))
+        yield repr((table.schema.metadata, table.to_pylist())).encode("utf-8", "surrogateescape")
 
 
 def _base64(data: bytes) -> Iterator[bytes]:

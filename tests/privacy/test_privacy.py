@@ -10,90 +10,20 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from ich_cli.core.journal import Journal
 from ich_cli.main import app
 from tests.gradio_app.serving import serving
-from tests.privacy.corpus import Planter, plant
+from tests.privacy.corpus import Planter
+from tests.privacy.ground import Ground
 from tests.privacy.searching import files_of, found_in
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Ground:
-    """Where the planted study lies, and where a command may write."""
-
-    scans: Path
-    labels: Path
-    planter: Planter
-    work: Path
-    temporary: Path
-    bundle: Path
-    told: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def home(self) -> Path:
-        return next(self.scans.iterdir())
-
-    def ich(self, *arguments: object, code: int = 0) -> Result:
-        words = list(map(str, arguments))
-        done = CliRunner().invoke(app, words, prog_name="ich")
-        assert done.exit_code == code, done.output
-        assert done.stderr.count("Traceback") == 0
-        self.told += [
-            ("stdout of " + words[0], done.stdout),
-            ("stderr of " + words[0], done.stderr),
-        ]
-        return done
-
-    def anonymous(self, *arguments: object, code: int = 0) -> Result:
-        return self.ich(*arguments, "--anonymous-paths", self.work / "key", code=code)
-
-    def check(self) -> None:
-        """Look through all that was told and written; nothing planted may be there."""
-        looked = 0
-        for name, data in self._all():
-            looked += 1
-            leaks = {self.planter.places[one] for one in found_in(data, self.planter.places)}
-            assert not leaks, f"{name} holds what was planted in {sorted(leaks)}"
-        assert looked > 2
-
-    def _all(self) -> Iterator[tuple[str, bytes]]:
-        yield from ((name, text.encode()) for name, text in self.told)
-        yield from files_of(self.work)
-        yield from files_of(self.temporary)
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Planter]:
-    return plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture
-def ground(
-    planted: tuple[Path, Path, Planter],
-    tmp_path: Path,
-    tiny_bundle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Ground:
-    work, temporary = tmp_path / "work", tmp_path / "temporary"
-    work.mkdir()
-    temporary.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.setenv("ICH_WEIGHTS", str(tiny_bundle))
-    for name in ("TMPDIR", "XDG_CACHE_HOME", "HF_HOME"):
-        monkeypatch.setenv(name, str(temporary))
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    return Ground(*planted, work, temporary, tiny_bundle)
 
 
 def test_there_are_200_places_and_the_search_finds_what_is_there(

@@ -1,0 +1,61 @@
+"""Where the planted study lies, where a command may write, and the search through all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from ich_cli.main import app
+from tests.privacy.corpus import Planter
+from tests.privacy.searching import files_of, found_in
+
+
+@dataclass
+class Ground:
+    """Where the planted study lies, and where a command may write."""
+
+    scans: Path
+    labels: Path
+    planter: Planter
+    work: Path
+    temporary: Path
+    bundle: Path
+    told: list[tuple[str, str]] = field(default_factory=list)
+    more: list[Path] = field(default_factory=list)
+    """Other folders to search."""
+
+    @property
+    def home(self) -> Path:
+        return next(self.scans.iterdir())
+
+    def ich(self, *arguments: object, code: int = 0) -> Result:
+        words = list(map(str, arguments))
+        done = CliRunner().invoke(app, words, prog_name="ich")
+        assert done.exit_code == code, done.output
+        assert done.stderr.count("Traceback") == 0
+        self.told += [
+            ("stdout of " + words[0], done.stdout),
+            ("stderr of " + words[0], done.stderr),
+        ]
+        return done
+
+    def anonymous(self, *arguments: object, code: int = 0) -> Result:
+        return self.ich(*arguments, "--anonymous-paths", self.work / "key", code=code)
+
+    def check(self) -> None:
+        """Look through all that was told and written; nothing planted may be there."""
+        looked = 0
+        for name, data in self._all():
+            looked += 1
+            leaks = {self.planter.places[one] for one in found_in(data, self.planter.places)}
+            assert not leaks, f"{name} holds what was planted in {sorted(leaks)}"
+        assert looked > 2
+
+    def _all(self) -> Iterator[tuple[str, bytes]]:
+        yield from ((name, text.encode()) for name, text in self.told)
+        yield from files_of(self.work)
+        for folder in (self.temporary, *self.more):
+            yield from files_of(folder)

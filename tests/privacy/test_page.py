@@ -1,0 +1,65 @@
+"""The page as a browser has it: what it is sent, shows, keeps and saves names no patient."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gradio_app.browsing import Visit, browser, chromium
+from tests.gradio_app.serving import serving
+from tests.privacy.ground import Ground
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Response
+
+__all__ = ["browser"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+KEPT = """async () => JSON.stringify([
+    {...localStorage}, {...sessionStorage}, document.cookie, location.href, document.title,
+    [...document.querySelectorAll('input')].map((one) => [one.value, one.title]),
+    await indexedDB.databases()])"""
+
+
+def listen(page: Page, ground: Ground) -> None:
+    """Keep all that the server sends, and the console."""
+
+    def heard(response: Response) -> None:
+        with suppress(Exception):  # a redirect has no body, a stream that goes on has none yet
+            ground.told.append((f"answer to {response.url}", response.text()))
+        ground.told.append((f"headers of {response.url}", str(response.headers)))
+
+    page.on("response", heard)
+    page.on("console", lambda message: ground.told.append(("console", message.text)))
+
+
+def test_what_the_page_holds(browser: Browser, ground: Ground) -> None:
+    chromium()
+    files = [path for path in sorted(ground.home.iterdir()) if path.is_file()]
+    with serving(ground.temporary, "-w", str(ground.bundle)) as served:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(120_000)
+        page = context.new_page()
+        listen(page, ground)
+        visit = Visit(page, served.address)
+        visit.open(files)
+        for kind in ("csv", "png", "html", "dicom"):
+            with page.expect_download() as waiting:
+                page.locator(f"[data-save={kind}]").click()
+            name = waiting.value.suggested_filename
+            (ground.work / name).write_bytes(Path(waiting.value.path()).read_bytes())
+        refused = visit.at("refused").inner_text()
+        ground.told += [("page", page.content()), ("kept by the page", page.evaluate(KEPT))]
+        context.close()
+        served.process.send_signal(signal.SIGTERM)
+        out, err = served.process.communicate(timeout=120)
+    ground.told += [("stdout of serve", out), ("stderr of serve", err)]
+
+    assert "not used" in refused
+    assert len(list(ground.work.iterdir())) == 4
+    assert any(name.startswith("answer to") and len(text) > 10_000 for name, text in ground.told)
+    ground.check()

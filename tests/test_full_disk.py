@@ -1,0 +1,107 @@
+"""A disk that is really full: a line, what was done stays, and there is a way to go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.errors import OutputError
+from ich_cli.core.preparing import prepare_dataset
+from ich_cli.core.sourcing import open_source
+from tests.core.prepared_factory import blobs
+from tests.long_run import ROOT, make_bundle, make_corpus
+
+pytestmark = pytest.mark.slow
+
+Mount = Callable[[int], Path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Mount]:
+    """Mount a file system of so many KiB; may be asked again for more room."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(kib: int) -> Path:
+        how = "remount," if os.path.ismount(place) else ""
+        words = ["mount", "-t", "tmpfs", "-o", f"{how}size={kib}k", "tmpfs", str(place)]
+        if not shutil.which("mount") or subprocess.run(words, capture_output=True).returncode:
+            pytest.skip("a file system of a given size can be mounted by root on Linux only")
+        return place
+
+    yield mount
+    if os.path.ismount(place):
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def ich(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ich_cli", *map(str, words)], cwd=ROOT, capture_output=True,
+        text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+    )  # fmt: skip
+
+
+def assert_full(done: subprocess.CompletedProcess[str], *more: str) -> None:
+    lines = [line for line in done.stderr.splitlines() if "real CT" not in line]
+    assert (done.returncode, len(lines)) == (1, 1), done.stderr
+    for text in ("ich: cannot write ", "the disk is full; free some space", *more):
+        assert text in lines[0]
+
+
+def test_predict(small_disk: Mount, tmp_path: Path) -> None:
+    scans = make_corpus(tmp_path / "scans", 60, 0.0, 1).folder
+    bundle = str(make_bundle(tmp_path / "bundle"))
+    disk = small_disk(12)
+
+    assert_full(
+        ich("predict", scans, "-o", disk / "out.csv", "-q", ICH_WEIGHTS=bundle),
+        "rows are kept for --resume",
+    )
+
+    small_disk(4000)
+    command = ("predict", scans, "-q", "--resume", "-o")
+    assert ich(*command, disk / "out.csv", ICH_WEIGHTS=bundle).returncode == 0
+    assert ich(*command, tmp_path / "whole.csv", ICH_WEIGHTS=bundle).returncode == 0
+    assert (disk / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert [path.name for path in disk.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("kib", [100, 400, 1000])  # in the first series, the second, the joining
+def test_preprocess(kib: int, small_disk: Mount, tmp_path: Path) -> None:
+    disk, config = small_disk(kib), PreprocessConfig(size=64)
+    series, info = open_source("phantom", [], studies=2)
+
+    with pytest.raises(OutputError, match=r"data: the disk is full; free some space; then go on"):
+        prepare_dataset(series, disk / "data", config, info)
+
+    small_disk(8000)
+    prepare_dataset(series, disk / "data", config, info, resume=True)
+    prepare_dataset(series, tmp_path / "whole", config, info)
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (disk / "data" / path.name).read_bytes(), path.name
+    assert [path.name for path in disk.iterdir()] == ["data"]
+    assert np.load(disk / "data" / "masks.npy", mmap_mode="r").dtype == np.uint8
+
+
+def test_train(small_disk: Mount, tmp_path: Path) -> None:
+    data = blobs(tmp_path / "data", 6).folder
+    command = (
+        "train", data, "-m", "test_resnet", "--init", "none", "--epochs", 1, "--folds", 2,
+        "--batch-size", 8, "--device", "cpu", "-q",
+    )  # fmt: skip
+    disk = small_disk(600)
+
+    assert_full(ich(*command, "-o", disk / "run"), "checkpoints")
+
+    small_disk(80_000)
+    assert ich(*command, "-o", disk / "run", "--resume").returncode == 0
+    assert (disk / "run" / "oof.csv").is_file()
+    assert not list((disk / "run").rglob(".*"))
