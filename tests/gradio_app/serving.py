@@ -64,7 +64,9 @@ def serving(temporary: Path, *options: str, port: int = 0) -> Iterator[Served]:
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None
-            yield Served(process.stdout.readline().strip(), temporary, process)
+            address = process.stdout.readline().strip()
+            assert address, process.communicate(timeout=60)[1]  # it ended: say why
+            yield Served(address, temporary, process)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
