@@ -253,13 +253,13 @@ def main() -> None:
         start = time.perf_counter()
         corpus = make_corpus(folder / "scans", options.rows, options.broken, options.seed)
         bundle = make_bundle(folder / "bundle")
-        _say(f"seed {options.seed}: {corpus.files:,} files of {SIDE} x {SIDE} pixels, "
+        say(f"seed {options.seed}: {corpus.files:,} files of {SIDE} x {SIDE} pixels, "
              f"{corpus.broken.total():,} of them broken in {len(corpus.broken)} ways, "
              f"made in {time.perf_counter() - start:.0f} s")  # fmt: skip
         whole = folder / "whole.csv"
         every, victim = max(1, options.rows // 12), LIGHT[options.light]
         _tell_whole(predict(corpus.folder, whole, bundle, every=every, victim=victim))
-        _say(f"every file has its row: {dict(check_rows(whole, corpus))}")
+        say(f"every file has its row: {dict(check_rows(whole, corpus))}")
         _compare(folder, corpus, bundle, options)
 
 
@@ -278,28 +278,33 @@ def _tell_whole(run: Ended) -> None:
     if run.code:
         raise SystemExit(f"the run failed: {run.told}")
     *samples, peak = [line.split() for line in run.printed.splitlines()]
-    _say(f"unbroken run: {run.seconds:.0f} s; {run.told.splitlines()[-3]}")
-    _say("resident memory in MiB: " + ", ".join(f"row {row}: {mib}" for row, mib in samples))
-    _say(f"at most, the writing of the tables included: {peak[1]} MiB")
+    say(f"unbroken run: {run.seconds:.0f} s; {run.told.splitlines()[-3]}")
+    say("resident memory in MiB: " + ", ".join(f"row {row}: {mib}" for row, mib in samples))
+    say(f"at most, the writing of the tables included: {peak[1]} MiB")
 
 
 def _compare(folder: Path, corpus: Corpus, bundle: Path, options: argparse.Namespace) -> None:
     whole, broken = folder / "whole.csv", folder / "broken.csv"
     how = options.kills, options.seed, options.light
     for run in kill_and_resume(corpus.folder, broken, bundle, corpus.files, *how):
-        _say(f"{run.moment}: exit code {run.code}, {run.seconds:.0f} s")
+        say(f"{run.moment}: exit code {run.code}, {run.seconds:.0f} s")
         if run.code != (0 if run.moment == "never" else KILLED):
             raise SystemExit(f"not as expected: {run.told}")
-    for one, other in ((whole, broken), (studies_of(whole), studies_of(broken))):
-        same = one.read_bytes() == other.read_bytes()
-        _say(f"{one.name} and {other.name}: {'equal, byte for byte' if same else 'DIFFERENT'}")
-        if not same:
-            raise SystemExit(1)
+    check_equal(whole, broken)
     left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
-    _say(f"left behind: {', '.join(left) or 'nothing'}")
+    say(f"left behind: {', '.join(left) or 'nothing'}")
 
 
-def _say(line: str) -> None:
+def check_equal(whole: Path, table: Path) -> None:
+    """Compare two tables, and those of their studies, byte for byte."""
+    for one, other in ((whole, table), (studies_of(whole), studies_of(table))):
+        if one.read_bytes() != other.read_bytes():
+            raise SystemExit(f"{one.name} and {other.name} differ")
+        say(f"{one.name} and {other.name}: equal, byte for byte")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -16,7 +16,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.long_run import KILLED, ROOT, Ended, check_rows, make_bundle, make_corpus, studies_of
+from tests.long_run import (
+    KILLED,
+    ROOT,
+    Ended,
+    check_equal,
+    check_rows,
+    make_bundle,
+    make_corpus,
+    say,
+)
 
 
 def together(
@@ -61,18 +70,18 @@ def main() -> None:
             _tell(together(moments, bundle, *arguments, every=every))
 
         run(["never"], "one.csv", every=options.rows // 8)
-        _say(f"every file has its row: {dict(check_rows(folder / 'one.csv', corpus))}")
+        say(f"every file has its row: {dict(check_rows(folder / 'one.csv', corpus))}")
         run(never, "shared.csv", every=options.rows // options.ranks // 8)
-        _equal(folder / "one.csv", folder / "shared.csv")
+        check_equal(folder / "one.csv", folder / "shared.csv")
         run([*never[1:], f"row:{options.rows // options.ranks // 2}:50"], "killed.csv")
         run([*never, "never"], "killed.csv", "--resume")
-        _equal(folder / "one.csv", folder / "killed.csv")
+        check_equal(folder / "one.csv", folder / "killed.csv")
         left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
-        _say(f"left behind: {', '.join(left) or 'nothing'}")
+        say(f"left behind: {', '.join(left) or 'nothing'}")
 
 
 def _tell(runs: Sequence[Ended]) -> None:
-    _say(
+    say(
         f"{len(runs)} process(es): exit codes {[run.code for run in runs]}, {runs[0].seconds:.0f} s"
     )
     for rank, run in enumerate(runs):
@@ -80,19 +89,7 @@ def _tell(runs: Sequence[Ended]) -> None:
             raise SystemExit(f"not as expected: {run.told}")
         samples = [line.split() for line in run.printed.splitlines()]
         if samples:
-            _say(f"  process {rank}: MiB " + ", ".join(f"{what}: {mib}" for what, mib in samples))
-
-
-def _equal(whole: Path, table: Path) -> None:
-    for one, other in ((whole, table), (studies_of(whole), studies_of(table))):
-        if one.read_bytes() != other.read_bytes():
-            raise SystemExit(f"{one.name} and {other.name} differ")
-        _say(f"{one.name} and {other.name}: equal, byte for byte")
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+            say(f"  process {rank}: MiB " + ", ".join(f"{what}: {mib}" for what, mib in samples))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 torch in float32 is the reference. The others give its probabilities to 1e-4 in float32 and to 0.01
 in bfloat16, which is taken where the processor multiplies it and the bundle bears it
-(`engine_precision`). On a CPU every engine runs slice by
-slice, so that an answer is the same to the bit whatever stands beside it.
+(`engine_precision`). On a CPU every engine runs slice by slice, so that an answer is the same to
+the bit whatever stands beside it.
 """
 
 from __future__ import annotations
@@ -104,14 +104,13 @@ def _auto(
     models: Sequence[nn.Module],
     slices: int | None,
 ) -> Choice:
-    plain = Choice("torch", device.type == "cuda")
-    if missing := lacking("openvino", device):
-        return Choice(
-            plain.name, plain.bf16, f"openvino: {missing}" if device.type == "cpu" else "a GPU"
-        )
+    if device.type != "cpu":
+        return Choice("torch", device.type == "cuda", "a GPU")
     enough = enough_slices(configs, models)
     if slices is None or slices < enough:
         return Choice("torch", why=f"a small job: OpenVINO pays from {enough} slices on")
+    if missing := lacking("openvino", device):
+        return Choice("torch", why=f"openvino: {missing}")
     has = fast_bf16(device)
     return Choice("openvino", bool(has), f"the processor has {has}" if has else "it is installed")
 

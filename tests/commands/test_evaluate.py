@@ -8,28 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
-from ich_cli.core.training_config import TrainConfig
 from ich_cli.main import app
 from tests.core.prepared_factory import blobs
 
 runner = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a data set ``blobs`` and a run on it."""
-    root = tmp_path_factory.mktemp("run")
-    data = blobs(root / "blobs", 6)
-    config = TrainConfig(
-        model="test_resnet", init="none", epochs=1, batch_size=8, precision="no", drop_rate=0.0
-    )
-    plan = Plan(config=config, data=(data,), out=root / "run", folds=2, device="cpu")
-    begin(plan)
-    for fold in range(2):
-        train_fold(plan, fold)
-    refit(plan, gather(plan))
-    return root
 
 
 def test_out_of_fold_predictions_give_the_runs_own_figures(run: Path) -> None:

@@ -14,9 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ich_cli.core.bundle import BundleConfig, save_ensemble
-from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
 from ich_cli.core.labels import LABELS
-from ich_cli.core.training_config import TrainConfig
 from ich_cli.main import app
 from tests.core.prepared_factory import blobs
 
@@ -156,22 +154,6 @@ def test_rsnas_layout_with_rows_that_repeat_and_rows_that_miss(tmp_path: Path) -
     )
     assert told.exit_code == 1
     assert "this slice has two different labels for subdural" in told.stderr
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a bundle that was learned from a data set ``blobs``."""
-    root = tmp_path_factory.mktemp("edges")
-    data = blobs(root / "blobs", 6)
-    config = TrainConfig(
-        model="test_resnet", init="none", epochs=1, batch_size=8, precision="no", drop_rate=0.0
-    )
-    plan = Plan(config=config, data=(data,), out=root / "run", folds=2, device="cpu")
-    begin(plan)
-    for fold in range(2):
-        train_fold(plan, fold)
-    refit(plan, gather(plan))
-    return root
 
 
 def relabelled(folder: Path, change: Callable[[Rows], None], series: int = 8) -> Path:

@@ -86,7 +86,13 @@ def test_few_slices_and_an_unknown_number_are_for_torch(tiny_bundle: Path) -> No
     few = Predictor.load(tiny_bundle, device="cpu", slices=63)
     assert few.engine.name == "torch"
     assert not few.engine.bf16
-    assert few.engine.why.startswith(("a small job", "openvino: not installed"))
+    assert few.engine.why.startswith("a small job")
+
+
+def test_a_small_job_does_not_ask_for_what_would_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    assert choose("auto", CPU, slices=63).why == "a small job: OpenVINO pays from 64 slices on"
+    assert choose("auto", CPU, slices=64).why == f"openvino: {MISSING}"
 
 
 def test_how_many_slices_are_enough_by_hand() -> None:
