@@ -75,7 +75,7 @@ coverage: $(VENV)/.installed-dev ## branch coverage of the package and the page,
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-mutants: $(VENV)/.installed-release ## do the tests notice a wrong line? docs/quality.md (half an hour)
+mutants: $(VENV)/.installed-release ## do the tests notice a wrong line? docs/quality.md (six minutes)
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(ARGS)
 	$(BIN)/python -m tools.mutants
 

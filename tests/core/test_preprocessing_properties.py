@@ -167,33 +167,35 @@ def test_channels_are_slices_then_windows(values: list[int]) -> None:
     assert alone[:, 8, 8].tolist() == expected[2:4] * 3
 
 
-class TestMask:
-    placement = Placement(top=0, left=0, side=8, size=4, box=(0, 0, 8, 8))
+HALVED = Placement(top=0, left=0, side=8, size=4, box=(0, 0, 8, 8))
 
-    @given(st.integers(0, 255))
-    def test_every_bit_is_a_mask_of_its_own(self, value: int) -> None:
-        out = prepare_mask(np.full((8, 8), value, np.uint8), self.placement)
-        assert out.dtype == np.uint8
-        assert out.tolist() == [[value] * 4] * 4
 
-    def test_a_quarter_of_a_pixel_is_enough_and_less_is_not(self) -> None:
-        mask = np.zeros((8, 8), np.uint8)
-        mask[0, 0] = 2  # one of the four pixels that become one: 255 / 4 = 63.75, rounded to 64
-        mask[4:6, 4:6] = 128
-        expected = np.zeros((4, 4), np.uint8)
-        expected[0, 0], expected[2, 2] = 2, 128
-        np.testing.assert_array_equal(prepare_mask(mask, self.placement), expected)
-        nine = Placement(top=0, left=0, side=12, size=4, box=(0, 0, 12, 12))
-        mask = np.zeros((12, 12), np.uint8)
-        mask[0, :2] = 1  # two of nine: 56.7
-        mask[3, :3] = 1  # three of nine: 85
-        assert prepare_mask(mask, nine)[:, 0].tolist() == [0, 1, 0, 0]
+@given(st.integers(0, 255))
+def test_every_bit_of_a_mask_is_one_of_its_own(value: int) -> None:
+    out = prepare_mask(np.full((8, 8), value, np.uint8), HALVED)
+    assert out.dtype == np.uint8
+    assert out.tolist() == [[value] * 4] * 4
 
-    def test_it_goes_where_the_slice_goes(self) -> None:
-        image = block((60, 90), (20, 30, 40, 60))
-        mask = (image.hu > 0).astype(np.uint8) * 5
-        pixels, placement = prepare(image, config(32))
-        np.testing.assert_array_equal(prepare_mask(mask, placement) == 5, pixels[0] >= 32)
+
+def test_of_a_mask_a_quarter_of_a_pixel_is_enough_and_less_is_not() -> None:
+    mask = np.zeros((8, 8), np.uint8)
+    mask[0, 0] = 2  # one of the four pixels that become one: 255 / 4 = 63.75, rounded to 64
+    mask[4:6, 4:6] = 128
+    expected = np.zeros((4, 4), np.uint8)
+    expected[0, 0], expected[2, 2] = 2, 128
+    np.testing.assert_array_equal(prepare_mask(mask, HALVED), expected)
+    nine = Placement(top=0, left=0, side=12, size=4, box=(0, 0, 12, 12))
+    mask = np.zeros((12, 12), np.uint8)
+    mask[0, :2] = 1  # two of nine: 56.7
+    mask[3, :3] = 1  # three of nine: 85
+    assert prepare_mask(mask, nine)[:, 0].tolist() == [0, 1, 0, 0]
+
+
+def test_it_goes_where_the_slice_goes() -> None:
+    image = block((60, 90), (20, 30, 40, 60))
+    mask = (image.hu > 0).astype(np.uint8) * 5
+    pixels, placement = prepare(image, config(32))
+    np.testing.assert_array_equal(prepare_mask(mask, placement) == 5, pixels[0] >= 32)
 
 
 class TestDlmi:
