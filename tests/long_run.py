@@ -278,7 +278,8 @@ def _tell_whole(run: Ended) -> None:
     if run.code:
         raise SystemExit(f"the run failed: {run.told}")
     *samples, peak = [line.split() for line in run.printed.splitlines()]
-    say(f"unbroken run: {run.seconds:.0f} s; {run.told.splitlines()[-3]}")
+    rate = next(line for line in run.told.splitlines() if "slices/s" in line)
+    say(f"unbroken run: {run.seconds:.0f} s; {rate}")
     say("resident memory in MiB: " + ", ".join(f"row {row}: {mib}" for row, mib in samples))
     say(f"at most, the writing of the tables included: {peak[1]} MiB")
 

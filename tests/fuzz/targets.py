@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -69,13 +67,16 @@ def read_table(data: bytes, folder: Path) -> str:
     return _outcome(lambda: read_labels(path))
 
 
+_LENGTH = 4
+
+
 def read_bundle(data: bytes, folder: Path) -> str:
-    """Load a whole bundle: a zip of its two files, so that one seed makes both."""
+    """Load a whole bundle: the length of its config, the config, the weights; any bytes are one."""
     from ich_cli.core.bundle import load_bundle
 
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        for name in (CONFIG, WEIGHTS):
-            (folder / name).write_bytes(archive.read(name))
+    end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
+    (folder / CONFIG).write_bytes(data[_LENGTH:end])
+    (folder / WEIGHTS).write_bytes(data[end:])
     return _outcome(lambda: load_bundle(folder))
 
 
@@ -96,11 +97,8 @@ def _bundle_input(rng: Random) -> bytes:
         values = mutations.json_value(values, rng)
     if isinstance(values.get("ich"), dict) and "sha256" in values["ich"]:
         values["ich"]["sha256"] = hashlib.sha256(weights).hexdigest()
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(CONFIG, json.dumps(values))
-        archive.writestr(WEIGHTS, weights)
-    return buffer.getvalue()
+    written = json.dumps(values).encode()
+    return len(written).to_bytes(_LENGTH, "big") + written + weights
 
 
 @cache
