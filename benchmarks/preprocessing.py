@@ -97,9 +97,11 @@ def _copy(source: Path, target: Path, salt: str) -> None:
 
 def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> PreparedDataset:
     from ich_cli.core.sourcing import open_source
+    from ich_cli.core.workers import worker_processes
 
-    series, info = open_source("folder", (scans,), None)
-    return prepare_dataset(series, out, config, info, workers=workers)
+    with worker_processes(workers) as pool:
+        series, info = open_source("folder", (scans,), pool=pool)
+        return prepare_dataset(series, out, config, info, pool=pool)
 
 
 def _one_by_one(files: list[Path], out: Path, config: PreprocessConfig) -> None:

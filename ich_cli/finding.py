@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,11 +58,15 @@ class Request:
 def find(request: Request) -> Entries:
     """Find what there is to read, the run's own files left out."""
     from ich_cli.core.series import scan
+    from ich_cli.core.workers import worker_processes
 
-    with progress(
-        "Looking for slices", unit="files", quiet=request.quiet or request.rank.number > 0
-    ) as advance:
-        found = scan(request.paths, request.limits, lambda _: advance(1), request.names)
+    asked = request.rank.workers(request.workers)
+    quiet = request.quiet or request.rank.number > 0
+    with (
+        worker_processes((os.cpu_count() or 1) if asked is None else asked) as pool,
+        progress("Looking for slices", unit="files", quiet=quiet) as advance,
+    ):
+        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool)
     return _without_own(found, request)
 
 

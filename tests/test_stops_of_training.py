@@ -21,6 +21,7 @@ from ich_cli.core.errors import OutputError
 from ich_cli.core.labelled import LabelledSeries
 from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.core.sourcing import open_source
+from ich_cli.core.workers import worker_processes
 from tests.core.prepared_factory import BlobSeries, blobs
 from tests.long_run import ROOT, make_corpus
 
@@ -240,7 +241,8 @@ def test_a_killed_preprocess_leaves_no_process_behind(tmp_path: Path) -> None:
 def run_slowly(out: Path, told: list[str]) -> None:
     series: list[LabelledSeries] = [SlowSeries(n, path) for n, path in enumerate(told)]
     config = PreprocessConfig(size=32)
-    prepare_dataset(series, out, config, SourceInfo("test", "blobs"), workers=2)
+    with worker_processes(2) as pool:
+        prepare_dataset(series, out, config, SourceInfo("test", "blobs"), pool=pool)
 
 
 def test_arrays_are_written_as_numpy_reads_them(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def preprocess(
     from ich_cli.core.config import PreprocessConfig
     from ich_cli.core.preparing import prepare_dataset
     from ich_cli.core.sourcing import open_source
+    from ich_cli.core.workers import worker_processes
     from ich_cli.options import parse_limits, parse_names
 
     config = (
@@ -77,16 +78,16 @@ def preprocess(
         if preset == "dlmi"
         else PreprocessConfig(size=size, context=context)
     )
-    series, info = open_source(
-        source, tuple(paths or ()), labels, studies=studies, seed=seed, limits=parse_limits(limit),
-        names=parse_names(anonymous_paths),
-    )  # fmt: skip
-    with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
-        data = prepare_dataset(
-            series, output, config, info,
-            workers=(os.cpu_count() or 1) if workers is None else workers,
-            resume=resume, progress=lambda done, total: advance(1),
+    with worker_processes((os.cpu_count() or 1) if workers is None else workers) as pool:
+        series, info = open_source(
+            source, tuple(paths or ()), labels, studies=studies, seed=seed,
+            limits=parse_limits(limit), names=parse_names(anonymous_paths), pool=pool,
         )  # fmt: skip
+        with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
+            data = prepare_dataset(
+                series, output, config, info,
+                pool=pool, resume=resume, progress=lambda done, total: advance(1),
+            )  # fmt: skip
     _tell(data.about, output, json)
 
 

@@ -23,6 +23,8 @@ from ich_cli.core.label_tables import NO_LABELS, LabelRow, find_labels, read_lab
 from ich_cli.core.naming import Names, as_named
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ich_cli.core.series import FrameRef
 
 SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
@@ -156,6 +158,7 @@ def open_dicom(
     labels: Path | None,
     limits: Limits = DEFAULT_LIMITS,
     names: Names = as_named,
+    pool: Executor | None = None,
 ) -> list[LabelledSeries]:
     """Find the series in folders, files or zips and give each slice its labels.
 
@@ -172,6 +175,8 @@ def open_dicom(
         Bounds on the files.
     names
         What the files are called in the data set.
+    pool
+        Of `worker_processes`; None looks at the files in this process.
 
     Raises
     ------
@@ -183,7 +188,7 @@ def open_dicom(
     bare = kind == "unlabelled"
     table = None if bare else read_labels(labels or _find_table(kind, paths))
     series: dict[str, list[FrameRef | InputError]] = {}
-    for found in scan(paths, limits, names=names):
+    for found in scan(paths, limits, names=names, pool=pool):
         name = "unreadable" if isinstance(found, InputError) else found.series
         series.setdefault(name, []).append(found)
     out = [_labelled(name, frames, table, limits) for name, frames in series.items()]

@@ -1,30 +1,25 @@
 """From labelled series to a prepared data set: in parallel, resumable, whole or not at all.
 
-Each series is prepared by one process into a shard of a hidden folder beside the output. When all
-are done the shards are joined in order, and the folder takes its name. A killed run leaves the
-shards it finished; ``resume`` goes on from them. The hidden folder holds no patient's key: when a
-run is resumed, the finished series are asked for theirs again.
+Each series is prepared by one process into a shard of a hidden folder beside the output. Shards
+are joined in order as soon as they can be; when all are, the folder takes its name. A killed run
+leaves what it finished; ``resume`` goes on from there. The hidden folder holds no patient's key:
+when a run is resumed, the finished series are asked for theirs again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,9 +49,9 @@ from ich_cli.core.lesions import UNKNOWN
 from ich_cli.core.preprocessing import Placement, prepare, prepare_mask
 from ich_cli.core.shards import (
     PLAN,
+    JointPixels,
     clean,
     join_masks,
-    join_pixels,
     masks_file,
     pixels_file,
     rows_file,
@@ -85,7 +80,7 @@ def prepare_dataset(
     config: PreprocessConfig,
     source: SourceInfo,
     *,
-    workers: int = 1,
+    pool: Executor | None = None,
     resume: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> PreparedDataset:
@@ -101,8 +96,8 @@ def prepare_dataset(
         Preset, size, windows, context.
     source
         What to write down about the origin.
-    workers
-        Processes; 1 works in this one.
+    pool
+        Of `worker_processes`; None works in this process.
     resume
         Go on from what a killed run with the same settings left.
     progress
@@ -124,8 +119,9 @@ def prepare_dataset(
             if not (resume and (work / ABOUT).is_file()):
                 _start(work, series, config, source, resume)
                 with _telling_what_is_kept(work, len(series)):
-                    patients = _prepare_all(series, work, config, workers, progress)
-                    _join(work, series, patients, config, source)
+                    joint = JointPixels(work, config)
+                    patients = _prepare_all(series, joint, config, pool, progress)
+                    _join(joint, patients, config, source)
             clean(work)
             work.replace(out)
     except OSError as error:
@@ -169,19 +165,25 @@ def _start(
 
 def _prepare_all(
     series: Sequence[LabelledSeries],
-    work: Path,
+    joint: JointPixels,
     config: PreprocessConfig,
-    workers: int,
+    pool: Executor | None,
     progress: Progress,
 ) -> list[str]:
-    """Make the missing shards; return each series' patient key, in memory only."""
+    """Make the missing shards; return each series' patient key, in memory only.
+
+    What stands next in line is joined meanwhile: the disk is at work while the processors are.
+    """
+    work = joint.work
     keys: dict[int, str] = {}
     todo = [i for i in range(len(series)) if not rows_file(work, i).is_file()]
     for i in set(range(len(series))) - set(todo):
         keys[i] = series[i].patient()
         progress(len(keys), len(series))
-    for i, key in _run(series, todo, work, config, workers):
+    joint.take(len(series))
+    for i, key in _run(series, todo, work, config, pool):
         keys[i] = key
+        joint.take(len(series))
         progress(len(keys), len(series))
     return [keys[i] for i in range(len(series))]
 
@@ -191,33 +193,18 @@ def _run(
     todo: Sequence[int],
     work: Path,
     config: PreprocessConfig,
-    workers: int,
+    pool: Executor | None,
 ) -> Iterator[tuple[int, str]]:
-    if workers <= 1 or len(todo) <= 1:
+    if pool is None or len(todo) <= 1:
         for i in todo:
             yield i, _prepare_series(series[i], work, i, config)
         return
-    context = multiprocessing.get_context("spawn")  # threads of cv2 do not survive a fork
-    with ProcessPoolExecutor(min(workers, len(todo)), context, _one_thread) as pool:
-        jobs = {pool.submit(_prepare_series, series[i], work, i, config): i for i in todo}
-        try:
-            for job in as_completed(jobs):
-                yield jobs[job], job.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process acts
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End when the first process does: a killed one would leave this waiting for ever."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
+    jobs = {pool.submit(_prepare_series, series[i], work, i, config): i for i in todo}
+    try:
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+    finally:
+        wait([job for job in jobs if not job.cancel()])  # they write into the folder
 
 
 def _prepare_series(
@@ -274,14 +261,10 @@ def _with_neighbours(
 
 
 def _join(
-    work: Path,
-    series: Sequence[LabelledSeries],
-    patients: Sequence[str],
-    config: PreprocessConfig,
-    source: SourceInfo,
+    joint: JointPixels, patients: Sequence[str], config: PreprocessConfig, source: SourceInfo
 ) -> None:
     """Make one data set of the shards. Numbers replace the patients' keys here."""
-    shards = [json.loads(rows_file(work, i).read_text("utf-8")) for i in range(len(series))]
+    work, shards = joint.work, joint.shards
     numbers: dict[str, int] = {}
     rows: list[IndexRow] = []
     for shard, key in zip(shards, patients, strict=True):
@@ -291,7 +274,7 @@ def _join(
     if not rows:
         raise DataError(_why_none(shards))
     join_masks(work, shards, config)
-    join_pixels(work, [len(shard["rows"]) for shard in shards], config)
+    joint.finish()
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
     digest = write_index(work / INDEX, rows)

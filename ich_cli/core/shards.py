@@ -1,10 +1,11 @@
-"""Shards of a data set that is being prepared: one a series, joined in order when all are there.
+"""Shards of a data set that is being prepared: one a series, joined in order.
 
 000012.raw, masks-000012.npy, 000012.json    pixels, masks if any are known, rows: written last
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -22,6 +23,7 @@ from ich_cli.core.lesions import UNKNOWN
 
 PLAN: Final = "plan.json"
 _PIECE: Final = 1 << 20  # bytes copied at once
+_TWICE: Final = 1 << 28  # bytes that may be on the disk as shards and as their copies
 
 
 def save(path: Path, array: NDArray[np.uint8]) -> None:
@@ -36,27 +38,67 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, values)
 
 
-def join_pixels(work: Path, counts: Sequence[int], config: PreprocessConfig) -> None:
-    """Copy the shards into one array; each goes as soon as it is copied, so disk use stays flat.
+class JointPixels:
+    """One array made of the shards, in order, while later ones are still being made.
 
-    Written, not mapped: a mapped file kills the process where the disk is full.
+    A shard goes when its copy is on the disk, so the disk holds little twice. Written, not mapped:
+    a mapped file kills the process where the disk is full. Shards that an earlier run has joined
+    are known by their rows without pixels.
+
+    Parameters
+    ----------
+    work
+        Folder of the shards.
+    config
+        Gives the shape of a slice.
     """
-    shape = (config.channels, config.size, config.size)
-    path = work / PIXELS
-    with path.open("r+b" if path.is_file() else "w+b") as pixels:
-        _write_header(pixels, (sum(counts), *shape))
-        start = pixels.tell()
-        pixels.truncate(start + sum(counts) * math.prod(shape))
-        for i, count in enumerate(counts):
-            shard = pixels_file(work, i)
-            if shard.is_file():  # else an earlier run has copied it
-                pixels.seek(start)
-                with shard.open("rb") as piece:
-                    shutil.copyfileobj(piece, pixels, _PIECE)
-                pixels.flush()
-                os.fsync(pixels.fileno())
-                shard.unlink()
-            start += count * math.prod(shape)
+
+    def __init__(self, work: Path, config: PreprocessConfig) -> None:
+        self.work = work
+        self.shards: list[dict[str, Any]] = []
+        """The rows of those that are joined."""
+        self._shape = (config.channels, config.size, config.size)
+        self._rows = 0
+        self._copied: list[Path] = []
+        path = work / PIXELS
+        path.touch()
+        with path.open("r+b") as file:
+            _write_header(file, (0, *self._shape))
+            self._start = file.tell()
+
+    def take(self, total: int) -> None:
+        """Join what stands next in line, of `total` shards, as far as it is whole."""
+        while (i := len(self.shards)) < total and rows_file(self.work, i).is_file():
+            shard = json.loads(rows_file(self.work, i).read_text("utf-8"))
+            pixels = pixels_file(self.work, i)
+            if pixels.is_file():
+                self._copy(pixels)
+            self.shards.append(shard)
+            self._rows += len(shard["rows"])
+
+    def _copy(self, shard: Path) -> None:
+        with (self.work / PIXELS).open("r+b") as joint, shard.open("rb") as piece:
+            joint.seek(self._start + self._rows * math.prod(self._shape))
+            shutil.copyfileobj(piece, joint, _PIECE)
+        self._copied.append(shard)
+        if sum(path.stat().st_size for path in self._copied) >= _TWICE:
+            self._sync()
+
+    def finish(self) -> None:
+        """Say how many slices there are."""
+        with (self.work / PIXELS).open("r+b") as file:
+            _write_header(file, (self._rows, *self._shape))
+            if file.tell() != self._start:
+                raise AssertionError("numpy left no room in the header for the number of slices")
+            file.truncate(self._start + self._rows * math.prod(self._shape))
+        self._sync()
+
+    def _sync(self) -> None:
+        with (self.work / PIXELS).open("r+b") as file:
+            os.fsync(file.fileno())
+        for path in self._copied:
+            path.unlink()
+        self._copied.clear()
 
 
 def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:

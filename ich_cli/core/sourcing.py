@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ def open_source(
     seed: int = 0,
     limits: Limits = DEFAULT_LIMITS,
     names: Names = as_named,
+    pool: Executor | None = None,
 ) -> tuple[list[LabelledSeries], SourceInfo]:
     """Open a source of labelled series.
 
@@ -49,6 +51,8 @@ def open_source(
         Bounds on DICOM files.
     names
         What DICOM files are called.
+    pool
+        Of `worker_processes`; None looks at the files in this process.
 
     Raises
     ------
@@ -73,10 +77,5 @@ def open_source(
     if kind == "unlabelled" and labels is not None:
         raise UsageError("unlabelled slices have no table; with --labels they are --source folder")
     licence = RSNA_LICENCE if kind == "rsna" else ""
-    names_of = {
-        "rsna": "RSNA 2019",
-        "dlmi": "the course's data",
-        "unlabelled": "DICOM without labels",
-    }
-    name = names_of.get(kind, "own DICOM")
-    return open_dicom(kind, paths, labels, limits, names), SourceInfo(kind, NAMES[kind], licence)
+    series = open_dicom(kind, paths, labels, limits, names, pool)
+    return series, SourceInfo(kind, NAMES[kind], licence)

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ich_cli.core import preparing
+from ich_cli.core import preparing, shards
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.lesions import UNKNOWN
 from ich_cli.core.preparing import SourceInfo, prepare_dataset
 from ich_cli.core.preprocessing import prepare
+from ich_cli.core.workers import worker_processes
 from tests.core.prepared_factory import BlobSeries, blobs
 
 INFO = SourceInfo("test", "blobs")
@@ -94,12 +95,13 @@ def test_counts_are_of_slices_and_patients(tmp_path: Path) -> None:
 
 def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
     series = [BlobSeries(i, f"p{i}") for i in range(3)]
-    one = prepare_dataset(series, tmp_path / "one", CONFIG, INFO, workers=1)
-    two = prepare_dataset(series, tmp_path / "two", CONFIG, INFO, workers=2)
+    one = prepare_dataset(series, tmp_path / "one", CONFIG, INFO)
+    with worker_processes(2) as pool:
+        two = prepare_dataset(series, tmp_path / "two", CONFIG, INFO, pool=pool)
     assert one.sha256 == two.sha256
 
 
-@pytest.mark.parametrize("dies_in", ["_prepare_series", "join_pixels", "clean"])
+@pytest.mark.parametrize("dies_in", ["_prepare_series", "join_masks", "clean"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
@@ -132,6 +134,36 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "dataset.json", "index.csv", "masks.npy", "pixels.npy", "skipped.csv",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("twice", [1, 1 << 28])
+@pytest.mark.parametrize("dies_at", [0, 1, 2, 3])
+def test_a_run_that_is_killed_while_it_joins_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, twice: int
+) -> None:
+    series = [BlobSeries(i, f"p{i}", broken=i) for i in range(4)]
+    prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
+    copy = shards.JointPixels._copy
+    copied: list[Path] = []
+
+    def dies(self: shards.JointPixels, shard: Path) -> None:
+        copied.append(shard)
+        if len(copied) > dies_at:
+            with (self.work / "pixels.npy").open("ab") as torn:
+                torn.write(b"half a shard")
+            raise KeyboardInterrupt
+        copy(self, shard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_TWICE", twice)  # 1: a shard goes at once; else it stays beside
+        patch.setattr(shards.JointPixels, "_copy", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_dataset(series, tmp_path / "out", CONFIG, INFO)
+    again = prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
+
+    assert again.pixels.shape == (20, 3, 32, 32)
+    for name in ("pixels.npy", "index.csv", "skipped.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_resuming_with_other_settings_is_refused(

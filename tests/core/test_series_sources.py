@@ -13,6 +13,7 @@ import numpy as np
 import pydicom.data
 import pytest
 
+import ich_cli.core.series as finder
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import (
     BrokenFileError,
@@ -21,8 +22,10 @@ from ich_cli.core.errors import (
     NotApplicableError,
     NothingFoundError,
 )
+from ich_cli.core.naming import AnonymousNames
 from ich_cli.core.series import FrameRef, load, read_slices, scan
 from ich_cli.core.streams import Inflating
+from ich_cli.core.workers import worker_processes
 from tests.core.dicom_factory import DEFLATED, ct, encoded, enhanced, save, series, tissue
 
 
@@ -274,3 +277,23 @@ def test_a_numpy_archive_beside_the_slices_is_skipped_whole(tmp_path: Path) -> N
     (row,) = scan([tmp_path])
     assert isinstance(row, NotApplicableError)
     assert row.note == "not DICOM: a zip without DICOM"
+
+
+@pytest.mark.slow
+def test_many_files_are_looked_at_side_by_side_with_the_same_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "_MANY", 3)
+    monkeypatch.setattr(finder, "_PIECE", 2)
+    for number in range(5):
+        save(tmp_path / f"{number}", ct(InstanceNumber=number))
+    (tmp_path / "5").write_bytes(b"no image")
+    zipped(tmp_path / "6.zip", {"a": encoded(ct()), "b": b"none"})
+    names = AnonymousNames("k" * 32)
+    seen: list[int] = []
+    with worker_processes(2) as pool:
+        beside = scan([tmp_path], progress=seen.append, names=names, pool=pool)
+    alone = scan([tmp_path], names=names)
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [repr(one) for one in beside] == [repr(one) for one in alone]
+    assert len(beside) == 8
