@@ -102,7 +102,8 @@ def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
     title = f"{output}: {about['slices']} slices of {about['patients']} patients"
     counts = about["labels"]
     if about["labelled"] and isinstance(counts, dict):
-        table = Table(title=title)
+        console.stdout().print(title, soft_wrap=True)
+        table = Table()
         table.add_column("label")
         table.add_column("slices", justify="right")
         table.add_column("patients", justify="right")

@@ -59,6 +59,11 @@ class CtIchSeries:
         """Return the data set's number of the patient."""
         return self.name
 
+    @property
+    def most(self) -> int:
+        """Return how many slices the table has."""
+        return len(self.labels)
+
     def read(self) -> Iterator[LabelledSlice]:
         """Yield the slices from the skull base to the vertex."""
         on_disk = {int(p.stem) for p in (self.folder / "brain").glob("*.jpg") if p.stem.isdigit()}

@@ -62,6 +62,10 @@ class LabelledSeries(Protocol):
     def name(self) -> str:
         """Name that is unique in its data set; no patient data."""
 
+    @property
+    def most(self) -> int:
+        """How many slices it has at most that can be used."""
+
     def read(self) -> Iterator[LabelledSlice]:
         """Yield all slices in anatomical order, unusable ones with their reason."""
 
@@ -81,6 +85,13 @@ class PhantomSeries:
     def name(self) -> str:
         """Return the seed as a name."""
         return f"phantom-{self.seed}"
+
+    @property
+    def most(self) -> int:
+        """Return the most slices that a phantom has."""
+        from ich_cli.core.phantom import PhantomConfig
+
+        return PhantomConfig(self.seed).slices[1]
 
     def patient(self) -> str:
         """Return the seed's name: each phantom is a patient of its own."""
@@ -108,6 +119,12 @@ class DicomSeries:
     labels: tuple[LabelRow | None, ...]
     """One a frame."""
     limits: Limits = DEFAULT_LIMITS
+
+    @property
+    def most(self) -> int:
+        """Return how many frames have labels."""
+        pairs = zip(self.frames, self.labels, strict=True)
+        return sum(not isinstance(f, InputError) and row is not None for f, row in pairs)
 
     def patient(self) -> str:
         """Return PatientID, or the study where there is none."""

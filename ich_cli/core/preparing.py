@@ -1,9 +1,9 @@
 """From labelled series to a prepared data set: in parallel, resumable, whole or not at all.
 
-Each series is prepared by one process into a shard of a hidden folder beside the output. Shards
-are joined in order as soon as they can be; when all are, the folder takes its name. A killed run
-leaves what it finished; ``resume`` goes on from there. The hidden folder holds no patient's key:
-when a run is resumed, the finished series are asked for theirs again.
+Each series is prepared by one process at its own place in one array, in a hidden folder beside the
+output. When all are there the gaps of unusable slices are closed, and the folder takes its name. A
+killed run leaves the series it finished; ``resume`` goes on from them. The hidden folder holds no
+patient's key: when a run is resumed, the finished series are asked for theirs again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +49,11 @@ from ich_cli.core.lesions import UNKNOWN
 from ich_cli.core.preprocessing import Placement, prepare, prepare_mask
 from ich_cli.core.shards import (
     PLAN,
-    JointPixels,
+    PixelFile,
     clean,
+    digest_of,
     join_masks,
     masks_file,
-    pixels_file,
     rows_file,
     save,
 )
@@ -119,9 +119,9 @@ def prepare_dataset(
             if not (resume and (work / ABOUT).is_file()):
                 _start(work, series, config, source, resume)
                 with _telling_what_is_kept(work, len(series)):
-                    joint = JointPixels(work, config)
-                    patients = _prepare_all(series, joint, config, pool, progress)
-                    _join(joint, patients, config, source)
+                    starts = _starts(series)
+                    patients = _prepare_all(series, starts, work, config, pool, progress)
+                    _join(work, starts, patients, config, source)
             clean(work)
             work.replace(out)
     except OSError as error:
@@ -152,7 +152,7 @@ def _start(
 ) -> None:
     names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
     plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
-    plan |= {"shards": pixels_file(work, 0).suffix}  # another version's may lie otherwise
+    plan |= {"pixels": "in place"}  # another version's lie otherwise
     if resume and (work / PLAN).is_file():
         if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
             raise DataError(f"{work} was begun with other files or settings; run without --resume")
@@ -160,64 +160,70 @@ def _start(
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
+    PixelFile.of(work, config).make(_starts(series)[-1])
     write_json(work / PLAN, plan)
 
 
 def _prepare_all(
     series: Sequence[LabelledSeries],
-    joint: JointPixels,
+    starts: Sequence[int],
+    work: Path,
     config: PreprocessConfig,
     pool: Executor | None,
     progress: Progress,
 ) -> list[str]:
-    """Make the missing shards; return each series' patient key, in memory only.
-
-    What stands next in line is joined meanwhile: the disk is at work while the processors are.
-    """
-    work = joint.work
+    """Write what is missing; return each series' patient key, in memory only."""
     keys: dict[int, str] = {}
     todo = [i for i in range(len(series)) if not rows_file(work, i).is_file()]
     for i in set(range(len(series))) - set(todo):
         keys[i] = series[i].patient()
         progress(len(keys), len(series))
-    joint.take(len(series))
-    for i, key in _run(series, todo, work, config, pool):
+    jobs = [Job(series[i], i, starts[i]) for i in todo]
+    for i, key in _run(jobs, work, config, pool):
         keys[i] = key
-        joint.take(len(series))
         progress(len(keys), len(series))
     return [keys[i] for i in range(len(series))]
 
 
+def _starts(series: Sequence[LabelledSeries]) -> list[int]:
+    """Return the row at which each series begins if no slice fails, and the number of all."""
+    return [0, *accumulate(one.most for one in series)]
+
+
+class Job(NamedTuple):
+    """A series to prepare."""
+
+    series: LabelledSeries
+    number: int
+    start: int
+    """Row of its first slice."""
+
+
 def _run(
-    series: Sequence[LabelledSeries],
-    todo: Sequence[int],
-    work: Path,
-    config: PreprocessConfig,
-    pool: Executor | None,
+    jobs: Sequence[Job], work: Path, config: PreprocessConfig, pool: Executor | None
 ) -> Iterator[tuple[int, str]]:
-    if pool is None or len(todo) <= 1:
-        for i in todo:
-            yield i, _prepare_series(series[i], work, i, config)
+    if pool is None or len(jobs) <= 1:
+        for job in jobs:
+            yield job.number, _prepare_series(job, work, config)
         return
-    jobs = {pool.submit(_prepare_series, series[i], work, i, config): i for i in todo}
+    running = {pool.submit(_prepare_series, job, work, config): job.number for job in jobs}
     try:
-        for job in as_completed(jobs):
-            yield jobs[job], job.result()
+        for done in as_completed(running):
+            yield running[done], done.result()
     finally:
-        wait([job for job in jobs if not job.cancel()])  # they write into the folder
+        wait([one for one in running if not one.cancel()])  # they write into the folder
 
 
-def _prepare_series(
-    series: LabelledSeries, work: Path, index: int, config: PreprocessConfig
-) -> str:
-    """Write one shard: the pixels first, the rows last, so that rows mean it is whole."""
+def _prepare_series(job: Job, work: Path, config: PreprocessConfig) -> str:
+    """Write one series: the pixels first, the rows last, so that rows mean it is whole."""
     keep_freed_memory()
+    series, number, start = job
     masks: list[Pixels] = []
     located = False
     rows: list[list[object]] = []
     skipped: list[SkippedRow] = []
     patient = ""
-    with pixels_file(work, index).open("wb") as shard:
+    with PixelFile.of(work, config).writing(start) as file:
         for position, one, neighbours in _with_neighbours(series.read(), config.context):
             patient = patient or (one.patient if one.ct is not None else "")
             if one.error is not None or one.ct is None or one.labels is None:
@@ -226,16 +232,16 @@ def _prepare_series(
                 skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
                 continue
             ready, placement = prepare(one.ct, config, neighbours)
-            shard.write(ready.data)
+            file.write(ready.data)
             masks.append(_mask(one, placement))
             located |= one.mask is not None
-            digest = hashlib.sha256(ready.data).hexdigest()[:32]
             note = "; ".join(one.ct.notes)
             ids = (one.name, one.study, one.series)
-            rows.append([*ids, position, one.labels, one.ct.status, note, digest])
+            values = (position, one.labels, one.ct.status, note, digest_of(ready.data))
+            rows.append([*ids, *values])
     if located:
-        save(masks_file(work, index), np.stack(masks))
-    write_json(rows_file(work, index), {"rows": rows, "skipped": skipped})
+        save(masks_file(work, number), np.stack(masks))
+    write_json(rows_file(work, number), {"rows": rows, "skipped": skipped})
     return patient or series.name
 
 
@@ -261,10 +267,14 @@ def _with_neighbours(
 
 
 def _join(
-    joint: JointPixels, patients: Sequence[str], config: PreprocessConfig, source: SourceInfo
+    work: Path,
+    starts: Sequence[int],
+    patients: Sequence[str],
+    config: PreprocessConfig,
+    source: SourceInfo,
 ) -> None:
-    """Make one data set of the shards. Numbers replace the patients' keys here."""
-    work, shards = joint.work, joint.shards
+    """Make one data set of all series. Numbers replace the patients' keys here."""
+    shards = [json.loads(rows_file(work, i).read_text("utf-8")) for i in range(len(patients))]
     numbers: dict[str, int] = {}
     rows: list[IndexRow] = []
     for shard, key in zip(shards, patients, strict=True):
@@ -274,7 +284,7 @@ def _join(
     if not rows:
         raise DataError(_why_none(shards))
     join_masks(work, shards, config)
-    joint.finish()
+    PixelFile.of(work, config).close_gaps(shards, starts[:-1])
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
     digest = write_index(work / INDEX, rows)

@@ -78,12 +78,15 @@ def prepare(
     box = head_box(ct.hu)
     placement = _centred(box, config.size)
     stack = [ct if other is None else other for other in _around(ct, neighbours, config.context)]
-    planes = [
-        _resize(_place(to_uint8(inside, window), placement), config.size)
-        for inside in (_inside(one.hu, placement) for one in stack)
-        for window in config.windows
-    ]
-    return Prepared(np.stack(planes), placement)
+    planes = np.empty((config.channels, config.size, config.size), np.uint8)
+    unfilled = iter(planes)
+    for one in stack:
+        inside = _inside(one.hu, placement)
+        square = np.zeros((placement.side, placement.side), np.uint8)
+        for window in config.windows:
+            _place(to_uint8(inside, window), placement, square)
+            _resize(square, config.size, next(unfilled))
+    return Prepared(planes, placement)
 
 
 def prepare_mask(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
@@ -204,22 +207,24 @@ def _inside(plane: NDArray[Any], placement: Placement) -> NDArray[Any]:
     return plane[top:bottom, left:right]
 
 
-def _place(cut: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+def _place(
+    cut: NDArray[np.uint8], placement: Placement, square: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Set what was cut out, windowed, into a square of air (black); what it lacks stays air."""
     top, left, _, _ = placement.box
-    square = np.zeros((placement.side, placement.side), np.uint8)
+    if square is None:
+        square = np.zeros((placement.side, placement.side), np.uint8)
     row, column = top - placement.top, left - placement.left
     square[row : row + cut.shape[0], column : column + cut.shape[1]] = cut
     return square
 
 
-def _resize(plane: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resize(
+    plane: NDArray[np.uint8], size: int, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """Resize a square; averaging when it shrinks, so that thin bleeds are not skipped over."""
-    shrink = plane.shape[0] > size
-    resized = cv2.resize(
-        plane, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    )
-    return np.asarray(resized, np.uint8)
+    how = cv2.INTER_AREA if plane.shape[0] > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, (size, size), dst=out, interpolation=how), np.uint8)
 
 
 # The midterm project's pipeline, kept to the pixel so that its published numbers can be redone.

@@ -1,15 +1,23 @@
-"""Shards of a data set that is being prepared: one a series, joined in order.
+"""What a data set is made of while it is being made: each series has its own place in the pixels.
 
-000012.raw, masks-000012.npy, 000012.json    pixels, masks if any are known, rows: written last
+    pixels.npy  ┌ series 0 ─────────┬ series 1 ──────┬┄┄┬ series 2 …    as long as all may be
+    000001.json                       its rows: written last      ┆
+                                                                  └ a slice that cannot be used
+
+Processes write their series side by side, each at its place. When all are there the gaps are
+closed. ``masks-000001.npy`` are a series' masks, if any are known.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -18,12 +26,11 @@ from numpy.typing import NDArray
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import MASKS, PIXELS
+from ich_cli.core.errors import DataError
 from ich_cli.core.labels import ANY
 from ich_cli.core.lesions import UNKNOWN
 
 PLAN: Final = "plan.json"
-_PIECE: Final = 1 << 20  # bytes copied at once
-_TWICE: Final = 1 << 28  # bytes that may be on the disk as shards and as their copies
 
 
 def save(path: Path, array: NDArray[np.uint8]) -> None:
@@ -38,67 +45,90 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, values)
 
 
-class JointPixels:
-    """One array made of the shards, in order, while later ones are still being made.
+@dataclass(frozen=True)
+class PixelFile:
+    """``pixels.npy`` of a data set that is being made.
 
-    A shard goes when its copy is on the disk, so the disk holds little twice. Written, not mapped:
-    a mapped file kills the process where the disk is full. Shards that an earlier run has joined
-    are known by their rows without pixels.
-
-    Parameters
-    ----------
-    work
-        Folder of the shards.
-    config
-        Gives the shape of a slice.
+    Written, not mapped: a mapped file kills the process where the disk is full.
     """
 
-    def __init__(self, work: Path, config: PreprocessConfig) -> None:
-        self.work = work
-        self.shards: list[dict[str, Any]] = []
-        """The rows of those that are joined."""
-        self._shape = (config.channels, config.size, config.size)
-        self._rows = 0
-        self._copied: list[Path] = []
-        path = work / PIXELS
-        path.touch()
-        with path.open("r+b") as file:
-            _write_header(file, (0, *self._shape))
-            self._start = file.tell()
+    path: Path
+    shape: tuple[int, int, int]
+    """Of a slice."""
 
-    def take(self, total: int) -> None:
-        """Join what stands next in line, of `total` shards, as far as it is whole."""
-        while (i := len(self.shards)) < total and rows_file(self.work, i).is_file():
-            shard = json.loads(rows_file(self.work, i).read_text("utf-8"))
-            pixels = pixels_file(self.work, i)
-            if pixels.is_file():
-                self._copy(pixels)
-            self.shards.append(shard)
-            self._rows += len(shard["rows"])
+    @classmethod
+    def of(cls, work: Path, config: PreprocessConfig) -> PixelFile:
+        """Return the one in a folder."""
+        return cls(work / PIXELS, (config.channels, config.size, config.size))
 
-    def _copy(self, shard: Path) -> None:
-        with (self.work / PIXELS).open("r+b") as joint, shard.open("rb") as piece:
-            joint.seek(self._start + self._rows * math.prod(self._shape))
-            shutil.copyfileobj(piece, joint, _PIECE)
-        self._copied.append(shard)
-        if sum(path.stat().st_size for path in self._copied) >= _TWICE:
-            self._sync()
+    @property
+    def _size(self) -> int:
+        return math.prod(self.shape)
 
-    def finish(self) -> None:
-        """Say how many slices there are."""
-        with (self.work / PIXELS).open("r+b") as file:
-            _write_header(file, (self._rows, *self._shape))
-            if file.tell() != self._start:
-                raise AssertionError("numpy left no room in the header for the number of slices")
-            file.truncate(self._start + self._rows * math.prod(self._shape))
-        self._sync()
+    @cached_property
+    def _begin(self) -> int:
+        """Return where the slices begin: NumPy leaves room in the header for any number of them."""
+        return _header(self.shape, 0).tell()
 
-    def _sync(self) -> None:
-        with (self.work / PIXELS).open("r+b") as file:
+    def make(self, rows: int) -> None:
+        """Make room for so many slices, on paper: what is not written takes no place on a disk."""
+        self.path.touch()
+        self._set_rows(rows)
+
+    def _set_rows(self, rows: int) -> None:
+        with self.path.open("r+b") as file:
+            file.write(_header(self.shape, rows).getvalue())
+            file.truncate(self._begin + rows * self._size)
+            file.flush()
             os.fsync(file.fileno())
-        for path in self._copied:
-            path.unlink()
-        self._copied.clear()
+
+    @contextmanager
+    def writing(self, row: int) -> Iterator[BinaryIO]:
+        """Yield the file, ready to take the slice of that row and those that follow."""
+        with self.path.open("r+b") as file:
+            file.seek(self._begin + row * self._size)
+            yield file
+
+    def close_gaps(self, shards: Sequence[dict[str, Any]], starts: Sequence[int]) -> None:
+        """Move slices down over the places of those that could not be used.
+
+        A run that is killed here can go on: a slice that was moved is known by its hash.
+
+        Raises
+        ------
+        DataError
+            If a slice is not what its series wrote.
+        """
+        rows = [(start + k, row) for s, start in zip(shards, starts, strict=True)
+                for k, row in enumerate(s["rows"])]  # fmt: skip
+        with self.path.open("r+b") as file:
+            for to, (at, row) in enumerate(rows):
+                if at != to:
+                    self._move(file, at, to, row[-1])
+        self._set_rows(len(rows))
+
+    def _move(self, file: BinaryIO, at: int, to: int, digest: str) -> None:
+        for place in (at, to):
+            file.seek(self._begin + place * self._size)
+            pixels = file.read(self._size)
+            if digest_of(pixels) == digest:
+                break
+        else:
+            raise DataError(f"{self.path}: damaged since it was begun; run without --resume")
+        if place == at:
+            file.seek(self._begin + to * self._size)
+            file.write(pixels)
+
+
+def digest_of(pixels: bytes | memoryview) -> str:
+    """Return what tells the pixels of one slice from any other's."""
+    return hashlib.sha256(pixels).hexdigest()[:32]
+
+
+def _header(shape: tuple[int, ...], rows: int) -> BytesIO:
+    out = BytesIO()
+    _write_header(out, (rows, *shape))
+    return out
 
 
 def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
@@ -126,13 +156,8 @@ def clean(work: Path) -> None:
 
 
 def rows_file(work: Path, index: int) -> Path:
-    """Return where the rows of series number `index` lie, once its shard is whole."""
+    """Return where the rows of series number `index` lie, once all of it is written."""
     return work / f"{index:06d}.json"
-
-
-def pixels_file(work: Path, index: int) -> Path:
-    """Return where the pixels of series number `index` lie, slice by slice, without a header."""
-    return work / f"{index:06d}.raw"
 
 
 def masks_file(work: Path, index: int) -> Path:

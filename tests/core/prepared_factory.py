@@ -32,6 +32,10 @@ class BlobSeries:
     def name(self) -> str:
         return f"series-{self.number}"
 
+    @property
+    def most(self) -> int:
+        return self.slices
+
     def patient(self) -> str:
         return self.who
 

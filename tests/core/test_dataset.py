@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import BinaryIO
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -136,34 +138,45 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("twice", [1, 1 << 28])
-@pytest.mark.parametrize("dies_at", [0, 1, 2, 3])
-def test_a_run_that_is_killed_while_it_joins_goes_on_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int, twice: int
+@pytest.mark.parametrize("dies_at", [1, 2, 7, 15])
+def test_a_run_that_is_killed_while_it_closes_gaps_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
-    series = [BlobSeries(i, f"p{i}", broken=i) for i in range(4)]
-    prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
-    copy = shards.JointPixels._copy
-    copied: list[Path] = []
+    series = [BlobSeries(i, f"p{i}", broken=i) for i in range(4)]  # slice 0 of the first, …
+    whole = prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
+    move = shards.PixelFile._move
+    moved: list[int] = []
 
-    def dies(self: shards.JointPixels, shard: Path) -> None:
-        copied.append(shard)
-        if len(copied) > dies_at:
-            with (self.work / "pixels.npy").open("ab") as torn:
-                torn.write(b"half a shard")
+    def dies(self: shards.PixelFile, file: BinaryIO, at: int, to: int, digest: str) -> None:
+        moved.append(at)
+        if len(moved) == dies_at:
             raise KeyboardInterrupt
-        copy(self, shard)
+        move(self, file, at, to, digest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "_TWICE", twice)  # 1: a shard goes at once; else it stays beside
-        patch.setattr(shards.JointPixels, "_copy", dies)
+        patch.setattr(shards.PixelFile, "_move", dies)
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(series, tmp_path / "out", CONFIG, INFO)
-    again = prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
+    prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
 
-    assert again.pixels.shape == (20, 3, 32, 32)
+    assert whole.pixels.shape == (20, 3, 32, 32)
     for name in ("pixels.npy", "index.csv", "skipped.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_slice_that_was_damaged_before_gaps_were_closed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = [BlobSeries(i, f"p{i}", broken=0) for i in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "_join", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_dataset(series, tmp_path / "out", CONFIG, INFO)
+    with (tmp_path / ".out.partial" / "pixels.npy").open("r+b") as file:
+        file.seek(-(3 * 32 * 32) - 100, 2)  # the last slice; behind it is the gap
+        file.write(b"damaged")
+    with pytest.raises(DataError, match=r"pixels.npy: damaged since it was begun; run without"):
+        prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
 
 
 def test_resuming_with_other_settings_is_refused(
