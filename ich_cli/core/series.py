@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -192,8 +193,12 @@ def _found(
         for source in sources:
             yield from _asked(source, limits, names)
         return
-    for piece in pool.map(look, [sources[i : i + _PIECE] for i in range(0, len(sources), _PIECE)]):
-        yield from piece
+    pieces = [sources[i : i + _PIECE] for i in range(0, len(sources), _PIECE)]
+    for piece, job in [(piece, pool.submit(look, piece)) for piece in pieces]:
+        try:
+            yield from job.result()
+        except BrokenProcessPool:  # a process was killed, for its memory perhaps: go on alone
+            yield from look(piece)
 
 
 def _look(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
 import struct
@@ -297,3 +298,23 @@ def test_many_files_are_looked_at_side_by_side_with_the_same_answer(
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [repr(one) for one in beside] == [repr(one) for one in alone]
     assert len(beside) == 8
+
+
+def dies_elsewhere(path: str) -> str:
+    """Name a file, if this is the first process."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+    return path
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_cost_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "_MANY", 1)
+    monkeypatch.setattr(finder, "_PIECE", 1)
+    for name in "ab":
+        zipped(tmp_path / f"{name}.zip", {"1": encoded(ct()), "2": encoded(ct())})
+    with worker_processes(2) as pool:
+        found = scan([tmp_path], names=dies_elsewhere, pool=pool)
+    assert [type(one) for one in found] == [FrameRef] * 4
