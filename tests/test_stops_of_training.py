@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import select
 import signal
@@ -243,6 +244,24 @@ def run_slowly(out: Path, told: list[str]) -> None:
     config = PreprocessConfig(size=32)
     with worker_processes(2) as pool:
         prepare_dataset(series, out, config, SourceInfo("test", "blobs"), pool=pool)
+
+
+class DyingSeries(BlobSeries):
+    """Kills the process that reads it, unless that is the first."""
+
+    def read(self):  # type: ignore[no-untyped-def]
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return super().read()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    series = [DyingSeries(number, "who") for number in range(2)]
+    how = PreprocessConfig(size=32), SourceInfo("test", "blobs")
+    with worker_processes(2) as pool, pytest.raises(OutputError, match=r"killed, .* --workers$"):
+        prepare_dataset(series, tmp_path / "data", *how, pool=pool)
+    assert len(prepare_dataset(series, tmp_path / "data", *how, resume=True)) == 12
 
 
 def test_arrays_are_written_as_numpy_reads_them(tmp_path: Path) -> None:

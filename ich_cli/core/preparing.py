@@ -14,6 +14,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import accumulate, chain, repeat
@@ -106,7 +107,7 @@ def prepare_dataset(
     Raises
     ------
     OutputError
-        If `out` exists, another run is writing it, or the disk is full.
+        If `out` exists, another run is writing it, the disk is full, or a process was killed.
     DataError
         If no slice could be used, or the run to resume had other settings.
     """
@@ -210,6 +211,11 @@ def _run(
     try:
         for done in as_completed(running):
             yield running[done], done.result()
+    except BrokenProcessPool:
+        raise OutputError(
+            "a process that prepared slices was killed, perhaps for its memory; "
+            "go on with --resume, and fewer --workers"
+        ) from None
     finally:
         wait([one for one in running if not one.cancel()])  # they write into the folder
 
