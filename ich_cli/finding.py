@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ich_cli.console import progress
 from ich_cli.core.batch import studies_path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ich_cli.core.series import FrameRef
 
     Entries = list[FrameRef | InputError]
+
+_PROCESSES: Final = 16  # more of them wait for the disk and for the one that takes their answers
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ def find(request: Request) -> Entries:
     from ich_cli.core.workers import worker_processes
 
     asked = request.rank.workers(request.workers)
+    number = min(os.cpu_count() or 1, _PROCESSES) if asked is None else asked
     quiet = request.quiet or request.rank.number > 0
     with (
-        worker_processes((os.cpu_count() or 1) if asked is None else asked) as pool,
+        worker_processes(number) as pool,
         progress("Looking for slices", unit="files", quiet=quiet) as advance,
     ):
         found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool)

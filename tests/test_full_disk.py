@@ -14,9 +14,8 @@ import pytest
 
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import OutputError
-from ich_cli.core.preparing import prepare_dataset
-from ich_cli.core.sourcing import open_source
-from tests.core.prepared_factory import blobs
+from ich_cli.core.preparing import SourceInfo, prepare_dataset
+from tests.core.prepared_factory import BlobSeries, blobs
 from tests.long_run import ROOT, make_bundle, make_corpus
 
 pytestmark = pytest.mark.slow
@@ -74,10 +73,11 @@ def test_predict(small_disk: Mount, tmp_path: Path) -> None:
     assert [path.name for path in disk.iterdir()] == ["out.csv"]
 
 
-@pytest.mark.parametrize("kib", [100, 400, 1000])  # in the first series, the second, the joining
+@pytest.mark.parametrize("kib", [100, 600, 1100])  # in the first series, the second, the joining
 def test_preprocess(kib: int, small_disk: Mount, tmp_path: Path) -> None:
     disk, config = small_disk(kib), PreprocessConfig(size=64)
-    series, info = open_source("phantom", [], studies=2)
+    series = [BlobSeries(number, "who", 30, located=True) for number in range(2)]
+    info = SourceInfo("test", "blobs")
 
     with pytest.raises(OutputError, match="the disk is full; free some space"):
         prepare_dataset(series, disk / "data", config, info)
