@@ -13,7 +13,7 @@ import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed, wait
+from concurrent.futures import Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -118,9 +118,9 @@ def prepare_dataset(
         out.parent.mkdir(parents=True, exist_ok=True)
         with claimed(out):
             if not (resume and (work / ABOUT).is_file()):
-                _start(work, series, config, source, resume)
+                starts = _starts(series)
+                _start(work, series, starts[-1], config, source, resume)
                 with _telling_what_is_kept(work, len(series)):
-                    starts = _starts(series)
                     patients = _prepare_all(series, starts, work, config, pool, progress)
                     _join(work, starts, patients, config, source)
             clean(work)
@@ -147,6 +147,7 @@ def _telling_what_is_kept(work: Path, total: int) -> Iterator[None]:
 def _start(
     work: Path,
     series: Sequence[LabelledSeries],
+    rows: int,
     config: PreprocessConfig,
     source: SourceInfo,
     resume: bool,
@@ -161,7 +162,7 @@ def _start(
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
-    PixelFile.of(work, config).make(_starts(series)[-1])
+    PixelFile.of(work, config).make(rows)
     write_json(work / PLAN, plan)
 
 
@@ -207,8 +208,10 @@ def _run(
         for job in jobs:
             yield job.number, _prepare_series(job, work, config)
         return
-    running = {pool.submit(_prepare_series, job, work, config): job.number for job in jobs}
+    running: dict[Future[str], int] = {}
     try:
+        for job in jobs:
+            running[pool.submit(_prepare_series, job, work, config)] = job.number
         for done in as_completed(running):
             yield running[done], done.result()
     except BrokenProcessPool:
