@@ -30,7 +30,7 @@ from ich_cli.core.batches import Loaded, Selection, SliceDataset
 from ich_cli.core.cells import CellClassifier
 from ich_cli.core.checkpoints import RunState
 from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.depthwise import strided_depthwise_in_float32
+from ich_cli.core.depthwise import slow_depthwise_in_float32
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_input
 from ich_cli.core.initial import initialize
@@ -111,7 +111,7 @@ class TrainingRun:
         start = initialize(config, preprocess.channels, watch.note)
         raw = start.model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if accelerator.device.type == "cpu":
-            strided_depthwise_in_float32(raw)
+            slow_depthwise_in_float32(raw)
         ema = copy.deepcopy(raw).eval().requires_grad_(False)
         slices = SliceDataset(train, with_masks=_needs_masks(config))
         learner = _learner(raw, config, slices).to(accelerator.device)
