@@ -8,7 +8,6 @@ of EfficientNet-Lite0 66 % in nine, and they are 1.45 and 2.0 times as fast with
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor, nn
 
