@@ -40,11 +40,12 @@ def aside(path: Path, ending: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that takes its name only when the block ends well.
 
     Until then it lies beside `path` under a hidden name; a block that raises leaves nothing, and
     what stood at `path` before stays untouched. What a killed process leaves, `sweep` removes.
+    Not `durable`, a machine that loses power may leave it empty; nobody waits for the disk.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             _try_lock(file)  # tells `sweep` that somebody is at work
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
             if os.name != "nt":  # there an open file cannot be renamed
                 new.replace(path)
         if os.name == "nt":

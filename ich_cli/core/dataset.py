@@ -189,9 +189,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     return hashlib.sha256(data).hexdigest()
 
 
-def write_json(path: Path, values: object) -> None:
-    """Write indented JSON, whole or not at all."""
-    with replacing(path) as file:
+def write_json(path: Path, values: object, *, durable: bool = True) -> None:
+    """Write indented JSON, whole or not at all; see `replacing`."""
+    with replacing(path, durable=durable) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
 
 

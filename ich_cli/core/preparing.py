@@ -2,8 +2,8 @@
 
 Each series is prepared by one process at its own place in one array, in a hidden folder beside the
 output. When all are there the gaps of unusable slices are closed, and the folder takes its name. A
-killed run leaves the series it finished; ``resume`` goes on from them. The hidden folder holds no
-patient's key: when a run is resumed, the finished series are asked for theirs again.
+killed run leaves the series it finished; ``resume`` checks them and goes on from there. The hidden
+folder holds no patient's key: when a run is resumed, finished series are asked for theirs again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from ich_cli.core.shards import (
     PixelFile,
     clean,
     digest_of,
+    is_whole,
     join_masks,
-    masks_file,
     rows_file,
-    save,
+    write_series,
 )
 
 Pixels = NDArray[np.uint8]
@@ -176,7 +176,8 @@ def _prepare_all(
 ) -> list[str]:
     """Write what is missing; return each series' patient key, in memory only."""
     keys: dict[int, str] = {}
-    todo = [i for i in range(len(series)) if not rows_file(work, i).is_file()]
+    pixels = PixelFile.of(work, config)
+    todo = [i for i in range(len(series)) if not is_whole(work, i, starts[i], pixels)]
     for i in set(range(len(series))) - set(todo):
         keys[i] = series[i].patient()
         progress(len(keys), len(series))
@@ -248,9 +249,7 @@ def _prepare_series(job: Job, work: Path, config: PreprocessConfig) -> str:
             ids = (one.name, one.study, one.series)
             values = (position, one.labels, one.ct.status, note, digest_of(ready.data))
             rows.append([*ids, *values])
-    if located:
-        save(masks_file(work, number), np.stack(masks))
-    write_json(rows_file(work, number), {"rows": rows, "skipped": skipped})
+    write_series(work, number, rows, skipped, masks if located else [])
     return patient or series.name
 
 
@@ -293,7 +292,7 @@ def _join(
     if not rows:
         raise DataError(_why_none(shards))
     join_masks(work, shards, config)
-    PixelFile.of(work, config).close_gaps(shards, starts[:-1])
+    PixelFile.of(work, config).close_gaps([len(s["rows"]) for s in shards], starts[:-1])
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
     digest = write_index(work / INDEX, rows)

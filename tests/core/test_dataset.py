@@ -147,11 +147,11 @@ def test_a_run_that_is_killed_while_it_closes_gaps_goes_on_to_the_same_bytes(
     move = shards.PixelFile._move
     moved: list[int] = []
 
-    def dies(self: shards.PixelFile, file: BinaryIO, at: int, to: int, digest: str) -> None:
+    def dies(self: shards.PixelFile, file: BinaryIO, at: int, to: int) -> None:
         moved.append(at)
         if len(moved) == dies_at:
             raise KeyboardInterrupt
-        move(self, file, at, to, digest)
+        move(self, file, at, to)
 
     with monkeypatch.context() as patch:
         patch.setattr(shards.PixelFile, "_move", dies)
@@ -164,19 +164,33 @@ def test_a_run_that_is_killed_while_it_closes_gaps_goes_on_to_the_same_bytes(
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_slice_that_was_damaged_before_gaps_were_closed_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [("pixels.npy", 128 + 9 * 3072), ("masks-000001.npy", 200), ("000001.json", 0), ("", 0)],
+)
+def test_what_did_not_reach_the_disk_before_the_power_went_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, keep: int
 ) -> None:
-    series = [BlobSeries(i, f"p{i}", broken=0) for i in range(2)]
+    series = [BlobSeries(i, f"p{i}", broken=0, located=True) for i in range(3)]
+    whole = prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
     with monkeypatch.context() as patch:
         patch.setattr(preparing, "_join", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(series, tmp_path / "out", CONFIG, INFO)
-    with (tmp_path / ".out.partial" / "pixels.npy").open("r+b") as file:
-        file.seek(-(3 * 32 * 32) - 100, 2)  # the last slice; behind it is the gap
-        file.write(b"damaged")
-    with pytest.raises(DataError, match=r"pixels.npy: damaged since it was begun; run without"):
-        prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
+    if name:
+        with (tmp_path / ".out.partial" / name).open("r+b") as file:
+            size = file.seek(0, 2)
+            file.truncate(keep)  # of the pixels: the second series begins at slice 6
+            file.truncate(size)  # what was lost reads as zeros
+    made = Mock(side_effect=preparing._prepare_series)
+    monkeypatch.setattr(preparing, "_prepare_series", made)
+    again = prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
+
+    expected = {"pixels.npy": [1, 2], "masks-000001.npy": [1], "000001.json": [1], "": []}
+    assert [call.args[0].number for call in made.call_args_list] == expected[name]
+    assert again.sha256 == whole.sha256
+    np.testing.assert_array_equal(again.pixels, whole.pixels)
+    np.testing.assert_array_equal(again.masks, whole.masks)  # type: ignore[arg-type]
 
 
 def test_resuming_with_other_settings_is_refused(
