@@ -32,6 +32,8 @@ COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown i
     "train": "Train a model on prepared data, by patient-level folds, and write a bundle.",
     "evaluate": "Measure predictions against labels, bundles on prepared data, or the folds of a "
     "run.",
+    "ensemble": "Put several runs' bundles together: the mean of their answers, measured out of "
+    "fold.",
     "push": "Publish a bundle, its card and its evaluation on the Hugging Face Hub.",
     "pull": "Fetch a bundle into the cache, so that --weights finds it without a network, "
     "and check it.",

@@ -1,0 +1,55 @@
+"""``ich ensemble``: several runs with the same folds as one bundle."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ich_cli import console
+from ich_cli.options import Json, Quiet
+
+
+def ensemble(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Folders that ich train --refit wrote, with the same folds.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            show_default=False,
+            help="Prepared data set that their folds are of, at the size of any of them.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder to make.", metavar="FOLDER", show_default=False
+        ),
+    ],
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Put several runs' bundles together: the mean of their answers, measured out of fold.
+
+    Example: ich ensemble runs/seresnet50 runs/resnext50 --data prepared -o runs/both
+    """
+    from ich_cli.core.dataset import PreparedDataset
+    from ich_cli.core.ensembling import join_runs
+    from ich_cli.metrics_table import print_report
+
+    command = shlex.join(["ich", *sys.argv[1:]])
+    found = join_runs(runs, PreparedDataset.open(data), output, command)
+    title = f"{data.name}, {found.split}, a slice"
+    print_report(title, found.reports["slice"].to_dict(), as_json=json)
+    console.note(f"bundle: {output / 'bundle'}", quiet=quiet)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ich_cli.core.bundle import load_bundle
+from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.study_level import read_out_of_fold
+from ich_cli.main import app
+from tests.core.prepared_factory import blobs
+
+runner = CliRunner()
+
+
+def train(data: Path, out: Path, seed: int, *more: str, folds: int = 2) -> None:
+    command = [
+        "train", str(data), "-o", str(out), "--model", "test_resnet", "--init", "none",
+        "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--precision", "no", "-q",
+        "--folds", str(folds), "--lr", f"{seed}e-3", *more,
+    ]  # fmt: skip
+    told = runner.invoke(app, command)
+    assert told.exit_code == 0, told.stderr
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight patients at two sizes, and a run on each."""
+    place = tmp_path_factory.mktemp("ensemble")
+    for size in (32, 48):
+        blobs(place / f"d{size}", 8, size=size)
+    train(place / "d32", place / "a", 1, "--refit")
+    train(place / "d48", place / "b", 2, "--refit")
+    return place
+
+
+def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
+    place: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "both"
+    command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(place / "d32")]
+    told = runner.invoke(app, [*command, "-o", str(out)])
+    assert told.exit_code == 0, told.stderr
+    assert "d32, out of fold, 2 folds by patient, a slice" in told.stdout
+    assert sorted(path.name for path in out.iterdir()) == [
+        "bundle", "metrics.json", "oof.csv", "run.json",
+    ]  # fmt: skip
+
+    a, b, both = (read_out_of_fold(run / "oof.csv") for run in (place / "a", place / "b", out))
+    np.testing.assert_allclose(
+        both.probabilities, (a.probabilities + b.probabilities) / 2, atol=2e-6
+    )
+    assert both.names == a.names == b.names
+    bundle = load_bundle(out / "bundle")
+    assert [one.preprocess.size for one in bundle.member_configs] == [32, 48]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert bundle.config.thresholds == metrics["thresholds"]
+    assert bundle.config.metrics["slices"] == 48
+    assert bundle.config.training["split"] == (
+        "2 models, each of all patients; thresholds and metrics out of 2 folds by patient"
+    )
+
+    again = runner.invoke(app, ["evaluate", "--oof", str(out), "--json"])
+    assert json.loads(again.stdout)["slice"]["labels"]["any"]["auroc"] == pytest.approx(
+        metrics["slice"]["labels"]["any"]["auroc"], abs=1e-6
+    )
+
+
+def test_what_does_not_belong_together_is_one_line_and_leaves_nothing(
+    place: Path, tmp_path: Path
+) -> None:
+    train(place / "d32", tmp_path / "other", 1, "--refit", folds=4)
+    train(place / "d32", tmp_path / "raw", 1)
+    blobs(tmp_path / "fewer", 7)
+    a, data = str(place / "a"), str(place / "d32")
+    for runs, prepared, message in (
+        ([a], data, "two runs or more"),
+        ([a, data], data, "no run of ich train"),
+        ([a, str(tmp_path / "other")], data, "other folds"),
+        ([a, str(tmp_path / "raw")], data, "has no bundle; finish it"),
+        ([a, str(place / "b")], str(tmp_path / "fewer"), "its slices are not those of fewer"),
+    ):
+        out = tmp_path / "out"
+        told = runner.invoke(app, ["ensemble", *runs, "--data", prepared, "-o", str(out)])
+        assert told.exit_code in (1, 2)
+        assert message in told.stderr
+        assert len(told.stderr.splitlines()) == 1
+        assert not out.exists()
+
+
+def test_a_run_whose_bundle_no_fold_has_calibrated_is_refused(place: Path, tmp_path: Path) -> None:
+    train(place / "d32", tmp_path / "all", 3, "--all")
+    train(place / "d32", tmp_path / "all", 3, "--resume")
+    command = ["ensemble", str(place / "a"), str(tmp_path / "all"), "--data", str(place / "d32")]
+    told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
+    assert told.exit_code == 1
+    assert "was not calibrated" in told.stderr
+
+
+def test_other_labels_of_the_same_slices_are_refused(place: Path, tmp_path: Path) -> None:
+    blobs(tmp_path / "d32", 8)
+    index = tmp_path / "d32" / "index.csv"
+    rows = index.read_text().splitlines()
+    cells = rows[1].split(",")
+    cells[6] = "0" if cells[6] == "1" else "1"
+    index.write_text("\n".join([rows[0], ",".join(cells), *rows[2:]]) + "\n")
+    about = json.loads((tmp_path / "d32" / "dataset.json").read_text())
+    about["sha256"] = _digest(index)
+    (tmp_path / "d32" / "dataset.json").write_text(json.dumps(about))
+    PreparedDataset.open(tmp_path / "d32")
+    command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(tmp_path / "d32")]
+    told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
+    assert told.exit_code == 1
+    assert "its labels are not those of d32" in told.stderr
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
