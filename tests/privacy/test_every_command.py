@@ -162,4 +162,5 @@ def test_a_prepared_set_holds_no_key_of_a_patient(ground: Ground) -> None:
     ground.planter.places["SECRET"] = "a patient's key"
     blobs(ground.work / "prepared", 6, real_ct=True)
     ground.ich("train", "prepared", *TRAIN, "--refit", "-o", "run")
+    ground.ich("ensemble", "run", "run", "--data", "prepared", "-o", "both")
     ground.check()
