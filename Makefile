@@ -55,15 +55,20 @@ serve: setup     ## the demo page on this machine
 
 CT_ICH ?= ct-ich
 INIT   ?= mobilenet_v2_imagenet1001.safetensors
-TRAIN  := prepared/ct-ich prepared/phantoms --model mobilenetv2 --mean 0.5 --std 0.5 --transplants 0.3 \
-	--positives 0.35 --folds 5 --refit --precision bf16 --resume
-default-bundle: setup ## train the bundle that ships: make default-bundle CT_ICH=folder INIT=weights
-	test -d prepared/ct-ich || $(BIN)/ich preprocess $(CT_ICH) --source ct-ich --size 256 --output prepared/ct-ich
-	test -d prepared/phantoms || $(BIN)/ich preprocess --source phantom --studies 160 --seed 0 --size 256 --output prepared/phantoms
-	$(BIN)/ich train $(TRAIN) --mix 1,0.12 --init $(INIT) --mask-weight 1 --epochs 6 --out runs/default
-	$(BIN)/ich train $(TRAIN) --mix 1,0.25 --init runs/default --head cells --mask-weight 3 --epochs 4 --lr 3e-4 --out runs/cells
-	cp runs/cells/bundle/config.json runs/cells/bundle/model.safetensors hub/default/
-	@echo "The new card is runs/cells/bundle/README.md; take its figures over into hub/default/README.md."
+TRAIN  := --model mobilenetv2 --head cells --mask-weight 3 --transplants 0.3 --positives 0.35 --mean 0.5 --std 0.5 \
+	--precision bf16 --freeze-norms yes --resume
+prepared/ct-%: | setup
+	$(BIN)/ich preprocess $(CT_ICH) -s ct-ich --size $* -o $@
+prepared/ph-%: | setup
+	$(BIN)/ich preprocess -s phantom --studies 160 --seed 0 --size $* -o $@
+default-bundle: setup prepared/ct-256 prepared/ct-384 prepared/ph-256 prepared/ph-384 ## train the bundle that ships: make default-bundle CT_ICH=folder INIT=weights
+	$(BIN)/ich train prepared/ph-256 --all --init $(INIT) --epochs 3 --lr 5e-4 --out runs/phantoms $(TRAIN)
+	$(BIN)/ich train prepared/ct-256 prepared/ph-256 --mix 1,0.12 --folds 5 --refit \
+	  --init runs/phantoms/bundle --epochs 4 --lr 5e-4 --out runs/first $(TRAIN)
+	$(BIN)/ich train prepared/ct-384 prepared/ph-384 --mix 1,0.2 --folds 5 --refit \
+	  --init runs/first --epochs 2 --lr 2e-4 --out runs/wide $(TRAIN)
+	cp runs/wide/bundle/config.json runs/wide/bundle/model.safetensors hub/default/
+	@echo "The new card is runs/wide/bundle/README.md; take its figures over into hub/default/README.md."
 
 $(VENV)/.installed-release: $(VENV)/.installed-dev
 	$(PIP) --editable '.[release]'
