@@ -74,7 +74,7 @@ def test_the_files_are_the_same_to_the_byte(wheel: zipfile.ZipFile) -> None:
 def test_the_default_bundle_and_the_pages_assets_are_there(wheel: zipfile.ZipFile) -> None:
     inside = set(wheel.namelist())
     assert {f"ich_cli/bundles/default/{name}" for name in (
-        "config.json", "model.safetensors", "README.md",
+        "config.json", "README.md", "0/model.safetensors", "1/model.safetensors",
     )} <= inside  # fmt: skip
     assert {f"gradio_app/page/{name}" for name in (
         "page.html", "style.css", "icon.png", "1-state.js",
