@@ -72,8 +72,8 @@ def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
 def test_what_does_not_belong_together_is_one_line_and_leaves_nothing(
     place: Path, tmp_path: Path
 ) -> None:
-    train(place / "d32", tmp_path / "other", 1, "--refit", folds=4)
-    train(place / "d32", tmp_path / "raw", 1)
+    train(place / "d32", tmp_path / "other", 1, "--fold", "0", folds=4)
+    train(place / "d32", tmp_path / "raw", 1, "--fold", "0")
     blobs(tmp_path / "fewer", 7)
     a, data = str(place / "a"), str(place / "d32")
     for runs, prepared, message in (
