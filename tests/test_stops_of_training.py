@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ich_cli.core import preparing
+from ich_cli.core import preparing, shards
 from ich_cli.core.atomic import aside, bears, claimed
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import OutputError
@@ -269,6 +269,6 @@ def test_a_killed_worker_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
 def test_arrays_are_written_as_numpy_reads_them(tmp_path: Path) -> None:
     array = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
     for name, one in (("a.npy", array), ("empty.npy", array[:0]), ("turned.npy", array[..., ::-1])):
-        preparing.save(tmp_path / name, one)
+        shards.save(tmp_path / name, one)
         np.testing.assert_array_equal(np.load(tmp_path / name, allow_pickle=False), one)
     assert not aside(tmp_path / "a.npy", "new").exists()
