@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ich_cli.core import preparing, shards
+from ich_cli.core import shards
 from ich_cli.core.atomic import aside, bears, claimed
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import OutputError
