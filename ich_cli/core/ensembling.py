@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from ich_cli.core.predictor import calibrate
 from ich_cli.core.provenance import git_state, versions
 from ich_cli.core.study_level import SlicesOfPatients, read_out_of_fold
 
+_LEAST: Final = 1e-12
+"""A probability is kept so far from 0 and 1 that its logit is finite."""
+
 
 @dataclass(frozen=True, eq=False)
 class MeanOutOfFold(OutOfFold):
@@ -39,7 +42,7 @@ class MeanOutOfFold(OutOfFold):
     @classmethod
     def of(cls, runs: Sequence[OutOfFold]) -> MeanOutOfFold:
         """Take the mean of runs of the same slices in the same folds."""
-        p = np.mean([run.probabilities for run in runs], axis=0)
+        p = np.clip(np.mean([run.probabilities for run in runs], axis=0), _LEAST, 1 - _LEAST)
         logits = (np.log(p) - np.log1p(-p)).astype(np.float32)
         return cls(runs[0].data, runs[0].fold_of, logits, None, tuple(runs))
 

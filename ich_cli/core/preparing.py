@@ -154,7 +154,7 @@ def _start(
 ) -> None:
     names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
     plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
-    plan |= {"pixels": "in place"}  # another version's lie otherwise
+    plan |= {"pixels": "in place, with digests"}  # another version's lie otherwise
     if resume and (work / PLAN).is_file():
         if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
             raise DataError(f"{work} was begun with other files or settings; run without --resume")

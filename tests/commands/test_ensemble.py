@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.ensembling import MeanOutOfFold
+from ich_cli.core.out_of_fold import OutOfFold
 from ich_cli.core.study_level import read_out_of_fold
 from ich_cli.main import app
 from tests.core.prepared_factory import blobs
@@ -115,6 +117,15 @@ def test_other_labels_of_the_same_slices_are_refused(place: Path, tmp_path: Path
     told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
     assert told.exit_code == 1
     assert "its labels are not those of d32" in told.stderr
+
+
+def test_answers_of_0_and_1_have_finite_logits(tmp_path: Path) -> None:
+    data = blobs(tmp_path / "d", 4)
+    folds = np.asarray(data.patients % 2, np.int64)
+    logits = np.where(data.labels > 0, 1e4, -1e4).astype(np.float32)
+    mean = MeanOutOfFold.of([OutOfFold(data, folds, logits)] * 2)
+    assert set(np.unique(mean.probabilities)) <= {0.0, 1.0}
+    assert np.isfinite(mean.logits).all()
 
 
 def _digest(path: Path) -> str:
