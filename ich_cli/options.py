@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -184,3 +186,8 @@ def _number(option: str, given: str, text: str) -> float:
     if value - value != 0:  # infinite or not a number
         raise UsageError(f"{option} {given}: {text!r} is not a finite number")
     return value
+
+
+def typed_command() -> str:
+    """Return what was typed, without the folder of the program."""
+    return shlex.join(["ich", *sys.argv[1:]])

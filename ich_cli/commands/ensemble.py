@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ich_cli import console
-from ich_cli.options import Json, Quiet
+from ich_cli.options import Json, Quiet, typed_command
 
 
 def ensemble(
@@ -48,8 +46,7 @@ def ensemble(
     from ich_cli.core.ensembling import join_runs
     from ich_cli.metrics_table import print_report
 
-    command = shlex.join(["ich", *sys.argv[1:]])
-    found = join_runs(runs, PreparedDataset.open(data), output, command)
+    found = join_runs(runs, PreparedDataset.open(data), output, typed_command())
     title = f"{data.name}, {found.split}, a slice"
     print_report(title, found.reports["slice"].to_dict(), as_json=json)
     console.note(f"bundle: {output / 'bundle'}", quiet=quiet)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ich_cli import console
-from ich_cli.options import Device, Json, Quiet, Seed
+from ich_cli.options import Device, Json, Quiet, Seed, typed_command
 
 if TYPE_CHECKING:
     from ich_cli.core.dataset import PreparedDataset
@@ -212,7 +210,7 @@ def train(
         shares=_numbers("--mix", mix) if mix else (), folds=folds,
         mean=_per_window("--mean", mean, windows), std=_per_window("--std", std, windows),
         device=device, resume=resume, sequence=None if sequence == "none" else sequence,
-        checkpoint=CheckpointConfig(checkpoint_minutes), command=_command(),
+        checkpoint=CheckpointConfig(checkpoint_minutes), command=typed_command(),
     )  # fmt: skip
     quiet = quiet or not is_main()
     _run(plan, fold, only_all=all_, with_refit=refit, quiet=quiet, as_json=json)
@@ -331,8 +329,3 @@ def _per_window(option: str, text: str | None, windows: int) -> tuple[float, ...
         return None
     numbers = _numbers(option, text)
     return numbers * windows if len(numbers) == 1 else numbers
-
-
-def _command() -> str:
-    """Return what was typed, without the folder of the program."""
-    return shlex.join(["ich", *sys.argv[1:]])
