@@ -21,6 +21,7 @@ from ich_cli._version import __version__
 from ich_cli.console import note
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
+from ich_cli.core.processes import leave
 from ich_cli.core.stopping import Terminated
 
 COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
@@ -78,6 +79,7 @@ class _Group(TyperGroup):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
             sys.stdout.flush()
+            leave()
         except Exception as error:
             code = tell(error)
         sys.exit(code if isinstance(code, int) else 0)

@@ -80,6 +80,15 @@ def test_version() -> None:
     assert CliRunner().invoke(entry.app, ["--version"]).stdout == f"ich {__version__}\n"
 
 
+def test_a_command_that_is_done_leaves_its_group_of_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left: list[str] = []
+    monkeypatch.setattr(entry, "leave", lambda: left.append("group"))
+    assert CliRunner().invoke(entry.app, ["--version"]).exit_code == 0
+    assert left == ["group"]
+
+
 def test_help_loads_nothing_heavy() -> None:
     loaded = python(
         "-c",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Final
 
 RANK: Final = "RANK"  # as torchrun sets it
@@ -20,3 +21,17 @@ def meet() -> None:
     from accelerate import PartialState
 
     PartialState().wait_for_everyone()
+
+
+def leave() -> None:
+    """Give up the group of processes, if there is one: the last thing before a process ends.
+
+    Gloo's threads may hold tensors that Python knows. Where they let go of them while the
+    interpreter is being torn down the process aborts, after all its work is done
+    (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    torch = sys.modules.get("torch")  # never loaded for this alone
+    if torch is None or not torch.distributed.is_available():
+        return
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

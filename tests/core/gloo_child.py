@@ -14,6 +14,7 @@ import torch
 
 from ich_cli.core.batches import Selection
 from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.processes import leave
 from ich_cli.core.training import FitResult, fit
 from ich_cli.core.training_config import FreezeNorms, TrainConfig
 
@@ -31,6 +32,11 @@ def train(data: PreparedDataset, out: Path, freeze_norms: FreezeNorms = "yes") -
     return fit(config, [chosen[0]], chosen[1], data.preprocess, out, device="cpu")
 
 
+def gloo_threads() -> list[str]:
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 if __name__ == "__main__":
     import os
 
@@ -42,3 +48,6 @@ if __name__ == "__main__":
     tensors = {k: v.contiguous() for k, v in result.model.state_dict().items()}
     tensors["logits"] = torch.from_numpy(result.logits)
     save_file(tensors, Path(sys.argv[2]) / f"rank-{os.environ['RANK']}.safetensors")
+    assert gloo_threads(), "this test no longer looks at what it means to"
+    leave()
+    assert not gloo_threads()  # one that lives on can abort the process at its end
