@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,14 @@ def ensemble(
             "--output", "-o", help="Folder to make.", metavar="FOLDER", show_default=False
         ),
     ],
+    sequence: Annotated[
+        Literal["none", "smooth", "gru"],
+        typer.Option(
+            "--sequence",
+            help="A second stage over the slices of a series, learned from the mean out of fold: "
+            "a kernel (smooth), or also a bidirectional GRU (gru).",
+        ),
+    ] = "none",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -46,7 +54,8 @@ def ensemble(
     from ich_cli.core.ensembling import join_runs
     from ich_cli.metrics_table import print_report
 
-    found = join_runs(runs, PreparedDataset.open(data), output, typed_command())
+    kind = None if sequence == "none" else sequence
+    found = join_runs(runs, PreparedDataset.open(data), output, typed_command(), kind)
     title = f"{data.name}, {found.split}, a slice"
     print_report(title, found.reports["slice"].to_dict(), as_json=json)
     console.note(f"bundle: {output / 'bundle'}", quiet=quiet)

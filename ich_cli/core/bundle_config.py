@@ -170,6 +170,7 @@ class BundleConfig:
         shared: dict[str, Any] = {
             "thresholds": _mapping(own["thresholds"], "ich.thresholds"),
             "study": _study(own),
+            "sequence": _sequence(own),
             "training": _mapping(own["training"], "ich.training"),
             "metrics": _mapping(own["metrics"], "ich.metrics"),
             "sha256": _text(own["sha256"], "ich.sha256"),
@@ -186,9 +187,6 @@ class BundleConfig:
     def _single(
         cls, whole: Mapping[str, Any], own: Mapping[str, Any], shared: dict[str, Any]
     ) -> BundleConfig:
-        sequence = None
-        if "sequence" in own:
-            sequence = SequenceConfig.from_dict(_mapping(own["sequence"], "ich.sequence"))
         preprocess = PreprocessConfig.from_dict(_mapping(own["preprocess"], "ich.preprocess"))
         args = dict(_mapping(whole.get("model_args", {}), "model_args"))
         if args.pop("in_chans", 3) != preprocess.channels:
@@ -202,7 +200,6 @@ class BundleConfig:
             model_args=args,
             preprocess=preprocess,
             calibration=_read_calibration(own["calibration"], "ich.calibration"),
-            sequence=sequence,
             **shared,
         )
 
@@ -215,6 +212,12 @@ def _read_calibration(value: Any, name: str) -> Calibration:
     values = _mapping(value, name)
     _check_keys(values, frozenset(("temperature", "bias")), f"{name}.")
     return Calibration(values["temperature"], values["bias"])
+
+
+def _sequence(own: Mapping[str, Any]) -> SequenceConfig | None:
+    if "sequence" not in own:
+        return None
+    return SequenceConfig.from_dict(_mapping(own["sequence"], "ich.sequence"))
 
 
 def _study(own: Mapping[str, Any]) -> StudyRule | None:

@@ -42,7 +42,7 @@ class LoadedBundle:
     card: str
     path: Path
     sequence: SequenceModel | None = None
-    """The second stage over whole series, of a single model; on the CPU."""
+    """The second stage over whole series; on the CPU."""
 
 
 def load_bundle(folder: Path) -> LoadedBundle:
@@ -59,8 +59,10 @@ def load_bundle(folder: Path) -> LoadedBundle:
     config = read_config(folder)
     card = (folder / CARD).read_text("utf-8", "replace") if (folder / CARD).is_file() else ""
     if not config.members:
-        model, stage = _load_model(folder, config), _load_sequence(folder, config)
-        return LoadedBundle(config, (model,), (config,), card, folder, stage)
+        model = _load_model(folder, config)
+        return LoadedBundle(
+            config, (model,), (config,), card, folder, _load_sequence(folder, config)
+        )
     folders = member_folders(folder, config)
     configs = tuple(read_config(one) for one in folders)
     if any(one.members for one in configs):
@@ -69,7 +71,7 @@ def load_bundle(folder: Path) -> LoadedBundle:
         raise BundleError(f"{folder / CONFIG}: ich.sha256 is not that of its members")
     models = tuple(_load_model(one, its) for one, its in zip(folders, configs, strict=True))
     config = replace(config, preprocess=configs[0].preprocess)
-    return LoadedBundle(config, models, configs, card, folder)
+    return LoadedBundle(config, models, configs, card, folder, _load_sequence(folder, config))
 
 
 def _load_model(folder: Path, config: BundleConfig) -> nn.Module:

@@ -70,11 +70,7 @@ def save_bundle(
 
     def fill(into: Path) -> BundleConfig:
         write_weights(into / WEIGHTS, tensors)
-        written = config.with_sha256(sha256_of(into / WEIGHTS))
-        if sequence is not None and config.sequence is not None:
-            save_sequence(sequence, into / SEQUENCE)
-            stage = replace(config.sequence, sha256=sha256_of(into / SEQUENCE))
-            written = replace(written, sequence=stage)
+        written = _with_stage(into, config.with_sha256(sha256_of(into / WEIGHTS)), sequence)
         _write_config(into, _timm_part(model, written) | {"ich": written.to_dict()})
         _write_card(into, written, card)
         return written
@@ -88,6 +84,7 @@ def save_ensemble(
     config: BundleConfig,
     card: str | None = None,
     calibration: Calibration | None = None,
+    sequence: SequenceModel | None = None,
 ) -> BundleConfig:
     """Write an ensemble, whole or not at all.
 
@@ -103,6 +100,8 @@ def save_ensemble(
         README.md; without one, a short one is made of the config.
     calibration
         Of the members that are folders, in place of their own.
+    sequence
+        The second stage over their mean, where the config names one.
     """
 
     def fill(into: Path) -> BundleConfig:
@@ -121,9 +120,10 @@ def save_ensemble(
         named = replace(config, architecture="ensemble", members=tuple(names))
         configs = [read_config(one) for one in member_folders(into, named)]
         if any(one.sequence for one in configs):
-            raise BundleError(f"{folder}: a member has a sequence stage, which no ensemble uses")
+            raise BundleError(f"{folder}: a member has a sequence stage, which no ensemble uses; "
+                              "`ich ensemble --sequence` learns one for all")  # fmt: skip
         sums = [one.sha256 for one in configs]
-        written = named.with_sha256(sum_of_sums(sums))
+        written = _with_stage(into, named.with_sha256(sum_of_sums(sums)), sequence)
         head = {"num_classes": len(LABELS), "label_names": list(LABELS)}
         _write_config(into, head | {"ich": written.to_dict()})
         _write_card(into, written, card)
@@ -131,6 +131,15 @@ def save_ensemble(
         return written
 
     return _write_whole(folder, fill)
+
+
+def _with_stage(into: Path, config: BundleConfig, sequence: SequenceModel | None) -> BundleConfig:
+    """Write the second stage, where there is one, and return the config with its checksum."""
+    if sequence is None or config.sequence is None:
+        return config
+    save_sequence(sequence, into / SEQUENCE)
+    stage = replace(config.sequence, sha256=sha256_of(into / SEQUENCE))
+    return replace(config, sequence=stage)
 
 
 def _recalibrate(member: Path, calibration: Calibration) -> None:

@@ -18,9 +18,11 @@ Floats = NDArray[np.float64]
 
 SENSITIVITY: Final = 0.95
 """At which the threshold of `any` is set: a screening tool may not miss."""
-_PRIOR_LOG_SLOPE: Final = 0.5  # standard deviation of log(1 / T) that is thought likely
-_PRIOR_BIAS: Final = 3.0  # of b: wide, for a loss that weights positives shifts it by up to 3.4
-_MIN_POSITIVES: Final = 5
+_SHARED: Final = np.array([[0.5], [3.0]])
+"""Standard deviations, as thought likely before, of what all labels share: log 1/T, and b. The
+latter is wide: a loss that weights positives shifts it by up to 3.4."""
+_OWN: Final = np.array([[0.1], [0.3]])
+"""And of what a label may differ by: one network, one loss, so by little until many show more."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,17 @@ class Targets:
         return "best F1"
 
 
-def learn_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
+def learn_calibration(
+    labels: ArrayLike, logits: ArrayLike, patients: ArrayLike | None = None
+) -> Calibration:
     """Learn temperature and bias of each label: p = sigmoid(logit / T + b).
 
-    Maximum likelihood with a weak prior (log 1/T ~ N(0, 0.5²), b ~ N(0, 3²)) that holds a label of
-    few positives near where it is; the bias undoes what a weight of positives in the loss shifts.
-    A label with fewer than 5 positives or negatives keeps T = 1 and learns b alone; one that has
-    none at all keeps b = 0, too.
+    All labels together, by maximum a posteriori (Gelman et al., Bayesian Data Analysis, 3rd ed.,
+    ch. 5): a label's log 1/T and b are what all share (N(0, 0.5²) and N(0, 3²)) and its own
+    deviation (N(0, 0.1²) and N(0, 0.3²)). Thousands of positives overrule that; a label that few
+    patients have is calibrated as the others are. The bias undoes what a weight of positives, or
+    seeing them more often, shifts. A label that all slices have, or none, gets what the others
+    share.
 
     Parameters
     ----------
@@ -56,11 +62,19 @@ def learn_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
         ``(N, 6)``.
     logits
         ``(N, 6)``, of slices that the model did not learn from.
+    patients
+        ``(N,)``, whose slices they are. Slices of one patient tell much the same: all count as
+        if each bleeding patient had one that is positive. Without it each slice counts in full.
     """
     y, z = np.asarray(labels, np.float64), np.asarray(logits, np.float64)
-    pairs = [_fit(y[:, k], z[:, k]) for k in range(len(LABELS))]
-    temperature, bias = zip(*pairs, strict=True)
-    return Calibration(tuple(temperature), tuple(bias))
+    told = (y.sum(0) > 0) & (y.sum(0) < len(y))
+    if not told.any():
+        return Calibration()
+    shared, own = _fit(y[:, told], z[:, told], _evidence(y, patients))
+    log_slope, bias = np.repeat(shared[:, None], len(LABELS), axis=1)
+    log_slope[told] += own[0]
+    bias[told] += own[1]
+    return Calibration(tuple(np.exp(-log_slope).tolist()), tuple(bias.tolist()))
 
 
 def choose_thresholds(
@@ -121,20 +135,28 @@ def _floor(value: float) -> float:
     return float(np.floor(value * 1e6) / 1e6)
 
 
-def _fit(y: Floats, z: Floats) -> tuple[float, float]:
-    rarer = min(y.sum(), (1 - y).sum())
-    if rarer == 0:
-        return 1.0, 0.0
-    slopes = (-3.0, 3.0) if rarer >= _MIN_POSITIVES else (0.0, 0.0)
+def _evidence(y: Floats, patients: ArrayLike | None) -> float:
+    """Return what a slice counts: bleeding patients / their positive slices."""
+    bleeds = y.max(axis=1) >= 0.5
+    if patients is None or not bleeds.any():
+        return 1.0
+    return float(np.unique(np.asarray(patients)[bleeds]).size / bleeds.sum())
+
+
+def _fit(y: Floats, z: Floats, evidence: float) -> tuple[Floats, Floats]:
+    """Return shared ``(2,)`` and own ``(2, K)`` log slope and bias of K labels."""
 
     def cost(x: Floats) -> tuple[float, Floats]:
-        slope, bias = np.exp(x[0]), x[1]
+        shared, own = x[:2, None], x[2:].reshape(2, -1)
+        slope, bias = np.exp(shared[0] + own[0]), shared[1] + own[1]
         t = slope * z + bias
-        residual = expit(t) - y
-        loss = np.sum(np.logaddexp(0, t) - y * t)
-        prior = 0.5 * (x[0] / _PRIOR_LOG_SLOPE) ** 2 + 0.5 * (bias / _PRIOR_BIAS) ** 2
-        slope_term = np.sum(residual * z) * slope + x[0] / _PRIOR_LOG_SLOPE**2
-        return loss + prior, np.array([slope_term, residual.sum() + bias / _PRIOR_BIAS**2])
+        residual = evidence * (expit(t) - y)
+        loss = evidence * np.sum(np.logaddexp(0, t) - y * t)
+        prior = np.sum((shared / _SHARED) ** 2) / 2 + np.sum((own / _OWN) ** 2) / 2
+        push = np.stack([np.sum(residual * z, axis=0) * slope, residual.sum(axis=0)])
+        to_shared = push.sum(axis=1, keepdims=True) + shared / _SHARED**2
+        return loss + prior, np.concatenate([to_shared.ravel(), (push + own / _OWN**2).ravel()])
 
-    found = minimize(cost, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[slopes, (-10, 10)])
-    return float(np.exp(-found.x[0])), float(found.x[1])
+    ranges = [(-3.0, 3.0), (-10.0, 10.0)] + [(None, None)] * (2 * y.shape[1])
+    found = minimize(cost, np.zeros(2 + 2 * y.shape[1]), jac=True, method="L-BFGS-B", bounds=ranges)
+    return found.x[:2], found.x[2:].reshape(2, -1)

@@ -19,7 +19,6 @@ from ich_cli.core.study_rule import StudyRule
 FOLDS = 5
 FEWEST = 5
 """Slices with a label, and without; of fewer nothing is learned that is worth keeping."""
-_EDGE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def learn(
     slices are positive, or negative, and the rule where too few studies bleed, or do not.
     """
     few = too_few(cases) if known else ()
-    own = None if calibrated else learn_calibration(cases.labels, logits)
+    own = None if calibrated else learn_calibration(cases.labels, logits, cases.patients)
     if known and own:
         own = _with_old(own, known.calibration or Calibration(), few)
     p = calibrate(logits, own or Calibration())
@@ -77,12 +76,6 @@ def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Ca
     pairs = [(one.temperature[k], one.bias[k]) for k, one in enumerate(source)]
     temperature, bias = zip(*pairs, strict=True)
     return Calibration(tuple(temperature), tuple(bias))
-
-
-def to_logits(probabilities: Floats) -> Floats:
-    """Return the logits of probabilities, those of 0 and 1 finite."""
-    inner = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return np.log(inner / (1 - inner))
 
 
 def folds_of(cases: Cases) -> NDArray[np.int64]:

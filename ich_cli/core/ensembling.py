@@ -20,17 +20,18 @@ from numpy.typing import NDArray
 from ich_cli._version import __version__
 from ich_cli.core.atomic import replacing_folder
 from ich_cli.core.bundle import BundleConfig, Calibration, save_ensemble
+from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.bundle_files import read_config
 from ich_cli.core.calibration import choose_thresholds
 from ich_cli.core.dataset import PreparedDataset, write_json
 from ich_cli.core.errors import BundleError, DataError, OutputError, UsageError
 from ich_cli.core.out_of_fold import OutOfFold
-from ich_cli.core.predictor import calibrate
+from ich_cli.core.predictor import calibrate, to_logits
 from ich_cli.core.provenance import git_state, versions
+from ich_cli.core.sequence import SequenceKind
 from ich_cli.core.study_level import SlicesOfPatients, read_out_of_fold
 
-_LEAST: Final = 1e-12
-"""A probability is kept so far from 0 and 1 that its logit is finite."""
+_SEED: Final = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,8 @@ class MeanOutOfFold(OutOfFold):
     @classmethod
     def of(cls, runs: Sequence[OutOfFold]) -> MeanOutOfFold:
         """Take the mean of runs of the same slices in the same folds."""
-        p = np.clip(np.mean([run.probabilities for run in runs], axis=0), _LEAST, 1 - _LEAST)
-        logits = (np.log(p) - np.log1p(-p)).astype(np.float32)
-        return cls(runs[0].data, runs[0].fold_of, logits, None, tuple(runs))
+        logits = to_logits(np.mean([run.probabilities for run in runs], axis=0))
+        return cls(runs[0].data, runs[0].fold_of, logits.astype(np.float32), None, tuple(runs))
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -59,8 +59,12 @@ class MeanOutOfFold(OutOfFold):
 
 
 def join_runs(
-    folders: Sequence[Path], data: PreparedDataset, out: Path, command: str = ""
-) -> MeanOutOfFold:
+    folders: Sequence[Path],
+    data: PreparedDataset,
+    out: Path,
+    command: str = "",
+    sequence: SequenceKind | None = None,
+) -> OutOfFold:
     """Write an ensemble of runs' bundles, and its out-of-fold answers, as a run of its own.
 
     Parameters
@@ -73,6 +77,8 @@ def join_runs(
         Folder to make: ``bundle/``, ``oof.csv``, ``metrics.json``, ``run.json``.
     command
         To write down.
+    sequence
+        Of a second stage over the slices of a series, learned from the mean's logits.
 
     Raises
     ------
@@ -94,7 +100,9 @@ def join_runs(
         raise UsageError("these runs have other folds (data, --folds or --seed): what one has "
                          "learned from another is measured on")  # fmt: skip
     configs = [_bundle_of(folder) for folder in folders]
-    found = MeanOutOfFold.of([_out_of_fold(folder, data) for folder in folders])
+    mean = MeanOutOfFold.of([_out_of_fold(folder, data) for folder in folders])
+    found = mean.with_sequence(sequence, _SEED) if sequence else mean
+    stage = found.stage(sequence, _SEED) if sequence else None
     about = {
         "ich": __version__, "command": command, "split": splits.pop(),
         "runs": [_about(folder).get("command", "") for folder in folders],
@@ -102,7 +110,8 @@ def join_runs(
     }  # fmt: skip
     with replacing_folder(out) as new:
         members = [folder / "bundle" for folder in folders]
-        save_ensemble(new / "bundle", members, _config(configs, found, about))
+        config = _config(configs, found, about, stage[1] if stage else None)
+        save_ensemble(new / "bundle", members, config, sequence=stage[0] if stage else None)
         found.write(new)
         write_json(new / "run.json", about)
     return found
@@ -150,11 +159,14 @@ def _check_labels(
 
 
 def _config(
-    configs: Sequence[BundleConfig], found: MeanOutOfFold, about: dict[str, Any]
+    configs: Sequence[BundleConfig],
+    found: OutOfFold,
+    about: dict[str, Any],
+    sequence: SequenceConfig | None,
 ) -> BundleConfig:
     split = (
-        f"{len(configs)} models, each of all patients; thresholds and metrics out of "
-        f"{found.fold_of.max() + 1} folds by patient"
+        f"{len(configs)} models, each of all patients; {'second stage, ' if sequence else ''}"
+        f"thresholds and metrics out of {found.fold_of.max() + 1} folds by patient"
     )
     data = dict.fromkeys(str(config.training["data"]) for config in configs)
     training = {
@@ -167,5 +179,5 @@ def _config(
     }
     return BundleConfig(
         "ensemble", training, thresholds=found.thresholds, study=found.study_rule,
-        metrics=found.for_bundle(),
+        sequence=sequence, metrics=found.for_bundle(),
     )  # fmt: skip

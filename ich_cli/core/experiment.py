@@ -43,7 +43,7 @@ from ich_cli.core.pace import TIMING
 from ich_cli.core.plan import Plan, begin, pseudo_labels_of
 from ich_cli.core.processes import is_main, meet
 from ich_cli.core.provenance import git_state, versions
-from ich_cli.core.sequence import SequenceModel, learn_sequence
+from ich_cli.core.sequence import SequenceModel
 from ich_cli.core.study_rule import StudyRule
 from ich_cli.core.training import FitResult, fit
 from ich_cli.core.training_run import Watch
@@ -118,7 +118,8 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
         split += f"; calibration, thresholds and metrics out of {plan.folds} folds by patient"
         _save(
             plan, plan.out / "bundle", result, split, (found.without or found).calibration,
-            found.thresholds, found.for_bundle(), found.study_rule, _sequence(plan, found),
+            found.thresholds, found.for_bundle(), found.study_rule,
+            found.stage(plan.sequence, plan.config.seed) if plan.sequence else None,
         )  # fmt: skip
     return plan.out / "bundle"
 
@@ -223,16 +224,6 @@ def _training(plan: Plan, split: str) -> dict[str, Any]:
         "git": git_state(),
         "versions": versions(),
     }
-
-
-def _sequence(plan: Plan, found: OutOfFold) -> tuple[SequenceModel, SequenceConfig] | None:
-    """Learn the second stage that ships: from the out-of-fold logits of all patients."""
-    if plan.sequence is None or found.without is None:
-        return None
-    data, logits = plan.data[0], found.without.logits
-    seed = plan.config.seed
-    stage = learn_sequence(logits, data.labels, data.series_rows(), plan.sequence, seed)
-    return stage, SequenceConfig(plan.sequence, found.calibration)
 
 
 def _described(data: PreparedDataset) -> str:

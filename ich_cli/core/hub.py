@@ -149,8 +149,8 @@ def fetch(hub_id: str) -> Path:
                 _members(hub_id, repo, folder, config)
             else:
                 _weights(hub_id, repo, folder, sha256=config.sha256)
-                if config.sequence is not None:
-                    _weights(hub_id, repo, folder, sha256=config.sequence.sha256, file=SEQUENCE)
+            if config.sequence is not None:
+                _weights(hub_id, repo, folder, sha256=config.sequence.sha256, file=SEQUENCE)
             _card(repo, folder.name)
     return folder
 

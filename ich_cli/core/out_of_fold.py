@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.bundle import Calibration
+from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.calibration import choose_thresholds, learn_calibration
 from ich_cli.core.dataset import PreparedDataset, write_csv, write_json
 from ich_cli.core.evaluation import Report, evaluate, quick_metrics
 from ich_cli.core.inference import Logits
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predictor import calibrate
-from ich_cli.core.sequence import SequenceKind, learn_sequence
+from ich_cli.core.sequence import SequenceKind, SequenceModel, learn_sequence
 from ich_cli.core.study_level import learn_rule
 from ich_cli.core.study_rule import StudyRule
 
@@ -43,10 +44,18 @@ class OutOfFold:
                     logits[rows] = stage.apply_to(self.logits[rows].astype(np.float64))
         return OutOfFold(self.data, self.fold_of, logits, self)
 
+    def stage(self, kind: SequenceKind, seed: int) -> tuple[SequenceModel, SequenceConfig] | None:
+        """Learn the second stage that ships, from all out-of-fold logits; None without one."""
+        if self.without is None:
+            return None
+        rows, logits = self.data.series_rows(), self.without.logits
+        model = learn_sequence(logits, self.data.labels, rows, kind, seed)
+        return model, SequenceConfig(kind, self.calibration)
+
     @cached_property
     def calibration(self) -> Calibration:
         """Learned from all out-of-fold logits: what goes into the bundle."""
-        return learn_calibration(self.data.labels, self.logits)
+        return learn_calibration(self.data.labels, self.logits, self.data.patients)
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
@@ -66,7 +75,9 @@ class OutOfFold:
         out = np.empty(self.logits.shape)
         for fold in np.unique(self.fold_of):
             here = self.fold_of == fold
-            others = learn_calibration(self.data.labels[~here], self.logits[~here])
+            others = learn_calibration(
+                self.data.labels[~here], self.logits[~here], self.data.patients[~here]
+            )
             out[here] = calibrate(self.logits[here].astype(np.float64), others)
         return out
 

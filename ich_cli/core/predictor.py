@@ -33,6 +33,7 @@ from ich_cli.core.series_answers import Answered, by_series, series_start
 from ich_cli.core.study_rule import StudyRule
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
+_EDGE: Final = 1e-12
 _WORKERS: Final = 8  # of 2 to 3 ms that a slice takes, up to 0.4 are under Python's lock
 
 
@@ -205,13 +206,15 @@ class Predictor:
         for array, config in zip(pixels, self.preprocess, strict=True):
             if array.shape[1:] != (config.channels, config.size, config.size):
                 raise ValueError(f"(N, {config.channels}, {config.size}, {config.size}) expected")
+        return self._mean(pixels).astype(np.float32)
+
+    def _mean(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         by_config = dict(zip(self.preprocess, pixels, strict=True))
         each = [
             calibrate(self.logits(model, by_config[config.preprocess], config), config.calibration)
             for model, config in self.members
         ]
-        mean: NDArray[np.float32] = np.mean(each, axis=0).astype(np.float32)
-        return mean
+        return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
     def predict(self, *paths: str | Path) -> list[SlicePrediction]:
         """Answer for every slice found in files, folders and zips.
@@ -299,10 +302,16 @@ class Predictor:
         for read in reads:
             yield read.row, next(rows) if read.pixels else None
 
-    def slice_logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the logits ``(N, 6)`` of a single model, before calibration and second stage."""
+    def slice_logits(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the logits ``(N, 6)`` that the second stage takes, of the same as `probabilities`.
+
+        Of a single model before its calibration; of an ensemble those of its mean probability.
+        """
+        if self.bundle.config.members:
+            return to_logits(self._mean(pixels))
         ((model, config),) = self.members
-        return self.logits(model, pixels, config)
+        (own,) = pixels
+        return self.logits(model, own, config)
 
     def sequence_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return calibrated probabilities ``(T, 6)`` of a whole series by the second stage.
@@ -360,6 +369,12 @@ def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[
     """
     scaled = logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias)
     return cast("NDArray[np.float64]", 0.5 * (1.0 + np.tanh(0.5 * scaled)))  # never overflows
+
+
+def to_logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logits of probabilities, those of 0 and 1 finite."""
+    inner = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return cast("NDArray[np.float64]", np.log(inner / (1 - inner)))
 
 
 def answer(

@@ -38,7 +38,10 @@ def score(
             predictor, data, advance,
             lambda pixels: predictor.probabilities(*[pixels] * len(predictor.preprocess)),
         )  # fmt: skip
-    out = _each(predictor, data, advance, predictor.slice_logits)
+    out = _each(
+        predictor, data, advance,
+        lambda pixels: predictor.slice_logits(*[pixels] * len(predictor.preprocess)),
+    )  # fmt: skip
     for rows in data.series_rows():
         out[rows] = predictor.sequence_probabilities(out[rows])
     return out

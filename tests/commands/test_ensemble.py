@@ -11,6 +11,7 @@ from ich_cli.core.bundle import load_bundle
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.ensembling import MeanOutOfFold
 from ich_cli.core.out_of_fold import OutOfFold
+from ich_cli.core.sequence import learn_sequence
 from ich_cli.core.study_level import read_out_of_fold
 from ich_cli.main import app
 from tests.core.prepared_factory import blobs
@@ -69,6 +70,37 @@ def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
     assert json.loads(again.stdout)["slice"]["labels"]["any"]["auroc"] == pytest.approx(
         metrics["slice"]["labels"]["any"]["auroc"], abs=1e-6
     )
+
+
+def test_a_second_stage_is_learned_from_the_mean(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "both"
+    command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(place / "d32")]
+    told = runner.invoke(app, [*command, "-o", str(out), "--sequence", "smooth"])
+    assert told.exit_code == 0, told.stderr
+    bundle = load_bundle(out / "bundle")
+    assert bundle.sequence is not None
+    assert bundle.config.sequence is not None
+    assert bundle.config.training["split"].startswith("2 models, each of all patients; second")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert bundle.config.thresholds == metrics["thresholds"]
+    assert metrics["without_sequence"]["slices"] == 48
+
+    data = PreparedDataset.open(place / "d32")
+    folds = [read_out_of_fold(place / run / "oof.csv") for run in "ab"]
+    order = [folds[0].names.index(row.name) for row in data.rows]
+    mean = np.mean([run.probabilities[order] for run in folds], axis=0)
+    both = read_out_of_fold(out / "oof.csv")
+    assert both.logits is not None
+    kept = np.array([both.names.index(row.name) for row in data.rows])
+    of_fold = np.asarray(both.folds)[kept]
+    for fold in (0, 1):  # each by the stage that the other fold's patients have taught
+        rows = [own for own in data.series_rows() if of_fold[own[0]] != fold]
+        logits = np.log(mean / (1 - mean))
+        stage = learn_sequence(logits.astype(np.float32), data.labels, rows, "smooth", 0)
+        for own in data.series_rows():
+            if of_fold[own[0]] == fold:
+                expected = stage.apply_to(logits[own])
+                np.testing.assert_allclose(both.logits[kept][own], expected, atol=1e-3)
 
 
 def test_what_does_not_belong_together_is_one_line_and_leaves_nothing(

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.optimize import check_grad
 from sklearn.metrics import roc_auc_score
 
+from ich_cli.core.bundle import Calibration
 from ich_cli.core.calibration import (
     at_best_f1,
     at_sensitivity,
@@ -146,13 +151,43 @@ def test_calibration_undoes_the_weight_of_positives_and_a_wrong_temperature() ->
     assert abs(p.mean() - y.mean()) < 0.003
 
 
-def test_few_positives_move_only_the_bias_and_none_move_nothing() -> None:
-    y, z = np.zeros((200, 6)), np.random.default_rng(0).normal(0, 1, (200, 6))
-    y[:3, 1] = 1
-    found = learn_calibration(y, z)
-    assert found.temperature[:2] == (1.0, 1.0)
-    assert found.bias[0] == 0.0
-    assert -5 < found.bias[1] < -3  # log(3 / 197) = -4.2
+def test_labels_of_few_positives_are_calibrated_as_the_others_are() -> None:
+    rng = np.random.default_rng(2)
+    z = rng.normal([-1, -1, -1, -1, -7, -1], 1.5, (5_000, 6))
+    y = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(float)
+    assert 3 <= y[:, 4].sum() <= 30
+    y[:, 5] = 0
+    found = learn_calibration(y, 2.0 * (z + 1))
+    np.testing.assert_allclose(found.temperature, 2.0, rtol=0.1)  # of the last one, too
+    np.testing.assert_allclose(found.bias, -1.0, atol=0.25)
+
+
+def test_nothing_to_learn_from_calibrates_nothing() -> None:
+    z = np.random.default_rng(0).normal(0, 1, (200, 6))
+    assert learn_calibration(np.zeros((200, 6)), z) == Calibration()
+
+
+def test_the_gradient_of_calibration_is_that_of_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def check(cost: Any, start: Any, **_: object) -> Any:
+        x = np.random.default_rng(3).normal(0, 0.3, start.shape)
+        seen.append(check_grad(lambda v: cost(v)[0], lambda v: cost(v)[1], x))
+        return SimpleNamespace(x=start)
+
+    monkeypatch.setattr("ich_cli.core.calibration.minimize", check)
+    rng = np.random.default_rng(0)
+    learn_calibration(rng.random((40, 6)) < 0.3, rng.normal(0, 2, (40, 6)), np.arange(40) // 4)
+    assert seen[0] < 1e-4
+
+
+def test_a_patient_of_many_slices_counts_as_one_bleeding() -> None:
+    y, z = table([1, 1, 0, 0]), table([1.0, 0.5, -0.5, 0.7])
+    once = learn_calibration(y, z, [0, 1, 2, 3])
+    tenfold = learn_calibration(np.repeat(y, 10, 0), np.repeat(z, 10, 0), np.repeat(range(4), 10))
+    np.testing.assert_allclose(tenfold.temperature, once.temperature, rtol=1e-3)
+    np.testing.assert_allclose(tenfold.bias, once.bias, atol=1e-3)
+    assert learn_calibration(y, z) == once
 
 
 def test_perfect_separation_stays_finite() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,48 @@ def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     assert all(ALONE not in row.note for row in rows)
     for start in (1, 5, len(entries)):  # a resumed run: the same rows to the bit
         assert list(predictor.stream(entries, start=start, workers=0)) == rows[start:]
+
+
+@pytest.fixture(scope="module")
+def mean(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble of two sizes with a stage over their mean."""
+    place = tmp_path_factory.mktemp("ensemble")
+    config = BundleConfig(
+        "test_resnet", {"real_ct": False, "data": "nothing"}, PreprocessConfig(size=64),
+        calibration=Calibration((0.3,) * 6, (1.0,) * 6),
+    )  # fmt: skip
+    for size in (64, 48):
+        model = load_bundle(staged).models[0]
+        own = replace(config, preprocess=PreprocessConfig(size=size))
+        save_bundle(place / str(size), model, own)
+    whole = replace(
+        config, architecture="ensemble", calibration=Calibration(),
+        sequence=SequenceConfig("smooth", Calibration((2.0,) * 6, (0.5,) * 6)),
+    )  # fmt: skip
+    save_ensemble(place / "both", [place / "64", place / "48"], whole, sequence=smooth(0.5))
+    return place / "both"
+
+
+def test_an_ensemble_smooths_the_logits_of_its_mean(mean: Path, study: Path) -> None:
+    predictor = Predictor.load(mean, device="cpu", batch_size=3)
+    entries = series.scan([study])
+    rows = list(predictor.stream(entries, workers=0))
+    ready = [[one.pixels for one in predictor.prepare(series.load(entry))] for entry in entries]
+    p = predictor.probabilities(*map(np.stack, zip(*ready, strict=True))).astype(np.float64)
+    logits = smooth(0.5).apply_to(np.log(p / (1 - p)))
+    expected = calibrate(logits, Calibration((2.0,) * 6, (0.5,) * 6))
+    np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-5)
+    assert np.ptp(p[:, 0]) > 0.005
+    (alone,) = predictor.stream(entries[4:5], workers=0)
+    np.testing.assert_allclose(alone.probabilities, p[4], atol=1e-6)
+    assert alone.note.endswith("answered without the sequence stage")
+
+
+def test_an_ensembles_stage_is_checked(mean: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(mean, tmp_path / "both"))
+    (folder / "sequence.safetensors").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"sequence\.safetensors"):
+        load_bundle(folder)
 
 
 def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from huggingface_hub import ModelCard, constants, metadata_load
 
 from ich_cli.core.bundle import BundleConfig, load_bundle, read_config, save_ensemble
+from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.bundle_files import config_text
 from ich_cli.core.errors import BundleError, DataError, HubError
 from ich_cli.core.hub import fetch
 from ich_cli.core.labels import LABELS
 from ich_cli.core.publication import Upload, gather
 from ich_cli.core.publishing import Pushed, push
+from ich_cli.core.sequence import SequenceModel
 from tests.core.test_card import METRICS
 from tests.hub.server import READ, Hub
 
@@ -283,6 +286,20 @@ def test_an_ensemble_with_its_subfolders(tiny_bundle: Path, tmp_path: Path, hub:
     save_ensemble(tmp_path / "one", [tiny_bundle], BundleConfig("ensemble", training))
     push(gather(tmp_path / "one", REPO).files, REPO)
     assert "1/model.safetensors" not in hub.model(REPO).head.files
+
+
+def test_an_ensemble_with_a_second_stage(tiny_bundle: Path, tmp_path: Path, hub: Hub) -> None:
+    training = {"real_ct": False, "data": "nothing: random numbers"}
+    config = BundleConfig("ensemble", training, sequence=SequenceConfig("smooth"))
+    stage = SequenceModel("smooth")
+    save_ensemble(tmp_path / "both", [tiny_bundle] * 2, config, sequence=stage)
+    push(gather(tmp_path / "both", REPO).files, REPO)
+    fetched = load_bundle(fetch(REPO))
+    assert fetched.sequence is not None
+    assert torch.equal(fetched.sequence.taps, stage.taps)
+    save_ensemble(tmp_path / "one", [tiny_bundle], BundleConfig("ensemble", training))
+    push(gather(tmp_path / "one", REPO).files, REPO)
+    assert "sequence.safetensors" not in hub.model(REPO).head.files
 
 
 def test_an_ensemble_with_pinned_members(
