@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ich_cli.core import series
 from ich_cli.core.config import BRAIN, DEFAULT_LIMITS, Limits, Window
@@ -118,11 +118,19 @@ def explain_series(
     labels = asked.labels or (LABELS[ANY],)
     chosen = Asked(labels, asked.method, asked.seed, asked.limits)
     worst = [
-        (index, explain_entry(predictor, entries, index, chosen))
+        (index, _answered(explain_entry(predictor, entries, index, chosen), rows[index]))
         for index in worst_slices(rows, labels[0], count)
     ]
     small = _thumbnails(entries, rows, asked.limits, window)
     return ExplainedSeries(rows, worst, small, labels[0])
+
+
+def _answered(explained: Explained, row: SlicePrediction) -> Explained:
+    """Show the row's answer: a second stage has looked at the series, the maps at the slice."""
+    if row.probabilities is None:
+        return explained
+    found = replace(explained.explanation, probabilities=row.probabilities, positive=row.positive)
+    return replace(explained, explanation=found)
 
 
 def worst_slices(
