@@ -207,7 +207,7 @@ def _sentence(measured: Faithfulness | None) -> str:
         else "the map explains little of the answer"
     )
     return (
-        f"Faithfulness, of this slice by itself: with the hottest tenth of the head replaced by healthy-looking tissue "
-        f"{measured.without:.2f} in place of {measured.before:.2f}, with a random tenth "
+        "Faithfulness, of this slice by itself: with the hottest tenth of the head replaced by "
+        f"healthy-looking tissue {measured.without:.2f} in place of {measured.before:.2f}, with a random tenth "
         f"{measured.elsewhere:.2f}: {stands}."
     )

@@ -17,6 +17,7 @@ from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BrokenFileError, BundleError
 from ich_cli.core.evaluation import auroc
 from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
+from ich_cli.core.explaining import Asked, explain_entry, explain_series
 from ich_cli.core.model import build_model
 from ich_cli.core.predictor import Predictor, calibrate
 from ich_cli.core.scoring import score
@@ -160,6 +161,17 @@ def test_an_ensemble_smooths_the_logits_of_its_mean(mean: Path, study: Path) -> 
     (alone,) = predictor.stream(entries[4:5], workers=0)
     np.testing.assert_allclose(alone.probabilities, p[4], atol=1e-6)
     assert alone.note.endswith("answered without the sequence stage")
+
+
+def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
+    predictor = Predictor.load(mean, device="cpu", batch_size=3)
+    entries = series.scan([study])
+    rows = list(predictor.stream(entries, workers=0))
+    ((index, worst),) = explain_series(predictor, entries, rows, Asked(), count=1).worst
+    assert worst.explanation.probabilities == rows[index].probabilities
+    assert worst.explanation.positive == rows[index].positive
+    alone = explain_entry(predictor, entries, index, Asked()).explanation
+    assert abs(alone.probabilities[0] - rows[index].probabilities[0]) > 1e-3
 
 
 def test_an_ensembles_stage_is_checked(mean: Path, tmp_path: Path) -> None:
