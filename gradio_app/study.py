@@ -208,6 +208,6 @@ def _sentence(measured: Faithfulness | None) -> str:
     )
     return (
         "Faithfulness, of this slice by itself: with the hottest tenth of the head replaced by "
-        f"healthy-looking tissue {measured.without:.2f} in place of {measured.before:.2f}, with a random tenth "
-        f"{measured.elsewhere:.2f}: {stands}."
+        f"healthy-looking tissue {measured.without:.2f} in place of {measured.before:.2f}, with a "
+        f"random tenth {measured.elsewhere:.2f}: {stands}."
     )
