@@ -16,13 +16,14 @@ from ich_cli.core.crossfit import (
     folds_of,
     learn,
     shown_elsewhere,
+    to_logits,
 )
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError
 from ich_cli.core.evaluation import Report, percentiles
 from ich_cli.core.labels import LABELS
 from ich_cli.core.matching import match
-from ich_cli.core.predictor import Predictor, to_logits
+from ich_cli.core.predictor import Predictor
 from ich_cli.core.resampling import resample
 from ich_cli.core.scoring import has_learned_from, score
 from ich_cli.core.study_level import read_out_of_fold

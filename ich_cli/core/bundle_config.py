@@ -18,7 +18,7 @@ SixFloats = tuple[float, float, float, float, float, float]
 _OWN_KEYS: Final = frozenset(
     ("format", "preprocess", "calibration", "thresholds", "training", "metrics", "sha256")
 )
-_OPTIONAL_KEYS: Final = frozenset(("study", "sequence"))
+_OPTIONAL_KEYS: Final = frozenset(("study", "sequence", "calibration"))
 _ENSEMBLE_KEYS: Final = (_OWN_KEYS - {"preprocess", "calibration"}) | {"members"}
 
 
@@ -85,6 +85,7 @@ class BundleConfig:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the backbone besides its input channels and outputs."""
     calibration: Calibration = field(default_factory=Calibration)
+    """Of its logits; of an ensemble, of the mean of its members', see `pools_logits`."""
     thresholds: Mapping[str, float] = field(default_factory=default_thresholds)
     """Probability from which a label counts as positive, in [0, 1]."""
     study: StudyRule | None = None
@@ -114,6 +115,11 @@ class BundleConfig:
         return "timm" if plain else "ich"
 
     @property
+    def pools_logits(self) -> bool:
+        """Whether one calibration serves the mean of all logits: not, each member has its own."""
+        return not self.members or self.calibration != Calibration() or self.sequence is not None
+
+    @property
     def caveat(self) -> str:
         """What must stand beside its probabilities; empty where they come from real CT."""
         if self.training["real_ct"]:
@@ -135,6 +141,7 @@ class BundleConfig:
             own["members"] = list(self.members)
         else:
             own["preprocess"] = self.preprocess.to_dict()
+        if self.pools_logits:
             own["calibration"] = _calibration_dict(self.calibration)
         return own | {
             "thresholds": dict(self.thresholds),
@@ -180,6 +187,10 @@ class BundleConfig:
             members = _texts(own["members"], "ich.members")
             if not members:
                 raise BundleError("ich.members is empty")
+            if "sequence" in own and "calibration" not in own:
+                raise BundleError("the key ich.calibration is missing: of slices without a series")
+            if "calibration" in own:
+                shared["calibration"] = _read_calibration(own["calibration"], "ich.calibration")
             return cls(architecture="ensemble", members=members, **shared)
         return cls._single(whole, own, shared)
 

@@ -19,6 +19,7 @@ from ich_cli.core.study_rule import StudyRule
 FOLDS = 5
 FEWEST = 5
 """Slices with a label, and without; of fewer nothing is learned that is worth keeping."""
+_EDGE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Ca
     pairs = [(one.temperature[k], one.bias[k]) for k, one in enumerate(source)]
     temperature, bias = zip(*pairs, strict=True)
     return Calibration(tuple(temperature), tuple(bias))
+
+
+def to_logits(probabilities: Floats) -> Floats:
+    """Return the logits of probabilities, those of 0 and 1 finite."""
+    inner = np.clip(probabilities, _EDGE, 1 - _EDGE)
+    return np.log(inner / (1 - inner))
 
 
 def folds_of(cases: Cases) -> NDArray[np.int64]:

@@ -1,32 +1,27 @@
-"""Runs with the same folds put together: a bundle that answers with the mean of their bundles.
+"""Runs with the same folds put together: a bundle that answers with the mean of their logits.
 
 Each slice was answered in each run by a model that did not see its patient, so the mean of those
-answers is what the ensemble says of patients it does not know: thresholds, the rule for studies and
-the figures come from it, as a single run's come from its own (`OutOfFold`).
+logits is what the ensemble says of patients it does not know: calibration, thresholds, the rule for
+studies and the figures come from it, as a single run's come from its own (`OutOfFold`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.atomic import replacing_folder
 from ich_cli.core.bundle import BundleConfig, Calibration, save_ensemble
 from ich_cli.core.bundle_config import SequenceConfig
 from ich_cli.core.bundle_files import read_config
-from ich_cli.core.calibration import choose_thresholds
 from ich_cli.core.dataset import PreparedDataset, write_json
 from ich_cli.core.errors import BundleError, DataError, OutputError, UsageError
 from ich_cli.core.out_of_fold import OutOfFold
-from ich_cli.core.predictor import calibrate, to_logits
 from ich_cli.core.provenance import git_state, versions
 from ich_cli.core.sequence import SequenceKind
 from ich_cli.core.study_level import SlicesOfPatients, read_out_of_fold
@@ -34,28 +29,10 @@ from ich_cli.core.study_level import SlicesOfPatients, read_out_of_fold
 _SEED: Final = 0
 
 
-@dataclass(frozen=True, eq=False)
-class MeanOutOfFold(OutOfFold):
-    """The mean of several runs' answers; its `logits` are those of the mean probability."""
-
-    runs: tuple[OutOfFold, ...] = ()
-
-    @classmethod
-    def of(cls, runs: Sequence[OutOfFold]) -> MeanOutOfFold:
-        """Take the mean of runs of the same slices in the same folds."""
-        logits = to_logits(np.mean([run.probabilities for run in runs], axis=0))
-        return cls(runs[0].data, runs[0].fold_of, logits.astype(np.float32), None, tuple(runs))
-
-    @cached_property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Each run's calibrated by the other folds only."""
-        return np.asarray(np.mean([run.probabilities for run in self.runs], axis=0), np.float64)
-
-    @cached_property
-    def thresholds(self) -> dict[str, float]:
-        """Chosen on the probabilities that the bundles' calibrations give."""
-        each = [calibrate(run.logits.astype(np.float64), run.calibration) for run in self.runs]
-        return choose_thresholds(self.data.labels, np.mean(each, axis=0))
+def mean_of(runs: Sequence[OutOfFold]) -> OutOfFold:
+    """Return the mean of the logits of runs of the same slices in the same folds."""
+    logits = np.stack([run.logits for run in runs]).mean(axis=0, dtype=np.float64)
+    return OutOfFold(runs[0].data, runs[0].fold_of, logits.astype(np.float32))
 
 
 def join_runs(
@@ -100,7 +77,7 @@ def join_runs(
         raise UsageError("these runs have other folds (data, --folds or --seed): what one has "
                          "learned from another is measured on")  # fmt: skip
     configs = [_bundle_of(folder) for folder in folders]
-    mean = MeanOutOfFold.of([_out_of_fold(folder, data) for folder in folders])
+    mean = mean_of([_out_of_fold(folder, data) for folder in folders])
     found = mean.with_sequence(sequence, _SEED) if sequence else mean
     stage = found.stage(sequence, _SEED) if sequence else None
     about = {
@@ -166,7 +143,7 @@ def _config(
 ) -> BundleConfig:
     split = (
         f"{len(configs)} models, each of all patients; {'second stage, ' if sequence else ''}"
-        f"thresholds and metrics out of {found.fold_of.max() + 1} folds by patient"
+        f"calibration, thresholds and metrics out of {found.fold_of.max() + 1} folds by patient"
     )
     data = dict.fromkeys(str(config.training["data"]) for config in configs)
     training = {
@@ -178,6 +155,7 @@ def _config(
         "versions": about["versions"],
     }
     return BundleConfig(
-        "ensemble", training, thresholds=found.thresholds, study=found.study_rule,
-        sequence=sequence, metrics=found.for_bundle(),
+        "ensemble", training, calibration=(found.without or found).calibration,
+        thresholds=found.thresholds, study=found.study_rule, sequence=sequence,
+        metrics=found.for_bundle(),
     )  # fmt: skip

@@ -125,7 +125,7 @@ def explain_batch(
         ]
         for model, config in predictor.members
     ]
-    sixes = [_mean_probabilities(of_slice) for of_slice in zip(*seen, strict=True)]
+    sixes = [_answer(predictor, of_slice) for of_slice in zip(*seen, strict=True)]
     positive = [over_thresholds(six, predictor.thresholds) for six in sixes]
     wanted = [
         tuple(dict.fromkeys(labels)) or choose_labels(six, over)
@@ -159,7 +159,8 @@ class _Seen:
     """What one member made of one slice."""
 
     features: Tensor  # (1, K, h, w)
-    probabilities: NDArray[np.float64]  # (6,)
+    logits: NDArray[np.float64]  # (1, 6)
+    probabilities: NDArray[np.float64]  # (6,), by its own calibration
     placement: Placement
 
 
@@ -181,16 +182,17 @@ def _see(
             )
         logits = cast(Any, model).forward_head(features.clone())
     numbers = logits.float().cpu().numpy().astype(np.float64)
-    return _Seen(features, calibrate(numbers, config.calibration)[0], prepared.placement)
+    own = calibrate(numbers, config.calibration)[0]
+    return _Seen(features, numbers, own, prepared.placement)
 
 
 def _is_nchw(features: Tensor, model: nn.Module) -> bool:
     return features.shape[1] == getattr(model, "num_features", features.shape[1])
 
 
-def _mean_probabilities(seen: Sequence[_Seen]) -> Probabilities:
-    mean = np.mean([one.probabilities for one in seen], axis=0)
-    return cast(Probabilities, tuple(float(p) for p in mean.astype(np.float32)))
+def _answer(predictor: Predictor, seen: Sequence[_Seen]) -> Probabilities:
+    (six,) = predictor.combine([one.logits for one in seen]).astype(np.float32)
+    return cast(Probabilities, tuple(map(float, six)))
 
 
 def _member_maps(

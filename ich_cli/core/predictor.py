@@ -33,7 +33,6 @@ from ich_cli.core.series_answers import Answered, by_series, series_start
 from ich_cli.core.study_rule import StudyRule
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
-_EDGE: Final = 1e-12
 _WORKERS: Final = 8  # of 2 to 3 ms that a slice takes, up to 0.4 are under Python's lock
 
 
@@ -194,9 +193,8 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32 ``(N, 6)`` in [0, 1], in the order of `LABELS`; of an ensemble, the mean of
-            its members' calibrated probabilities. On the CPU each slice's row is the same to the
-            bit whatever stands beside it.
+            float32 ``(N, 6)`` in [0, 1], in the order of `LABELS`; of an ensemble as `combine`
+            says. On the CPU each slice's row is the same to the bit whatever stands beside it.
 
         Raises
         ------
@@ -206,13 +204,27 @@ class Predictor:
         for array, config in zip(pixels, self.preprocess, strict=True):
             if array.shape[1:] != (config.channels, config.size, config.size):
                 raise ValueError(f"(N, {config.channels}, {config.size}, {config.size}) expected")
-        return self._mean(pixels).astype(np.float32)
+        return self.combine(self._each(pixels)).astype(np.float32)
 
-    def _mean(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    def _each(self, pixels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         by_config = dict(zip(self.preprocess, pixels, strict=True))
-        each = [
-            calibrate(self.logits(model, by_config[config.preprocess], config), config.calibration)
+        return [
+            self.logits(model, by_config[config.preprocess], config)
             for model, config in self.members
+        ]
+
+    def combine(self, logits: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return calibrated probabilities ``(N, 6)`` of the members' logits, each ``(N, 6)``.
+
+        An ensemble with a calibration applies it to the mean of the logits; one without takes the
+        mean of its members' calibrated probabilities.
+        """
+        whole = self.bundle.config
+        if whole.pools_logits:
+            return calibrate(np.mean(logits, axis=0), whole.calibration)
+        each = [
+            calibrate(of_member, config.calibration)
+            for of_member, (_, config) in zip(logits, self.members, strict=True)
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
@@ -305,13 +317,9 @@ class Predictor:
     def slice_logits(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the logits ``(N, 6)`` that the second stage takes, of the same as `probabilities`.
 
-        Of a single model before its calibration; of an ensemble those of its mean probability.
+        Before calibration; of an ensemble the mean of its members' logits.
         """
-        if self.bundle.config.members:
-            return to_logits(self._mean(pixels))
-        ((model, config),) = self.members
-        (own,) = pixels
-        return self.logits(model, own, config)
+        return cast("NDArray[np.float64]", np.mean(self._each(pixels), axis=0))
 
     def sequence_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return calibrated probabilities ``(T, 6)`` of a whole series by the second stage.
@@ -369,12 +377,6 @@ def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[
     """
     scaled = logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias)
     return cast("NDArray[np.float64]", 0.5 * (1.0 + np.tanh(0.5 * scaled)))  # never overflows
-
-
-def to_logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the logits of probabilities, those of 0 and 1 finite."""
-    inner = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return cast("NDArray[np.float64]", np.log(inner / (1 - inner)))
 
 
 def answer(

@@ -19,6 +19,7 @@ from ich_cli.core.crossfit import (
     folds_of,
     learn,
     shown_elsewhere,
+    to_logits,
     too_few,
 )
 from ich_cli.core.dataset import PreparedDataset
@@ -26,7 +27,7 @@ from ich_cli.core.errors import BundleError, DataError
 from ich_cli.core.evaluation import Report
 from ich_cli.core.labels import LABELS
 from ich_cli.core.out_of_fold import bundle_metrics
-from ich_cli.core.predictor import Predictor, to_logits
+from ich_cli.core.predictor import Predictor
 from ich_cli.core.scoring import has_learned_from, score, score_logits
 
 

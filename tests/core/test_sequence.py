@@ -13,11 +13,13 @@ import torch
 from ich_cli.core import series
 from ich_cli.core.bundle import BundleConfig, Calibration, load_bundle, save_bundle, save_ensemble
 from ich_cli.core.bundle_config import SequenceConfig
+from ich_cli.core.bundle_files import read_config_values
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.errors import BrokenFileError, BundleError
 from ich_cli.core.evaluation import auroc
 from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
 from ich_cli.core.explaining import Asked, explain_entry, explain_series
+from ich_cli.core.gradcam import explain
 from ich_cli.core.model import build_model
 from ich_cli.core.predictor import Predictor, calibrate
 from ich_cli.core.scoring import score
@@ -141,26 +143,42 @@ def mean(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         own = replace(config, preprocess=PreprocessConfig(size=size))
         save_bundle(place / str(size), model, own)
     whole = replace(
-        config, architecture="ensemble", calibration=Calibration(),
+        config, architecture="ensemble", calibration=Calibration((0.2,) * 6, (1.5,) * 6),
         sequence=SequenceConfig("smooth", Calibration((2.0,) * 6, (0.5,) * 6)),
     )  # fmt: skip
     save_ensemble(place / "both", [place / "64", place / "48"], whole, sequence=smooth(0.5))
     return place / "both"
 
 
-def test_an_ensemble_smooths_the_logits_of_its_mean(mean: Path, study: Path) -> None:
+def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
     entries = series.scan([study])
     rows = list(predictor.stream(entries, workers=0))
-    ready = [[one.pixels for one in predictor.prepare(series.load(entry))] for entry in entries]
-    p = predictor.probabilities(*map(np.stack, zip(*ready, strict=True))).astype(np.float64)
-    logits = smooth(0.5).apply_to(np.log(p / (1 - p)))
-    expected = calibrate(logits, Calibration((2.0,) * 6, (0.5,) * 6))
-    np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-5)
-    assert np.ptp(p[:, 0]) > 0.005
-    (alone,) = predictor.stream(entries[4:5], workers=0)
-    np.testing.assert_allclose(alone.probabilities, p[4], atol=1e-6)
-    assert alone.note.endswith("answered without the sequence stage")
+    each = []
+    for (model, config), pixels in zip(
+        predictor.members, zip(*map(predictor.prepare, map(series.load, entries)), strict=True),
+        strict=True,
+    ):  # fmt: skip
+        each.append(predictor.logits(model, np.stack([one.pixels for one in pixels]), config))
+    logits = (each[0] + each[1]) / 2
+    expected = calibrate(smooth(0.5).apply_to(logits), Calibration((2.0,) * 6, (0.5,) * 6))
+    np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
+    (row,) = predictor.stream(entries[4:5], workers=0)
+    assert row.note.endswith("answered without the sequence stage")
+    alone = calibrate(logits[4:5], Calibration((0.2,) * 6, (1.5,) * 6))[0]
+    np.testing.assert_allclose(row.probabilities, alone, atol=1e-6)
+    assert abs(alone[0] - expected[4, 0]) > 0.01
+    explained = explain(predictor, series.load(entries[4]), ["any"])
+    np.testing.assert_allclose(explained.probabilities, alone, atol=1e-6)
+
+
+def test_an_ensemble_without_calibration_of_its_own_has_no_stage(mean: Path) -> None:
+    values = read_config_values(mean)
+    del values["ich"]["calibration"]
+    with pytest.raises(BundleError, match=r"ich\.calibration is missing"):
+        BundleConfig.from_json(values)
+    del values["ich"]["sequence"]
+    assert not BundleConfig.from_json(values).pools_logits
 
 
 def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
