@@ -141,14 +141,15 @@ def _calibration(config: BundleConfig) -> str:
         if isinstance(error, int | float)
         else " How well it is calibrated was not measured."
     )
-    if config.members:
+    if not config.pools_logits:
         return "Each member has its own; their mean is not calibrated again." + measured
     own = config.calibration
     if set(own.temperature) == {1.0} and set(own.bias) == {0.0}:
         return "None: probabilities are sigmoids of the logits as they come." + measured
+    what = "the members' mean logit" if config.members else "logit"
     rows = zip(LABELS, own.temperature, own.bias, strict=True)
     return (
-        "Probability = sigmoid(logit / T + b), with T and b (digits in full: `config.json`) "
+        f"Probability = sigmoid({what} / T + b), with T and b (digits in full: `config.json`) "
         + "; ".join(f"{label} {t:.3g}, {b:.3g}" for label, t, b in rows)
         + "."
         + measured
