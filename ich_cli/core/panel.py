@@ -179,7 +179,8 @@ def method_lines(method: str, *, measured: bool) -> list[str]:
         lines = [f"{name} uses no gradient and knows no label: the same map for all, scaled by "
                  "their probabilities."]  # fmt: skip
     else:
-        lines = [f"{name}: where the model looked. A map's peak is its label's probability."]
+        lines = [f"{name}: where the model looked. A map's peak is its label's probability in that "
+                 "slice by itself."]  # fmt: skip
     if measured:
         lines.append("Under a map: the probability with the hottest tenth of the head replaced by "
                      "healthy-looking tissue, and the mean with random tenths.")  # fmt: skip
