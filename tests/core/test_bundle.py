@@ -131,7 +131,7 @@ def test_timm_loads_it_with_equal_logits(tmp_path: Path, context: int) -> None:
         (lambda v: v["model_args"].update(checkpoint_path="x.pth"), "checkpoint_path"),
         (lambda v: v["model_args"].update(global_pool="no such"), "cannot be built"),
         (lambda v: v["ich"].update(sha256="0" * 64), "not the weights that config.json"),
-        (lambda v: v["ich"].update(members=["a"]), "ich.calibration is unknown"),
+        (lambda v: v["ich"].update(members=["a"]), "ich.preprocess is unknown"),
     ],
 )
 def test_wrong_config_is_named(bundle: Path, change: Any, told: str) -> None:
