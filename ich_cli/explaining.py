@@ -222,6 +222,6 @@ def _tell_faithfulness(found: Explained, quiet: bool) -> None:
             note(f"{label}: the map is empty, nothing in the slice speaks for it", quiet=quiet)
         else:
             note(
-                f"{label}: {one.before:.3f}; with the hottest tenth of the head replaced "
+                f"{label}: by itself {one.before:.3f}; with the hottest tenth of the head replaced "
                 f"{one.without:.3f}, with a random tenth {one.elsewhere:.3f}", quiet=quiet,
             )  # fmt: skip
