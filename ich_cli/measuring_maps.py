@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from ich_cli.core.config import Limits
     from ich_cli.core.explain_scores import MapScore, Row
     from ich_cli.core.masked import MaskedData
+    from ich_cli.core.predictor import Predictor
 
 
 def measure(
     data: Path,
-    run: Path | None,
+    runs: Sequence[Path],
     output: Path | None,
-    methods: Sequence[str],
+    method: str | None,
     weights: str | None,
     device: str,
     seed: int,
@@ -28,20 +29,26 @@ def measure(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Score a bundle's maps on a data set; with a run, each fold's on what it never saw."""
-    from ich_cli.core.explain_scores import folds_of, table
+    """Score a bundle's maps on a data set; with runs, each fold's on what it never saw.
+
+    Without a method, all that the bundle has.
+    """
+    from ich_cli.core.explain_scores import folds_of, load_together, table
+    from ich_cli.core.predictor import Predictor
     from ich_cli.explain_table import print_scores
 
-    bundles = [(weights, None)] if run is None else [(str(b), names) for b, names in folds_of(run)]
     scores: list[MapScore] = []
     about: dict[str, Any] = {}
-    for bundle, names in bundles:
-        found, told = _score(data, names, bundle, methods, device, seed, limits, quiet)
+    for bundles, names in folds_of(runs) if runs else [((), None)]:
+        predictor = (
+            load_together(bundles, device) if bundles else Predictor.load(weights, device=device)
+        )
+        found, told = _score(data, names, predictor, method, seed, limits, quiet)
         scores += found
         about = _joined(about, told)
     if not scores:
         raise DataError(f"{data}: no slice with a mask")
-    about["seen"] = _seen(about, out_of_fold=run is not None)
+    about["seen"] = _seen(about, out_of_fold=bool(runs))
     rows = table(scores, seed)
     if output:
         _write(output, about, rows)
@@ -52,22 +59,21 @@ def measure(
 def _score(
     data: Path,
     names: frozenset[str] | None,
-    weights: str | None,
-    methods: Sequence[str],
-    device: str,
+    predictor: Predictor,
+    method: str | None,
     seed: int,
     limits: Limits,
     quiet: bool,
 ) -> tuple[list[MapScore], dict[str, Any]]:
     from ich_cli.core.explain_scores import score, trained_on
+    from ich_cli.core.gradcam import methods_of
     from ich_cli.core.masked import open_masked
-    from ich_cli.core.predictor import Predictor
 
     masked: MaskedData = open_masked(data, names)
-    predictor = Predictor.load(weights, device=device)
     if predictor.caveat:
         warn(predictor.caveat)
     with progress("Explaining", len(masked), quiet=quiet) as advance:
+        methods = (method,) if method else methods_of(predictor)
         found = score(predictor, masked, methods, seed=seed, limits=limits, progress=advance)
     slices = len({one.name for one in found})
     if slices < len(masked):

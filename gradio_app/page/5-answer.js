@@ -50,7 +50,7 @@ function drawVerdict() {
 function drawFaith() {
   const one = here();
   const map = S.mode !== 'off' && one && S.told && maps.get(mapName(one[0]));
-  const head = 'Grad-CAM for ' + title(LABELS[S.label]) + (map ? '.' : '…');
+  const head = 'Where the model looked for ' + title(LABELS[S.label]) + (map ? '.' : '…');
   $('faith').textContent = !one ? '' : S.mode === 'off' ? 'No map is shown.' : map && map.note ? map.note : head + ' ' + (map ? map.faith || 'Its peak is the probability.' : '');
 }
 

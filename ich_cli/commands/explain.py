@@ -47,8 +47,9 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method", metavar="NAME", show_default=False,
-        help="gradcam (the default), hirescam, layercam, gradcam++, xgradcam; or eigencam, which "
-        "uses no gradient and knows no label.",
+        help="cells, the map that a model of `--head cells` makes itself (the default with one); "
+        "gradcam (the default with others), hirescam, layercam, gradcam++, xgradcam; or eigencam, "
+        "which uses no gradient and knows no label.",
     ),
 ]  # fmt: skip
 Frame = Annotated[
@@ -81,11 +82,11 @@ Evaluate = Annotated[
     ),
 ]  # fmt: skip
 OutOfFold = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--out-of-fold", metavar="RUN", show_default=False,
         help="With --evaluate: a folder of `ich train`; each fold's bundle is asked only about "
-        "the slices it never saw.",
+        "the slices it never saw. May be repeated: the runs together, as `ich ensemble` puts them.",
     ),
 ]  # fmt: skip
 
@@ -123,16 +124,15 @@ def explain(
     _check(paths, label, all_labels, frame, style, evaluate, out_of_fold)
     limits = parse_limits(limit)
     if evaluate:
-        methods = _methods(method)
         measure(
-            evaluate, out_of_fold, output, methods, weights, device, seed, limits,
+            evaluate, out_of_fold or [], output, method, weights, device, seed, limits,
             as_json=json, quiet=quiet,
         )  # fmt: skip
         return
     from ich_cli.core.explaining import Asked
 
     wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
-    asked = Asked(wanted, method or "gradcam", seed, limits)
+    asked = Asked(wanted, method or "auto", seed, limits)
     looks = _looks(window, style, opacity)
     entries = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
     run(entries, asked, looks, output, frame, weights, device, as_json=json, quiet=quiet)
@@ -145,7 +145,7 @@ def _check(
     frame: int | None,
     style: str,
     evaluate: Path | None,
-    out_of_fold: Path | None,
+    out_of_fold: list[Path] | None,
 ) -> None:
     if bool(paths) == bool(evaluate):
         raise UsageError("give PATHS to explain, or --evaluate DATA")
@@ -171,9 +171,3 @@ def _looks(names: list[str] | None, style: str, opacity: float) -> Looks:
             raise UsageError(f"--window {name}: a window is one of {', '.join(DISPLAY_WINDOWS)}")
     windows = tuple(DISPLAY_WINDOWS[name] for name in chosen)
     return Looks(windows, cast(Style, style), opacity)
-
-
-def _methods(name: str | None) -> tuple[str, ...]:
-    from ich_cli.core.gradcam import METHODS  # torch: seconds
-
-    return (name,) if name else METHODS

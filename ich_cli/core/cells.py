@@ -87,6 +87,19 @@ class CellClassifier(nn.Module):
         """Return a slice's logits ``(N, 6)`` from its cells'."""
         return cells.flatten(2).logsumexp(2) + self.shift
 
+    def map(self, features: Tensor, mirrored: Tensor) -> Tensor:
+        """Return each cell's probabilities ``(N, 6, h, w)``: where the model sees what it says.
+
+        Two looks steady them: the mean of a slice's and of its mirror image's.
+
+        Parameters
+        ----------
+        features, mirrored
+            As `forward_features` gives them of an input, and of that input turned left to right.
+        """
+        turned = self.cells(mirrored).sigmoid().flip(-1)
+        return (self.cells(features).sigmoid() + turned) / 2
+
     def forward_head(self, features: Tensor) -> Tensor:
         """Return logits ``(N, 6)``."""
         return self.pool(self.cells(features))

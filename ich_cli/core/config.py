@@ -23,6 +23,17 @@ BONE: Final = Window(600, 2800)
 STROKE: Final = Window(40, 40)
 DISPLAY_WINDOWS: Final = {"brain": BRAIN, "subdural": SUBDURAL, "stroke": STROKE, "bone": BONE}
 
+METHOD_NAMES: Final = {
+    "cells": "Cell map",
+    "gradcam": "Grad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "Layer-CAM",
+    "gradcam++": "Grad-CAM++",
+    "xgradcam": "XGrad-CAM",
+    "eigencam": "Eigen-CAM",
+}
+"""What makes a map of where a model looked, and its name for people."""
+
 Style = Literal["heat", "contour"]
 STYLES: Final[tuple[Style, ...]] = ("heat", "contour")
 """``heat`` paints a map over the picture, ``contour`` leaves the pixels between its lines bare."""

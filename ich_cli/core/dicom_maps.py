@@ -20,7 +20,7 @@ from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.dicom_codes import SOURCE_IMAGE
 from ich_cli.core.dicom_sr import Sourced
 from ich_cli.core.overlay import edge_letters
-from ich_cli.core.report_pictures import METHOD_NAME, Mapped, overlaid
+from ich_cli.core.report_pictures import Mapped, overlaid
 
 if TYPE_CHECKING:
     from ich_cli.core.dicom_identity import Identity
@@ -75,7 +75,7 @@ def make_map(
         referring_physician_name=source.ReferringPhysicianName,
         patient_orientation=("L", "P"),
         specific_character_set="ISO_IR 192",
-        series_description=f"ich: {METHOD_NAME}, {label}. Research use only",
+        series_description=f"ich: {mapped.method}, {label}. Research use only",
         **identity.equipment,
         **identity.written,
     )

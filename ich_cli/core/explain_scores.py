@@ -11,14 +11,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.bundle import BundleConfig, LoadedBundle, load_bundle
+from ich_cli.core.bundle_files import sum_of_sums
 from ich_cli.core.config import DEFAULT_LIMITS, Limits
 from ich_cli.core.dataset import write_csv
 from ich_cli.core.errors import DataError
 from ich_cli.core.faithfulness import Probe
-from ich_cli.core.gradcam import METHODS, explain
+from ich_cli.core.gradcam import explain
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
 from ich_cli.core.localization import Mask, chance, mass_inside, pointing_game
 from ich_cli.core.masked import MaskedData, MaskedSlice
+from ich_cli.core.model import resolve_device
 from ich_cli.core.predictor import Predictor
 
 CENTRE: Final = "centre"
@@ -76,7 +79,7 @@ class Row:
 def score(
     predictor: Predictor,
     data: MaskedData,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str],
     *,
     seed: int = 0,
     limits: Limits = DEFAULT_LIMITS,
@@ -91,7 +94,7 @@ def score(
     data
         As `open_masked` found it.
     methods
-        Of `METHODS`.
+        Of `methods_of` the predictor.
     seed
         Of the random regions, the same for all methods.
     limits
@@ -131,30 +134,60 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
     write_csv(path, names, lines)
 
 
-def folds_of(run: Path) -> list[tuple[Path, frozenset[str]]]:
-    """Return each fold's bundle and the names of the slices that it never saw.
+def folds_of(runs: Sequence[Path]) -> list[tuple[tuple[Path, ...], frozenset[str]]]:
+    """Return each fold's bundles, one a run, and the names of the slices that they never saw.
 
     Parameters
     ----------
-    run
-        A folder of `ich train`, with ``fold-0``, ``fold-1`` …
+    runs
+        Folders of `ich train`, with ``fold-0``, ``fold-1`` …
 
     Raises
     ------
     DataError
-        If there is no finished fold.
+        If there is no finished fold, or the runs have other folds.
     """
-    found = []
+    first, *others = (_folds(run) for run in runs)
+    for run, other in zip(runs[1:], others, strict=True):
+        if {k: fold[1] for k, fold in first.items()} != {k: fold[1] for k, fold in other.items()}:
+            raise DataError(f"{run} has other folds than {runs[0]}, or not as many are finished")
+    return [
+        (tuple(found[k][0] for found in (first, *others)), names) for k, (_, names) in first.items()
+    ]
+
+
+def _folds(run: Path) -> dict[str, tuple[Path, frozenset[str]]]:
+    found = {}
     for path in sorted(run.glob("fold-*/predictions.csv")):
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 names = frozenset(row["name"] for row in csv.DictReader(file))
         except (OSError, KeyError, ValueError):
             raise DataError(f"{path}: not the predictions of a fold") from None
-        found.append((path.parent / "bundle", names))
+        found[path.parent.name] = (path.parent / "bundle", names)
     if not found:
         raise DataError(f"{run}: no finished fold; give the folder that `ich train --out` wrote")
     return found
+
+
+def load_together(bundles: Sequence[Path], device: str) -> Predictor:
+    """Return one predictor of single models, each as it is; of several, their ensemble.
+
+    Raises
+    ------
+    BundleError
+        If one cannot be loaded.
+    """
+    if len(bundles) == 1:
+        return Predictor.load(bundles[0], device=device)
+    loaded = [load_bundle(folder) for folder in bundles]
+    configs = tuple(one.config for one in loaded)
+    config = BundleConfig(
+        "ensemble", configs[0].training, configs[0].preprocess,
+        sha256=sum_of_sums([one.sha256 for one in configs]), members=tuple(map(str, bundles)),
+    )  # fmt: skip
+    models = tuple(one.models[0] for one in loaded)
+    return Predictor(LoadedBundle(config, models, configs, "", bundles[0]), resolve_device(device))
 
 
 def trained_on(predictor: Predictor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ich_cli.core.config import BRAIN, DEFAULT_LIMITS, Limits, Window
 from ich_cli.core.contact_sheet import ContactSheet, Thumbnail, spread, thumbnail
 from ich_cli.core.errors import InputError
 from ich_cli.core.faithfulness import Faithfulness, faithfulness
-from ich_cli.core.gradcam import Explanation, explain
+from ich_cli.core.gradcam import AUTO, Explanation, explain
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.overlay import OPACITY, Style
 from ich_cli.core.panel import Panel
@@ -25,7 +25,7 @@ class Asked:
 
     labels: tuple[str, ...] = ()
     """Empty: of a slice those over their thresholds or the likeliest, of a series `any`."""
-    method: str = "gradcam"
+    method: str = AUTO
     seed: int = 0
     """Of the random regions of the faithfulness."""
     limits: Limits = DEFAULT_LIMITS

@@ -2,7 +2,8 @@
 
 A picture's features are computed once, without gradients. The labels' logits are then taken from
 copies of the features, one a label, so that one small backward pass through the head gives all
-maps of a batch: Grad-CAM at the last feature map needs no more than that.
+maps of a batch: Grad-CAM at the last feature map needs no more than that. A `CellClassifier` needs
+no gradient: it has a probability for each cell, and those are its map.
 
 Scale: a map's highest value is the label's probability (of an ensemble: of each member, before
 the mean). A label that the model does not believe in so has a weak map; maps stretched to full
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 from ich_cli.core.bundle import BundleConfig
 from ich_cli.core.cam_methods import CLASS_AGNOSTIC, CLASSES, outside_inference_mode, raw_maps
+from ich_cli.core.cells import CellClassifier
+from ich_cli.core.config import METHOD_NAMES
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.labels import LABELS
@@ -30,8 +33,12 @@ from ich_cli.core.predictor import Predictor, calibrate
 from ich_cli.core.preprocessing import Placement, prepare, uncrop
 from ich_cli.core.reading import Around
 
-METHODS: Final = tuple(CLASSES)
-"""Names that `explain` takes. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
+AUTO: Final = "auto"
+"""The first of `methods_of`."""
+CELLS: Final = "cells"
+"""The map that a `CellClassifier` makes itself."""
+METHODS: Final = tuple(METHOD_NAMES)
+"""What `explain` takes besides `AUTO`. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,7 @@ class Explanation:
     maps: dict[str, NDArray[np.float32]]
     """Label → float32 ``(H, W)`` in [0, 1] over the slice; its peak is near the probability."""
     method: str
+    """One of `METHODS`."""
 
     def peaks(self) -> dict[str, tuple[int, int]]:
         """Return label → row and column of its map's highest value; none of an empty map."""
@@ -56,12 +64,19 @@ class Explanation:
         }
 
 
+def methods_of(predictor: Predictor) -> tuple[str, ...]:
+    """Return those of `METHODS` that a predictor has, the one that tells most first."""
+    if all(isinstance(model, CellClassifier) for model, _ in predictor.members):
+        return METHODS
+    return tuple(CLASSES)
+
+
 def explain(
     predictor: Predictor,
     ct: CTSlice,
     labels: Sequence[str] = (),
     *,
-    method: str = "gradcam",
+    method: str = AUTO,
     neighbours: Around | None = None,
 ) -> Explanation:
     """Say where the model looked for each label.
@@ -75,7 +90,7 @@ def explain(
     labels
         Those wanted; without any, the ones that `choose_labels` takes.
     method
-        One of `METHODS`.
+        `AUTO` or one of `methods_of`.
     neighbours
         As for `Predictor.prepare`.
 
@@ -87,7 +102,7 @@ def explain(
     Raises
     ------
     UsageError
-        For an unknown label or method.
+        For an unknown label or method, or one that the predictor hasn't.
     IchError
         If a backbone has no feature map with rows and columns (a plain transformer).
     """
@@ -99,7 +114,7 @@ def explain_batch(
     slices: Sequence[CTSlice],
     labels: Sequence[str] = (),
     *,
-    method: str = "gradcam",
+    method: str = AUTO,
     neighbours: Sequence[Around | None] = (),
 ) -> list[Explanation]:
     """Explain several slices at once: as `explain`, with one backward pass for all of them.
@@ -116,11 +131,12 @@ def explain_batch(
     neighbours
         One entry a slice; empty where no slice has any.
     """
-    _check(labels, method)
+    method = methods_of(predictor)[0] if method == AUTO else method
+    _check(predictor, labels, method)
     around = list(neighbours) or [None] * len(slices)
     seen = [
         [
-            _see(predictor, model, config, ct, other)
+            _see(predictor, model, config, ct, other, mirrored=method == CELLS)
             for ct, other in zip(slices, around, strict=True)
         ]
         for model, config in predictor.members
@@ -146,9 +162,11 @@ def choose_labels(probabilities: Probabilities, positive: Sequence[str]) -> tupl
     return tuple(positive) or (LABELS[int(np.argmax(probabilities))],)
 
 
-def _check(labels: Sequence[str], method: str) -> None:
-    if method not in CLASSES:
+def _check(predictor: Predictor, labels: Sequence[str], method: str) -> None:
+    if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
+    if method not in methods_of(predictor):
+        raise UsageError(f"this model has no map of its own; in place of {CELLS} use gradcam")
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
         raise UsageError(f"no label is called {unknown[0]!r}; use one of {', '.join(LABELS)}")
@@ -159,6 +177,7 @@ class _Seen:
     """What one member made of one slice."""
 
     features: Tensor  # (1, K, h, w)
+    mirrored: Tensor | None  # of the mirror image, for `CELLS`
     logits: NDArray[np.float64]  # (1, 6)
     probabilities: NDArray[np.float64]  # (6,), by its own calibration
     placement: Placement
@@ -170,6 +189,8 @@ def _see(
     config: BundleConfig,
     ct: CTSlice,
     neighbours: Around | None,
+    *,
+    mirrored: bool,
 ) -> _Seen:
     around = (neighbours or {}).get(config.preprocess.context, ())
     prepared = prepare(ct, config.preprocess, around)
@@ -181,9 +202,10 @@ def _see(
                 f"{config.architecture} has no feature map to explain; use a convolutional backbone"
             )
         logits = cast(Any, model).forward_head(features.clone())
+        turned = cast(Any, model).forward_features(pixels.flip(-1)) if mirrored else None
     numbers = logits.float().cpu().numpy().astype(np.float64)
     own = calibrate(numbers, config.calibration)[0]
-    return _Seen(features, numbers, own, prepared.placement)
+    return _Seen(features, turned, numbers, own, prepared.placement)
 
 
 def _is_nchw(features: Tensor, model: nn.Module) -> bool:
@@ -204,7 +226,10 @@ def _member_maps(
 ) -> list[dict[str, NDArray[np.float32]]]:
     """Return each slice's maps by one member, each map's peak at its own probability."""
     pairs = [(k, LABELS.index(label)) for k, labels in enumerate(wanted) for label in labels]
-    if method in CLASS_AGNOSTIC:  # one map a slice serves all its labels
+    if method == CELLS:
+        of_slices = [_cell_map(model, one) for one in seen]
+        raw = [of_slices[k][index] for k, index in pairs]
+    elif method in CLASS_AGNOSTIC:  # one map a slice serves all its labels
         once = raw_maps(model, torch.cat([one.features for one in seen]), [0] * len(seen), method)
         raw = [once[k] for k, _ in pairs]
     else:
@@ -215,6 +240,13 @@ def _member_maps(
         scaled = _to_peak(values, float(seen[k].probabilities[index]))
         out[k][LABELS[index]] = uncrop(scaled, seen[k].placement, slices[k].shape)
     return out
+
+
+def _cell_map(model: nn.Module, seen: _Seen) -> NDArray[np.float32]:
+    """Return the probability of each label in each cell, float32 ``(6, h, w)``."""
+    with outside_inference_mode():
+        found = cast(CellClassifier, model).map(seen.features, cast(Tensor, seen.mirrored))
+    return cast(NDArray[np.float32], found[0].cpu().numpy())
 
 
 def _mean_maps(maps: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:

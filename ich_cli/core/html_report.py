@@ -12,12 +12,13 @@ import numpy as np
 
 from ich_cli._version import __version__
 from ich_cli.core.atomic import replacing
+from ich_cli.core.config import METHOD_NAMES
 from ich_cli.core.dicom_source import shows_patient
 from ich_cli.core.errors import InputError
+from ich_cli.core.gradcam import methods_of
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
 from ich_cli.core.report_lanes import Lane, lanes
 from ich_cli.core.report_pictures import (
-    METHOD_NAME,
     Mapped,
     Png,
     head_alone,
@@ -162,7 +163,7 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "notes": _notes(result),
         "refused": sorted(refused(result).items(), key=lambda item: -item[1]),
         "bundle": _bundle(result),
-        "method": METHOD_NAME,
+        "method": METHOD_NAMES[methods_of(result.predictor)[0]],
     }
 
 

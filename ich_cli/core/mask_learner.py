@@ -23,6 +23,7 @@ _FINE = 16  # reduction of the finer map
 _POSITIVE_WEIGHT = 4.0  # few cells bleed
 _FULL = 0.25  # a cell of which this share bleeds counts as bleeding
 _BIAS = -3.0  # few cells bleed, so maps begin by saying so
+_SHARE = 0.1  # what a share of the odds at the wrong place costs, beside the maps' cross-entropy
 
 
 class MaskLearner(nn.Module):
@@ -115,6 +116,31 @@ def mask_loss(maps: list[Tensor], masks: Tensor) -> Tensor:
             )
         )
     return torch.stack(losses).mean()
+
+
+def cell_loss(cells: Tensor, masks: Tensor) -> Tensor:
+    """Return `mask_loss` of a `CellClassifier`'s cells, and what odds at the wrong place cost.
+
+    A slice is positive by the sum of its cells' odds. Where it is known where a label bleeds, minus
+    the logarithm of the share of those odds that lies there is added, mean over slices and labels:
+    the slice's logit, and the peak of its map, then come from the hemorrhage or cost something.
+
+    Parameters
+    ----------
+    cells
+        Logits ``(N, 6, h, w)``.
+    masks
+        As for `mask_loss`.
+    """
+    height, width = cells.shape[-2:]
+    covered = functional.adaptive_avg_pool2d(masks, (height, width)).flatten(2)
+    inside = (covered / _FULL).clamp(max=1)
+    bleeds = inside.amax(2) > 0  # False of NaN: nobody knows
+    loss = mask_loss([cells], masks)
+    if not bleeds.any():
+        return loss
+    odds = cells.flatten(2).float()[bleeds].log_softmax(1)
+    return loss - _SHARE * (odds + inside[bleeds].log()).logsumexp(1).mean()
 
 
 def mask_planes(masks: Tensor) -> Tensor:

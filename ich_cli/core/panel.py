@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.config import BRAIN, DISPLAY_WINDOWS, Window
+from ich_cli.core.config import BRAIN, DISPLAY_WINDOWS, METHOD_NAMES, Window
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.figures import (
     DARK,
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METHOD_NAMES: Final = {
-    "gradcam": "Grad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "Layer-CAM",
-    "gradcam++": "Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "eigencam": "Eigen-CAM",
-}
 _TILE: Final = 3.2  # inches, the side of one picture
 _TITLE, _UNDER, _FOOT, _LINE, _SIDE, _GAP = 0.58, 0.24, 0.3, 0.2, 0.22, 0.12  # inches
 _LETTERS_AN_INCH: Final = 16  # of the small type
@@ -179,7 +171,8 @@ def method_lines(method: str, *, measured: bool) -> list[str]:
         lines = [f"{name} uses no gradient and knows no label: the same map for all, scaled by "
                  "their probabilities."]  # fmt: skip
     else:
-        lines = [f"{name}: where the model looked. A map's peak is its label's probability in that "
+        told = "what the model says of each cell" if method == "cells" else "where the model looked"
+        lines = [f"{name}: {told}. A map's peak is its label's probability in that "
                  "slice by itself."]  # fmt: skip
     if measured:
         lines.append("Under a map: the probability with the hottest tenth of the head replaced by "

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.config import METHOD_NAMES
 from ich_cli.core.ctslice import CTSlice
 from ich_cli.core.errors import IchError
 from ich_cli.core.gradcam import explain
@@ -21,8 +22,6 @@ from ich_cli.core.overlay import EdgeLetters, blend, edge_letters, picture
 from ich_cli.core.preprocessing import BODY_HU, head_box
 from ich_cli.core.study_result import StudyResult
 
-METHOD: Final = "gradcam"
-METHOD_NAME: Final = "Grad-CAM"
 SIDE: Final = 440
 """Longer side of a picture in a page, pixels."""
 
@@ -36,6 +35,8 @@ class Mapped:
     ct: CTSlice
     maps: dict[str, NDArray[np.float32]]
     """Label → float32 ``(H, W)`` in [0, 1]; empty where the model has no maps."""
+    method: str = ""
+    """Of the maps, for people; empty without."""
 
 
 def look(result: StudyResult, index: int, labels: Sequence[str]) -> Mapped:
@@ -57,10 +58,10 @@ def look(result: StudyResult, index: int, labels: Sequence[str]) -> Mapped:
     """
     ct, around = result.predictor.read(result.entries, index, result.limits)
     try:
-        found = explain(result.predictor, ct, labels, method=METHOD, neighbours=around)
+        found = explain(result.predictor, ct, labels, neighbours=around)
     except IchError:  # a transformer has no feature map: the slice is shown all the same
         return Mapped(ct, {})
-    return Mapped(ct, found.maps)
+    return Mapped(ct, found.maps, METHOD_NAMES[found.method])
 
 
 def head_alone(ct: CTSlice) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.inference import Logits, make_accelerator, predict_logits, to_input
 from ich_cli.core.initial import initialize
 from ich_cli.core.labels import LABELS
-from ich_cli.core.mask_learner import CellLearner, MaskLearner, mask_loss, mask_planes
+from ich_cli.core.mask_learner import CellLearner, MaskLearner, cell_loss, mask_loss, mask_planes
 from ich_cli.core.pace import Pace
 from ich_cli.core.training_config import TrainConfig
 from ich_cli.core.transplant import transplant
@@ -218,7 +218,9 @@ class TrainingRun:
         if masks is None:
             return self._loss(self.model(x), labels)
         logits, maps = self.model(x)
-        return self._loss(logits, labels) + self.config.mask_weight * mask_loss(maps, masks)
+        cells = isinstance(self.raw, CellClassifier)
+        located = cell_loss(maps[0], masks) if cells else mask_loss(maps, masks)
+        return self._loss(logits, labels) + self.config.mask_weight * located
 
     def any_process(self, asked: bool) -> bool:
         """Tell whether any of the processes says so; all must act alike."""

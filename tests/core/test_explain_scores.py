@@ -6,11 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ich_cli.core.bundle import BundleConfig, save_bundle
 from ich_cli.core.errors import DataError
-from ich_cli.core.explain_scores import MapScore, folds_of, score, table, write_table
+from ich_cli.core.explain_scores import (
+    MapScore,
+    folds_of,
+    load_together,
+    score,
+    table,
+    write_table,
+)
+from ich_cli.core.gradcam import explain
 from ich_cli.core.labels import LABELS
 from ich_cli.core.masked import open_masked
+from ich_cli.core.model import build_model
 from ich_cli.core.predictor import Predictor
+from tests.core.test_gradcam import noise
 from tests.core.test_masked import phantoms  # noqa: F401
 
 
@@ -67,20 +78,47 @@ def test_the_table_is_written_whole(tmp_path: Path) -> None:
     assert "patient" not in row
 
 
+def write_folds(run: Path, patients: str) -> Path:
+    for fold, patient in enumerate(patients):
+        (run / f"fold-{fold}").mkdir(parents=True)
+        text = f"row,name,patient,fold\n0,{patient}/1,1,{fold}\n1,{patient}/2,2,{fold}\n"
+        (run / f"fold-{fold}" / "predictions.csv").write_text(text)
+    return run
+
+
 def test_folds_are_the_bundles_and_what_they_never_saw(tmp_path: Path) -> None:
-    for fold in (0, 1):
-        (tmp_path / f"fold-{fold}").mkdir()
-        text = f"row,name,patient,fold\n0,049/{fold},1,{fold}\n1,050/{fold},2,{fold}\n"
-        (tmp_path / f"fold-{fold}" / "predictions.csv").write_text(text)
-    assert folds_of(tmp_path) == [
-        (tmp_path / "fold-0" / "bundle", frozenset({"049/0", "050/0"})),
-        (tmp_path / "fold-1" / "bundle", frozenset({"049/1", "050/1"})),
+    run, other = write_folds(tmp_path / "a", "AB"), write_folds(tmp_path / "b", "AB")
+    first, second = (frozenset({f"{patient}/1", f"{patient}/2"}) for patient in "AB")
+    assert folds_of([run]) == [
+        ((run / "fold-0" / "bundle",), first),
+        ((run / "fold-1" / "bundle",), second),
     ]
-    (tmp_path / "fold-1" / "predictions.csv").write_text("a,b\n1,2\n")
+    assert folds_of([run, other]) == [
+        ((run / "fold-0" / "bundle", other / "fold-0" / "bundle"), first),
+        ((run / "fold-1" / "bundle", other / "fold-1" / "bundle"), second),
+    ]
+    for patients in ("BA", "A"):
+        with pytest.raises(DataError, match="has other folds than"):
+            folds_of([run, write_folds(tmp_path / patients, patients)])
+    (run / "fold-1" / "predictions.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not the predictions of a fold"):
-        folds_of(tmp_path)
+        folds_of([run])
     with pytest.raises(DataError, match="no finished fold"):
-        folds_of(tmp_path / "fold-0")
+        folds_of([run / "fold-0"])
+
+
+def test_bundles_together_are_their_ensemble(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    model = build_model("test_resnet")
+    save_bundle(folder, model, BundleConfig("test_resnet", {"real_ct": True, "data": "x"}))
+    ct = noise()
+    alone = [explain(load_together([one], "cpu"), ct, ["any"]) for one in (tiny_bundle, folder)]
+    both = explain(load_together([tiny_bundle, folder], "cpu"), ct, ["any"])
+    np.testing.assert_allclose(
+        both.maps["any"], np.mean([one.maps["any"] for one in alone], axis=0), atol=1e-6
+    )
+    mean = np.mean([one.probabilities for one in alone], axis=0)
+    np.testing.assert_allclose(both.probabilities, mean, atol=1e-6)
 
 
 def test_labels_keep_their_order() -> None:

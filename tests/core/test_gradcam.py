@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ich_cli.core.bundle import BundleConfig, LoadedBundle, save_bundle, save_ensemble
-from ich_cli.core.cam_methods import CLASS_AGNOSTIC
+from ich_cli.core.cam_methods import CLASS_AGNOSTIC, CLASSES
 from ich_cli.core.config import PreprocessConfig, Window
 from ich_cli.core.ctslice import CTSlice, SliceId
 from ich_cli.core.errors import IchError, UsageError
@@ -133,7 +133,7 @@ def test_a_model_with_context_sees_its_neighbours(tmp_path: Path) -> None:
     assert found.probabilities != alone.probabilities
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSES)
 @pytest.mark.parametrize("spot", [(70, 60), (110, 140), (130, 52)])
 def test_the_map_is_where_the_model_looked(method: str, spot: tuple[int, int]) -> None:
     ct = head_with_spot((200, 200), (40, 40, 150, 160), spot, 4)
@@ -143,7 +143,7 @@ def test_the_map_is_where_the_model_looked(method: str, spot: tuple[int, int]) -
     assert abs(column - spot[1]) <= 1.5
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - CLASS_AGNOSTIC))
+@pytest.mark.parametrize("method", sorted(set(CLASSES) - CLASS_AGNOSTIC))
 def test_a_label_that_is_spoken_against_has_an_empty_map(method: str) -> None:
     ct = head_with_spot((200, 200), (40, 40, 150, 160), (90, 90), 4)
     found = explain(bright(), ct, ["epidural"], method=method)
@@ -151,7 +151,7 @@ def test_a_label_that_is_spoken_against_has_an_empty_map(method: str) -> None:
     assert found.peaks() == {}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CLASSES)
 def test_labels_together_are_as_labels_alone(predictor: Predictor, method: str) -> None:
     together = explain(predictor, noise(), LABELS, method=method)
     assert tuple(together.maps) == LABELS
@@ -245,6 +245,53 @@ def test_unknown_labels_and_methods_are_refused(predictor: Predictor) -> None:
         explain(predictor, noise(), ["sub"])
     with pytest.raises(UsageError, match="no method is called 'magic'"):
         explain(predictor, noise(), method="magic")
+    with pytest.raises(UsageError, match="no map of its own; in place of cells use gradcam"):
+        explain(predictor, noise(), method="cells")
+
+
+@pytest.fixture(scope="module")
+def celled() -> Predictor:
+    torch.manual_seed(6)
+    model = build_model("test_resnet", head="cells").eval()
+    torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
+    config = BundleConfig("test_resnet", TRAINING, PreprocessConfig(size=96))
+    return Predictor(LoadedBundle(config, (model,), (config,), "", Path()), torch.device("cpu"))
+
+
+def test_a_model_with_cells_shows_their_probabilities(celled: Predictor) -> None:
+    ct = noise(shape=(96, 96))
+    ct.hu[:] = np.random.default_rng(2).integers(0, 90, (96, 96))  # fills it: nothing is cropped
+    found = explain(celled, ct, LABELS)
+    assert found.method == "cells"
+    model, config = celled.members[0]
+    pixels = celled.to_input(celled.prepare(ct)[0].pixels[None], config.preprocess)
+    with torch.no_grad():
+        one, other = (
+            model.cells(model.forward_features(x)).sigmoid()[0]  # type: ignore[operator]
+            for x in (pixels, pixels.flip(-1))
+        )
+    mean = ((one + other.flip(-1)) / 2).numpy()
+    for k, label in enumerate(LABELS):
+        at = found.maps[label][4::8, 4::8]  # near the centres of the 12 by 12 cells
+        expected = mean[k] / mean[k].max() * found.probabilities[k]
+        assert np.corrcoef(at.ravel(), expected.ravel())[0, 1] > 0.97
+        assert 0.8 * found.probabilities[k] <= found.maps[label].max() <= found.probabilities[k]
+
+
+def test_cells_of_a_mirrored_slice_are_mirrored(celled: Predictor) -> None:
+    ct = noise()
+    turned = CTSlice(ct.hu[:, ::-1].copy(), ct.id)
+    maps, others = explain(celled, ct, LABELS).maps, explain(celled, turned, LABELS).maps
+    for label in LABELS:
+        straight, back = maps[label], others[label][:, ::-1]
+        np.testing.assert_allclose(
+            straight / straight.max(), back / back.max(), atol=0.02
+        )  # their peaks differ: each is the probability of its own slice
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_with_cells_takes_every_method(celled: Predictor, method: str) -> None:
+    assert explain(celled, noise(), ["any"], method=method).method == method
 
 
 def test_a_backbone_without_a_feature_map_is_refused() -> None:

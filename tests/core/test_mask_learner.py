@@ -8,7 +8,7 @@ import torch
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.lesions import UNKNOWN
-from ich_cli.core.mask_learner import MaskLearner, mask_loss, mask_planes
+from ich_cli.core.mask_learner import MaskLearner, cell_loss, mask_loss, mask_planes
 
 
 def test_bits_become_planes_in_the_order_of_the_labels() -> None:
@@ -45,6 +45,24 @@ def test_where_nobody_knows_there_is_nothing_to_learn() -> None:
     assert float(loss.detach()) == 0
     assert maps[0].grad is not None
     assert not maps[0].grad.any()
+
+
+def test_odds_at_the_wrong_place_cost_their_share() -> None:
+    masks = torch.full((2, 6, 4, 4), float("nan"))  # of the second slice nobody knows
+    masks[0] = 0
+    masks[0, 5, :2, :2] = 1.0  # a subdural over the first of four cells
+    cells = torch.zeros((2, 6, 2, 2))
+    cells[0, 5] = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])  # 3 of 6 parts of the odds inside
+    cells.requires_grad_()
+    loss = cell_loss(cells, masks)
+    more = (loss - mask_loss([cells], masks)).detach()
+    assert float(more) == pytest.approx(0.1 * math.log(2))
+    loss.backward()
+    assert cells.grad is not None
+    assert cells.grad[0].isfinite().all()
+    assert not cells.grad[1].any()
+    masks[0] = 0  # nothing bleeds
+    assert torch.equal(cell_loss(cells, masks), mask_loss([cells], masks))
 
 
 def test_the_mean_of_the_map_is_the_logit() -> None:
