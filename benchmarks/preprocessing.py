@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.labels import LABELS
-from ich_cli.core.preparing import prepare_dataset
+from ich_cli.core.preparing import prepare_dataset, start_early
 from ich_cli.core.preprocessing import head_box
 
 _ROUNDS = 3
@@ -99,7 +99,7 @@ def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> Prep
     from ich_cli.core.sourcing import open_source
     from ich_cli.core.workers import worker_processes
 
-    with worker_processes(workers) as pool:
+    with worker_processes(workers, start_early) as pool:
         series, info = open_source("folder", (scans,), pool=pool)
         return prepare_dataset(series, out, config, info, pool=pool)
 

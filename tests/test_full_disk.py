@@ -73,14 +73,27 @@ def test_predict(small_disk: Mount, tmp_path: Path) -> None:
     assert [path.name for path in disk.iterdir()] == ["out.csv"]
 
 
-@pytest.mark.parametrize("kib", [100, 600, 1100])  # in the first series, the second, the joining
-def test_preprocess(kib: int, small_disk: Mount, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kib", "reserves"),
+    [
+        (600, True),  # before the first series
+        (100, False),  # in the first
+        (600, False),  # in the second
+        (1100, True),  # in the joining
+    ],
+)
+def test_preprocess(
+    kib: int, reserves: bool, small_disk: Mount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not reserves:  # as where the system cannot
+        monkeypatch.setattr("ich_cli.core.shards._reserve", lambda path: None)
     disk, config = small_disk(kib), PreprocessConfig(size=64)
     series = [BlobSeries(number, "who", 30, located=True) for number in range(2)]
     info = SourceInfo("test", "blobs")
 
     with pytest.raises(OutputError, match="the disk is full; free some space"):
         prepare_dataset(series, disk / "data", config, info)
+    assert bool(list(disk.glob(".data*/plan.json"))) == (not reserves or kib > 1000)
 
     small_disk(8000)
     prepare_dataset(series, disk / "data", config, info, resume=True)

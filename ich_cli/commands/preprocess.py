@@ -68,7 +68,7 @@ def preprocess(
     Example: ich preprocess rsna/ -s rsna -o prepared --size 256
     """
     from ich_cli.core.config import PreprocessConfig
-    from ich_cli.core.preparing import prepare_dataset
+    from ich_cli.core.preparing import prepare_dataset, start_early
     from ich_cli.core.sourcing import open_source
     from ich_cli.core.workers import worker_processes
     from ich_cli.options import parse_limits, parse_names
@@ -78,7 +78,8 @@ def preprocess(
         if preset == "dlmi"
         else PreprocessConfig(size=size, context=context)
     )
-    with worker_processes((os.cpu_count() or 1) if workers is None else workers) as pool:
+    number = (os.cpu_count() or 1) if workers is None else workers
+    with worker_processes(number, start_early) as pool:
         series, info = open_source(
             source, tuple(paths or ()), labels, studies=studies, seed=seed,
             limits=parse_limits(limit), names=parse_names(anonymous_paths), pool=pool,

@@ -224,6 +224,11 @@ def _run(
         wait([one for one in running if not one.cancel()])  # they write into the folder
 
 
+def start_early() -> None:
+    """Import what a process needs to prepare series: for `worker_processes` to call first."""
+    keep_freed_memory()
+
+
 def _prepare_series(job: Job, work: Path, config: PreprocessConfig) -> str:
     """Write one series: the pixels first, the rows last, so that rows mean it is whole."""
     keep_freed_memory()

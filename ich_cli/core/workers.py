@@ -6,16 +6,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 
 
 @contextmanager
-def worker_processes(number: int) -> Iterator[Executor | None]:
+def worker_processes(
+    number: int, first: Callable[[], object] | None = None
+) -> Iterator[Executor | None]:
     """Yield a pool of at most `number` processes; None below 2: the main one works alone.
 
     A process starts when there is the first work for it, so a pool that nobody uses costs nothing.
+    With `first`, which each then calls, they start at once: what they import for it they import
+    while the main one looks for work.
+
     At the end what has not begun is dropped, and what has is waited for.
     """
     if number < 2:
@@ -24,6 +29,9 @@ def worker_processes(number: int) -> Iterator[Executor | None]:
     context = multiprocessing.get_context("spawn")  # threads of cv2 do not survive a fork
     pool = ProcessPoolExecutor(number, context, _begin)
     try:
+        if first:
+            for _ in range(number):
+                pool.submit(first)
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
