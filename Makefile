@@ -69,7 +69,11 @@ default-bundle: setup prepared/ct-256 prepared/ct-384 prepared/ph-256 prepared/p
 	  --init runs/first --epochs 2 --lr 2e-4 --out runs/wide $(TRAIN)
 	$(BIN)/ich train prepared/ct-384 prepared/ph-384 --mix 1,0.2 --folds 5 --refit \
 	  --init runs/wide --epochs 1 --lr 2e-4 --out runs/wider $(TRAIN)
-	$(BIN)/ich ensemble runs/wider runs/first --data prepared/ct-384 --sequence smooth --output runs/both
+	$(BIN)/ich train prepared/ct-384 prepared/ph-384 --mix 1,0.2 --folds 5 --refit \
+	  --init runs/wider --epochs 1 --lr 2e-4 --out runs/widest $(TRAIN)
+	$(BIN)/ich train prepared/ct-256 prepared/ph-256 --mix 1,0.12 --folds 5 --refit \
+	  --init runs/first --epochs 1 --lr 2e-4 --out runs/second $(TRAIN)
+	$(BIN)/ich ensemble runs/widest runs/second --data prepared/ct-384 --sequence smooth --output runs/both
 	cp -r $(addprefix runs/both/bundle/,config.json sequence.safetensors 0 1) hub/default/
 	@echo "The new card is runs/both/bundle/README.md; take its figures over into hub/default/README.md."
 
