@@ -86,7 +86,7 @@ OutOfFold = Annotated[
     typer.Option(
         "--out-of-fold", metavar="RUN", show_default=False,
         help="With --evaluate: a folder of `ich train`; each fold's bundle is asked only about "
-        "the slices it never saw. May be repeated: the runs together, as `ich ensemble` puts them.",
+        "the slices it never saw. May be repeated: the runs together, as an ensemble.",
     ),
 ]  # fmt: skip
 

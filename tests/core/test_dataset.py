@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 from unittest.mock import Mock
@@ -13,7 +14,7 @@ from ich_cli.core.config import PreprocessConfig
 from ich_cli.core.dataset import PreparedDataset
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.lesions import UNKNOWN
-from ich_cli.core.preparing import SourceInfo, prepare_dataset
+from ich_cli.core.preparing import SourceInfo, prepare_dataset, start_early
 from ich_cli.core.preprocessing import prepare
 from ich_cli.core.workers import worker_processes
 from tests.core.prepared_factory import BlobSeries, blobs
@@ -98,7 +99,9 @@ def test_counts_are_of_slices_and_patients(tmp_path: Path) -> None:
 def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
     series = [BlobSeries(i, f"p{i}") for i in range(3)]
     one = prepare_dataset(series, tmp_path / "one", CONFIG, INFO)
-    with worker_processes(2) as pool:
+    with worker_processes(2, start_early) as pool:
+        assert isinstance(pool, ProcessPoolExecutor)
+        assert len(pool._processes) == 2  # at once, before there is work
         two = prepare_dataset(series, tmp_path / "two", CONFIG, INFO, pool=pool)
     assert one.sha256 == two.sha256
 
