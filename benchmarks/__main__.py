@@ -22,7 +22,7 @@ from benchmarks.measuring import Measure, load, machine
 from benchmarks.subjects import DATA, Subject, bundles, phantoms
 from ich_cli.core.engines import lacking
 from ich_cli.core.model import resolve_device
-from ich_cli.core.reading import Entry
+from ich_cli.core.series import Entry
 
 PARTS: Final = ("engines", "end-to-end", "explain", "start-up", "gpu")
 

@@ -19,12 +19,11 @@ from rich.table import Table
 
 from benchmarks.subjects import phantoms, prepared
 from ich_cli.core import series
-from ich_cli.core.dataset import PreparedDataset
-from ich_cli.core.engine_precision import settle
-from ich_cli.core.engines import Choice, choose, fast_bf16, lacking
+from ich_cli.core.data import PreparedDataset
+from ich_cli.core.engines import Choice, choose, fast_bf16, lacking, settle
 from ich_cli.core.errors import IchError
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.reading import Entry
+from ich_cli.core.predict import Predictor
+from ich_cli.core.series import Entry
 
 BOUNDS = {True: 0.01, False: 1e-4}
 """Largest difference of a probability: in bfloat16, in float32."""

@@ -67,9 +67,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--bootstrap", type=int, default=1000)
     asked = parser.parse_args()
-    from ich_cli.core.assessment import of_tables
-    from ich_cli.core.evaluation_page import render_page
-    from ich_cli.core.evaluation_record import Measured, to_json, write_evaluation
+    from ich_cli.core.evaluate import Measured, of_tables, render_page, to_json, write_evaluation
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -11,13 +11,10 @@ import torch
 from benchmarks.measuring import Measure, command, rates, ratio
 from benchmarks.parts import end_to_end
 from benchmarks.subjects import Subject
-from ich_cli.core.batches import Selection
-from ich_cli.core.checkpoints import RunState
-from ich_cli.core.dataset import PreparedDataset
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.reading import Entry
-from ich_cli.core.training_config import TrainConfig
-from ich_cli.core.training_run import TrainingRun, Watch
+from ich_cli.core.data import PreparedDataset
+from ich_cli.core.predict import Predictor
+from ich_cli.core.series import Entry
+from ich_cli.core.train import RunState, Selection, TrainConfig, TrainingRun, Watch
 
 
 def forward(predictor: Predictor, rounds: int, batches: int = 8) -> Measure:

@@ -14,11 +14,11 @@ from benchmarks import plain
 from benchmarks.measuring import Measure, Work, processor_times, rates, ratio, times
 from benchmarks.subjects import Subject, prepared, run
 from ich_cli.core import series
-from ich_cli.core.config import DEFAULT_LIMITS
-from ich_cli.core.gradcam import explain_batch
+from ich_cli.core.dicom import DEFAULT_LIMITS
+from ich_cli.core.explain import explain_batch
 from ich_cli.core.labels import LABELS
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.reading import Entry, Reader
+from ich_cli.core.predict import Predictor, Reader
+from ich_cli.core.series import Entry
 
 
 def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:

@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ich_cli.core import series
-from ich_cli.core.codecs import decompress
-from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.frameref import FrameRef
+from ich_cli.core.dicom import decompress
 from ich_cli.core.model import build_model
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.preprocessing import prepare
+from ich_cli.core.predict import Predictor
+from ich_cli.core.preprocessing import PreprocessConfig, prepare
+from ich_cli.core.series import FrameRef
 
 ROUNDS = 5
 FORWARDS = 4  # of a network, each round

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.preprocessing import PreprocessConfig
 
 
 def pictures(files: Sequence[Path], folder: Path, config: PreprocessConfig) -> int:

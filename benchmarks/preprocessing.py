@@ -28,11 +28,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.data import PreparedDataset, prepare_dataset, start_early
+from ich_cli.core.imaging import head_box
 from ich_cli.core.labels import LABELS
-from ich_cli.core.preparing import prepare_dataset, start_early
-from ich_cli.core.preprocessing import head_box
+from ich_cli.core.preprocessing import PreprocessConfig
 
 _ROUNDS = 3
 _STUDIES, _EACH = 2, 24  # phantoms that are really made; more slices are copies under new UIDs
@@ -96,8 +95,8 @@ def _copy(source: Path, target: Path, salt: str) -> None:
 
 
 def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> PreparedDataset:
-    from ich_cli.core.sourcing import open_source
-    from ich_cli.core.workers import worker_processes
+    from ich_cli.core.data import open_source
+    from ich_cli.core.system import worker_processes
 
     with worker_processes(workers, start_early) as pool:
         series, info = open_source("folder", (scans,), pool=pool)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from ich_cli.core import series
 from ich_cli.core.bundle import BundleConfig, save_bundle, save_ensemble
-from ich_cli.core.config import DEFAULT_LIMITS, PreprocessConfig
+from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.model import build_model
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.reading import Entry, Reader
+from ich_cli.core.predict import Predictor, Reader
+from ich_cli.core.preprocessing import PreprocessConfig
+from ich_cli.core.series import Entry
 
 A_STUDY = 32  # slices
 DATA = "phantoms (synthetic head CT, 512 x 512, uncompressed DICOM)"

@@ -15,20 +15,14 @@ from gradio import FileData
 from gradio.components.api_component import Api
 from gradio.events import api
 
-from gradio_app.answers import (
-    ExplainAnswer,
-    Label,
-    PredictAnswer,
-    SliceAnswer,
-    StudyAnswer,
-)
-from gradio_app.desk import Desk
-from gradio_app.saving import Wish, save_png
-from gradio_app.states import State, describe, places, study_uids
-from gradio_app.study import Study
+from gradio_app.api_types import ExplainAnswer, Label, PredictAnswer, SliceAnswer, StudyAnswer
+from gradio_app.downloads import Wish, save_png
+from gradio_app.open_study import Study
+from gradio_app.service import Desk
+from gradio_app.view_state import State, describe, places, study_uids
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
-from ich_cli.core.prediction import SlicePrediction, StudyPrediction, by_study
+from ich_cli.core.study import SlicePrediction, StudyPrediction, by_study
 
 T = TypeVar("T")
 

@@ -19,15 +19,15 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from gradio_app.api import add_api
-from gradio_app.desk import Desk, Settings
-from gradio_app.guard import Guard
+from gradio_app.component import Viewer
+from gradio_app.middleware import Guard
+from gradio_app.service import Desk, Settings
 from gradio_app.theme import ICON, STYLES, TITLE, theme
-from gradio_app.viewer import Viewer
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
 
 if TYPE_CHECKING:
-    from ich_cli.core.predictor import Predictor
+    from ich_cli.core.predict import Predictor
 
 _CLEAN_EVERY_S, _KEEP_S = 300, 3600  # gradio's own temporary files
 _BACKLOG: Final = 1000  # the line before the model is our own, and shorter

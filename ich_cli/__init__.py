@@ -20,12 +20,15 @@ from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, SUBTYPES
 
 if TYPE_CHECKING:
-    from ich_cli.core.predictor import Predictor
+    from ich_cli.core.predict import Predictor
     from ich_cli.core.series import read_slices
 
 __all__ = ["LABELS", "SUBTYPES", "IchError", "Predictor", "__version__", "read_slices"]
 
-_HOMES = {"Predictor": "ich_cli.core.predictor", "read_slices": "ich_cli.core.series"}
+_HOMES = {
+    "Predictor": "ich_cli.core.predict",
+    "read_slices": "ich_cli.core.series",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -18,11 +18,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ich_cli._version import __version__
-from ich_cli.console import note
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.core.processes import leave
-from ich_cli.core.stopping import Terminated
+from ich_cli.core.system import Terminated, leave
+from ich_cli.terminal import note
 
 COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict": "Say how likely each slice shows a hemorrhage, and of which subtype.",

@@ -47,8 +47,8 @@ def _random_bundle(folder: Path, seed: int) -> Path:
     import torch
 
     from ich_cli.core.bundle import BundleConfig, save_bundle
-    from ich_cli.core.config import PreprocessConfig
     from ich_cli.core.model import build_model
+    from ich_cli.core.preprocessing import PreprocessConfig
 
     torch.manual_seed(seed)
     model = build_model("test_resnet")

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks import agreement, gpu, measuring, parts, plain, subjects
 from benchmarks.measuring import Measure, rates, ratio, times
-from ich_cli.core.predictor import Predictor
+from ich_cli.core.predict import Predictor
 
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.long_run import ROOT, make_bundle, make_corpus, predict
+from tests.robustness.long_run import ROOT, make_bundle, make_corpus, predict
 
 
 @pytest.mark.slow

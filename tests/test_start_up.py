@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.dicom_factory import ct, save
+from tests.support.dicom import ct, save
 
 NOT_FOR_PREDICT = [
     "gradio",

@@ -18,14 +18,18 @@ from typing import cast
 
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
 
-from ich_cli.core.atomic import replacing
 from ich_cli.core.errors import InputError
-from ich_cli.core.prediction import SlicePrediction
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.ranks import series_units
-from ich_cli.core.reading import Entry
-from ich_cli.core.series import scan
-from ich_cli.core.writers import SLICE_COLUMNS, format_of, open_table, slice_row
+from ich_cli.core.predict import (
+    SLICE_COLUMNS,
+    Predictor,
+    format_of,
+    open_table,
+    series_units,
+    slice_row,
+)
+from ich_cli.core.series import Entry, scan
+from ich_cli.core.study import SlicePrediction
+from ich_cli.core.system import replacing
 
 RETRIES = 3
 

@@ -1,1 +1,1 @@
-"""One file a subcommand: parse, call the core, print. No logic."""
+"""The subcommands of ``ich``: each parses its options, calls the core and prints."""

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ich_cli import console
-from ich_cli.options import Json, Quiet, typed_command
+from ich_cli.terminal import Json, Quiet, console, typed_command
 
 
 def ensemble(
@@ -50,9 +49,9 @@ def ensemble(
 
     Example: ich ensemble runs/seresnet50 runs/resnext50 --data prepared -o runs/both
     """
-    from ich_cli.core.dataset import PreparedDataset
-    from ich_cli.core.ensembling import join_runs
-    from ich_cli.metrics_table import print_report
+    from ich_cli.core.data import PreparedDataset
+    from ich_cli.core.train import join_runs
+    from ich_cli.terminal import print_report
 
     kind = None if sequence == "none" else sequence
     found = join_runs(runs, PreparedDataset.open(data), output, typed_command(), kind)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ich_cli.console import plain, stdout, warn
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Json, Weights
+from ich_cli.terminal import Json, Weights, plain, stdout, warn
 
 if TYPE_CHECKING:
     from ich_cli.core.bundle import LoadedBundle
@@ -38,8 +37,8 @@ def info(weights: Weights = None, json: Json = False) -> None:
 
 
 def _gather(weights: str | None) -> dict[str, Any]:
+    from ich_cli.core.dicom import decoders, versions
     from ich_cli.core.engines import engine_facts
-    from ich_cli.core.inventory import decoders, versions
     from ich_cli.core.model import devices, resolve_device
 
     bundle, about = _bundle(weights)
@@ -55,8 +54,7 @@ def _gather(weights: str | None) -> dict[str, Any]:
 
 
 def _bundle(weights: str | None) -> tuple[LoadedBundle | None, dict[str, Any]]:
-    from ich_cli.core.bundle import load_bundle
-    from ich_cli.core.hub import resolve_weights
+    from ich_cli.core.bundle import load_bundle, resolve_weights
 
     try:
         folder = resolve_weights(weights)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ich_cli.console import note, progress
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
-from ich_cli.options import Json, Quiet, Seed
+from ich_cli.terminal import Json, Quiet, Seed, note, progress
 
 if TYPE_CHECKING:
     from ich_cli.core.phantom import PhantomStudy

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ich_cli import console
-from ich_cli.options import AnonymousPaths, Json, Limit, Quiet, Seed, Workers
+from ich_cli.terminal import AnonymousPaths, Json, Limit, Quiet, Seed, Workers, console
 
 Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
@@ -67,11 +66,10 @@ def preprocess(
 
     Example: ich preprocess rsna/ -s rsna -o prepared --size 256
     """
-    from ich_cli.core.config import PreprocessConfig
-    from ich_cli.core.preparing import prepare_dataset, start_early
-    from ich_cli.core.sourcing import open_source
-    from ich_cli.core.workers import worker_processes
-    from ich_cli.options import parse_limits, parse_names
+    from ich_cli.core.data import open_source, prepare_dataset, start_early
+    from ich_cli.core.preprocessing import PreprocessConfig
+    from ich_cli.core.system import worker_processes
+    from ich_cli.terminal import parse_limits, parse_names
 
     config = (
         PreprocessConfig.dlmi(size)

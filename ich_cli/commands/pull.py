@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ich_cli.console import note, warn
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Json, Quiet
+from ich_cli.terminal import Json, Quiet, note, warn
 
 
 def pull(
@@ -31,8 +30,7 @@ def pull(
 
     Example: ich pull owner/name@v1
     """
-    from ich_cli.core.bundle_files import read_config
-    from ich_cli.core.hub import fetch
+    from ich_cli.core.bundle import fetch, read_config
 
     folder = fetch(bundle)
     config = read_config(folder)

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ich_cli.console import note, plain, progress, stdout, warn
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Json, Quiet
+from ich_cli.terminal import Json, Quiet, note, plain, progress, stdout, warn
 
 if TYPE_CHECKING:
-    from ich_cli.core.publication import Publication, Upload
-    from ich_cli.core.publishing import Pushed
+    from ich_cli.core.publish import Publication, Pushed, Upload
 
 
 def push(
@@ -68,7 +66,7 @@ def push(
     Example: ich push runs/first owner/name --dry-run
     """
     from ich_cli.core.errors import UsageError
-    from ich_cli.core.publication import gather
+    from ich_cli.core.publish import gather
 
     if (run is None) != (repo is None) or (run is None and space is None):
         raise UsageError("give RUN and OWNER/NAME, or --space OWNER/NAME alone")
@@ -88,8 +86,8 @@ def push(
 
 
 def _check_name(name: str) -> None:
+    from ich_cli.core.bundle import HubId, is_hub_id
     from ich_cli.core.errors import UsageError
-    from ich_cli.core.hub import HubId, is_hub_id
 
     if not is_hub_id(name) or HubId.parse(name) != HubId(name):
         raise UsageError(f"{name}: a repository is owner/name; a branch goes to --revision")
@@ -102,7 +100,7 @@ def _publish(
     message: str,
     tag: str | None,
 ) -> Pushed | None:
-    from ich_cli.core.publishing import push as publish
+    from ich_cli.core.publish import push as publish
 
     if whole is None:
         return None
@@ -114,8 +112,8 @@ def _publish(
 def _publish_space(
     space: str, model: Pushed | None, private: bool, message: str, quiet: bool
 ) -> Pushed:
-    from ich_cli.core.hub import pin
-    from ich_cli.core.spaces import push_space
+    from ich_cli.core.bundle import pin
+    from ich_cli.core.publish import push_space
 
     weights = f"{model.repo}@{model.commit}" if model else pin(space)
     if model and model.private:
@@ -125,7 +123,7 @@ def _publish_space(
 
 
 def _show(whole: Publication | None, repo: str | None, space: str | None, *, as_json: bool) -> None:
-    from ich_cli.core.spaces import space_files
+    from ich_cli.core.publish import space_files
 
     parts: dict[str, Iterable[Upload]] = {}
     if whole:

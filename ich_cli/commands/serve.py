@@ -12,10 +12,9 @@ from typing import Annotated
 
 import typer
 
-from ich_cli.console import note, progress, warn
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.options import Device, Engine, Quiet
+from ich_cli.terminal import Device, Engine, Quiet, note, progress, warn
 
 Host = Annotated[
     str,
@@ -101,9 +100,9 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="ich-serve-") as temporary:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(temporary, "uploads"))
         with progress("Loading the model", unit="", quiet=quiet):
-            from gradio_app.access import check_mcp, load_bundles, parse_auth
             from gradio_app.app import build_demo, close, launch
-            from gradio_app.desk import Settings
+            from gradio_app.auth import check_mcp, load_bundles, parse_auth
+            from gradio_app.service import Settings
 
             users = parse_auth(auth or ())
             if share and not users:

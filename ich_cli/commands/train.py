@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ich_cli import console
-from ich_cli.options import Device, Json, Quiet, Seed, typed_command
+from ich_cli.terminal import Device, Json, Quiet, Seed, console, typed_command
 
 if TYPE_CHECKING:
-    from ich_cli.core.dataset import PreparedDataset
-    from ich_cli.core.experiment import Plan
+    from ich_cli.core.data import PreparedDataset
+    from ich_cli.core.train import Plan
 
 
 def train(
@@ -182,10 +181,8 @@ def train(
 
     Example: ich train prepared --model resnet18 --folds 5 --refit
     """
-    from ich_cli.core.experiment import Plan
-    from ich_cli.core.processes import is_main
-    from ich_cli.core.training import CheckpointConfig
-    from ich_cli.core.training_config import RECIPES, TrainConfig
+    from ich_cli.core.system import is_main
+    from ich_cli.core.train import RECIPES, CheckpointConfig, Plan, TrainConfig
 
     config = TrainConfig(
         model=model, head=head, init=_init(ctx, init, pretrained),
@@ -220,9 +217,9 @@ def _run(
     plan: Plan, fold: int | None, *, only_all: bool, with_refit: bool, quiet: bool, as_json: bool
 ) -> None:
     from ich_cli.core.errors import UsageError
-    from ich_cli.core.experiment import begin, gather, refit, train_fold
-    from ich_cli.core.processes import is_main
-    from ich_cli.training_table import watching
+    from ich_cli.core.system import is_main
+    from ich_cli.core.train import begin, gather, refit, train_fold
+    from ich_cli.terminal import watching
 
     if only_all and fold is not None:
         raise UsageError("--all trains on everything, --fold on a part: choose one")
@@ -240,14 +237,14 @@ def _run(
 
 
 def _tell(plan: Plan, report: dict[str, object], as_json: bool) -> None:
-    from ich_cli.metrics_table import print_report
+    from ich_cli.terminal import print_report
 
     title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), a slice"
     print_report(title, report, as_json=as_json)
 
 
 def _open(folders: list[Path] | None) -> list[PreparedDataset]:
-    from ich_cli.core.dataset import PreparedDataset
+    from ich_cli.core.data import PreparedDataset
     from ich_cli.core.errors import DataError
 
     if folders:
@@ -269,8 +266,8 @@ def _with_pseudo_labels(
     quiet: bool,
 ) -> list[PreparedDataset]:
     from ich_cli.core.errors import UsageError
-    from ich_cli.core.processes import is_main
-    from ich_cli.core.pseudo import PseudoLabels, pseudo_label, tell
+    from ich_cli.core.system import is_main
+    from ich_cli.core.train import PseudoLabels, pseudo_label, tell
 
     if len(limits) > 2:
         raise typer.BadParameter("--pseudo-threshold is HIGH or HIGH,LOW")

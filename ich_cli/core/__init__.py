@@ -1,1 +1,1 @@
-"""The shared core: knows no terminal and no web page. Imports go strictly downward."""
+"""The core of ich: everything but the terminal and the page. See docs/architecture.md."""

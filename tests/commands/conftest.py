@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ich_cli.core.experiment import Plan, begin, gather, refit, train_fold
-from ich_cli.core.training_config import TrainConfig
-from tests.core.prepared_factory import blobs
+from ich_cli.core.train import Plan, TrainConfig, begin, gather, refit, train_fold
+from tests.support.prepared import blobs
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.bundle import load_bundle
-from ich_cli.core.calibration import learn_calibration
-from ich_cli.core.dataset import PreparedDataset
-from ich_cli.core.predictor import calibrate
-from ich_cli.core.sequence import learn_sequence
-from ich_cli.core.study_level import read_out_of_fold
+from ich_cli.core.bundle import calibrate, load_bundle
+from ich_cli.core.data import PreparedDataset, read_out_of_fold
+from ich_cli.core.evaluate import learn_calibration
+from ich_cli.core.model import learn_sequence
 from ich_cli.main import app
-from tests.core.prepared_factory import blobs
+from tests.support.prepared import blobs
 
 runner = CliRunner()
 

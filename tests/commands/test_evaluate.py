@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ich_cli.main import app
-from tests.core.prepared_factory import blobs
+from tests.support.prepared import blobs
 
 runner = CliRunner()
 
@@ -41,9 +41,9 @@ def test_a_bundle_is_run_and_the_table_says_that_it_saw_these_slices(run: Path) 
 
 
 def test_a_bundle_computes_what_its_fold_predicted(run: Path) -> None:
-    from ich_cli.core.dataset import PreparedDataset
-    from ich_cli.core.predictor import Predictor
-    from ich_cli.core.scoring import score
+    from ich_cli.core.data import PreparedDataset
+    from ich_cli.core.evaluate.run_bundle import score
+    from ich_cli.core.predict import Predictor
 
     data = PreparedDataset.open(run / "blobs")
     p = score(Predictor.load(run / "run/fold-0/bundle", device="cpu"), data)

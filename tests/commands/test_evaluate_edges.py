@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ich_cli.core.bundle import BundleConfig, save_ensemble
 from ich_cli.core.labels import LABELS
 from ich_cli.main import app
-from tests.core.prepared_factory import blobs
+from tests.support.prepared import blobs
 
 runner = CliRunner()
 Rows = list[dict[str, str]]

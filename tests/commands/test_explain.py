@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from ich_cli.core import series
+from ich_cli.commands.explain.run import default_name, numbered
 from ich_cli.core.labels import LABELS
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predictor import Predictor
-from ich_cli.explaining import default_name, numbered
+from ich_cli.core.predict import Predictor
+from ich_cli.core.series import scanning as series
 from ich_cli.main import app
-from tests.core.dicom_factory import ct, enhanced, save
+from tests.support.dicom import ct, enhanced, save
 
 Explain = Callable[..., Result]
 

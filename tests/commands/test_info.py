@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ich_cli import __version__
-from ich_cli.core import hub
-from ich_cli.core.bundle import read_config
+from ich_cli._version import __version__
+from ich_cli.core.bundle import read_config, resolve as hub
 from ich_cli.main import app
 
 Info = Callable[..., Result]

@@ -18,19 +18,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from ich_cli.core.atomic import replacing
-from ich_cli.core.batch import find_seam
 from ich_cli.core.bundle import BundleConfig, save_bundle
-from ich_cli.core.config import PreprocessConfig
-from ich_cli.core.ctslice import SliceId
+from ich_cli.core.dicom import SliceId
 from ich_cli.core.errors import OutputError
-from ich_cli.core.journal import Journal
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import build_model
-from ich_cli.core.phantom.dicom_io import write_studies
-from ich_cli.core.prediction import SlicePrediction
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.writers import SLICE_COLUMNS
+from ich_cli.core.phantom import write_studies
+from ich_cli.core.predict import SLICE_COLUMNS, Journal, Predictor, find_seam
+from ich_cli.core.preprocessing import PreprocessConfig
+from ich_cli.core.study import SlicePrediction
+from ich_cli.core.system import replacing
 from ich_cli.main import app
 
 SLICES = 8
@@ -197,7 +194,7 @@ class TestTable:
     def test_a_terminal_gets_a_table_of_the_worst(
         self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ich_cli.commands.predict.is_terminal", lambda: True)
+        monkeypatch.setattr("ich_cli.commands.predict.command.is_terminal", lambda: True)
         predict(scans, "-o", "out.csv")
         worst = max(rows("out.csv"), key=lambda row: float(row["any"]))
 
@@ -375,7 +372,7 @@ class TestOutput:
         self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("out.csv").write_text("old")
-        monkeypatch.setattr("ich_cli.core.batch.replacing", _failing)
+        monkeypatch.setattr("ich_cli.core.predict.summary.replacing", _failing)
 
         result = predict(scans, "-o", "out.csv")
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ich_cli.core import engines
+from ich_cli.core.engines import base as engines
 from ich_cli.main import app
-from tests.core.dicom_factory import ct, save
+from tests.support.dicom import ct, save
 
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed")
 Predict = Callable[..., Result]

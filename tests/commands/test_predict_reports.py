@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from typer.testing import CliRunner, Result
 
-from ich_cli.core.phantom.dicom_io import write_studies
+from ich_cli.core.phantom import write_studies
 from ich_cli.main import app
 
 SECRET = ("PLANTED", "planted", "19511231", "20241105", "Geheim")
@@ -97,7 +97,7 @@ def test_a_run_stopped_in_its_reports_goes_on_with_resume(
 ) -> None:
     predict(scans, "--report", "whole", "-q")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ich_cli.core.html_report.write_report", _interrupted)
+        patch.setattr("ich_cli.core.report.html_report.write_report", _interrupted)
         assert predict(scans, "-o", "out.csv", "--report", "pages", "-q").exit_code == 130
     assert not Path("out.csv").exists()
 

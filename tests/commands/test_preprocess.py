@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.dataset import PreparedDataset
+from ich_cli.core.data import PreparedDataset
 from ich_cli.core.phantom import write_studies
 from ich_cli.main import app
 

@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
-from ich_cli.core.config import PreprocessConfig
+from ich_cli.core.data import prepare_dataset
+from ich_cli.core.data.prepare import SourceInfo
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predictor import Predictor
-from ich_cli.core.preparing import SourceInfo, prepare_dataset
+from ich_cli.core.predict import Predictor
+from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.main import app
-from tests.core.prepared_factory import BlobSeries, blobs
+from tests.support.prepared import BlobSeries, blobs
 
 runner = CliRunner()
 TINY = [

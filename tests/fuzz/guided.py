@@ -16,6 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["ich_cli", "pydicom", "zipfile"]):
     import ich_cli.core.bundle_config
+
     import ich_cli.core.series  # noqa: F401
     from tests.fuzz.targets import TARGETS
 

@@ -12,7 +12,8 @@ import numpy as np
 import pydicom.data
 
 from ich_cli.core.labels import LABELS, SUBTYPES
-from tests.core.dicom_factory import (
+from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
+from tests.support.dicom import (
     BIG,
     DEFLATED,
     EXPLICIT,
@@ -22,7 +23,6 @@ from tests.core.dicom_factory import (
     enhanced,
     tissue,
 )
-from tests.core.test_dicom_syntaxes import LOSSLESS
 
 _LARGEST = 40_000
 OWN = 17

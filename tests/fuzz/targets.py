@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from ich_cli.core.bundle_files import CONFIG, WEIGHTS, read_config
+from ich_cli.core.bundle import CONFIG, WEIGHTS, read_config
+from ich_cli.core.data import read_labels
 from ich_cli.core.errors import IchError, InputError
-from ich_cli.core.label_tables import read_labels
+from ich_cli.core.model import read_shapes, read_weights
 from ich_cli.core.series import load, scan
-from ich_cli.core.weights import read_shapes, read_weights
 from tests.fuzz import mutations, seeds
 
 
@@ -108,8 +108,8 @@ def _tiny() -> tuple[bytes, bytes]:
     import torch
 
     from ich_cli.core.bundle import BundleConfig, save_bundle
-    from ich_cli.core.config import PreprocessConfig
     from ich_cli.core.model import build_model
+    from ich_cli.core.preprocessing import PreprocessConfig
 
     torch.manual_seed(0)
     training = {"real_ct": False, "data": "nothing: random numbers"}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from gradio_app.component import script
 from gradio_app.theme import HERE, ICON
-from gradio_app.viewer import script
 
 STYLE = (HERE / "page" / "style.css").read_text("utf-8")
 PAGE = (HERE / "page" / "page.html").read_text("utf-8")

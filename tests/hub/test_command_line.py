@@ -164,7 +164,7 @@ def test_help_loads_neither_torch_nor_the_client() -> None:
 def test_a_pull_loads_no_torch(hub: Hub, tiny_bundle: Path, tmp_path: Path) -> None:
     hub.publish(REPO, bundle_files(tiny_bundle))
     script = (
-        f"import sys; from ich_cli.core.hub import fetch; fetch({REPO!r})\n"
+        f"import sys; from ich_cli.core.bundle.resolve import fetch; fetch({REPO!r})\n"
         "print(sorted({'torch', 'timm', 'gradio'} & set(sys.modules)))"
     )
     done = subprocess.run(

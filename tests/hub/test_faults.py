@@ -9,11 +9,9 @@ from threading import Barrier, Thread
 import pytest
 from huggingface_hub import constants
 
-from ich_cli.core.bundle import load_bundle
+from ich_cli.core.bundle import fetch, load_bundle
 from ich_cli.core.errors import HubError
-from ich_cli.core.hub import fetch
-from ich_cli.core.publication import Upload, gather
-from ich_cli.core.publishing import Pushed, push
+from ich_cli.core.publish import Pushed, Upload, gather, push
 from tests.hub.conftest import bundle_files
 from tests.hub.server import Hub
 

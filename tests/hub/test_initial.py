@@ -11,9 +11,9 @@ from safetensors.torch import save
 
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.errors import BundleError, HubError, IchError
-from ich_cli.core.initial import initialize
 from ich_cli.core.model import resolve_architecture
-from ich_cli.core.training_config import TrainConfig
+from ich_cli.core.train import TrainConfig
+from ich_cli.core.train.initial_weights import initialize
 from tests.hub.conftest import bundle_files
 from tests.hub.server import Hub
 

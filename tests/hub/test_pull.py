@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from ich_cli.core.bundle import load_bundle, save_ensemble
-from ich_cli.core.bundle_config import BundleConfig
+from ich_cli.core.bundle import (
+    BundleConfig,
+    fetch,
+    load_bundle,
+    pin,
+    resolve_weights,
+    save_ensemble,
+)
 from ich_cli.core.errors import BundleError, HubError
-from ich_cli.core.hub import fetch, pin, resolve_weights
 from tests.hub.conftest import bundle_files
 from tests.hub.server import READ, Hub
 
@@ -218,7 +223,7 @@ def plain_timm(tiny_bundle: Path) -> dict[str, bytes]:
 def test_a_plain_timm_classifier_with_a_stated_preset(
     hub: Hub, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ich_cli import Predictor
+    from ich_cli.core.predict import Predictor
 
     commit = hub.publish(REPO, plain_timm(tiny_bundle))
     with pytest.raises(HubError, match="state how its input is made by :rsna or :dlmi"):

@@ -12,16 +12,20 @@ import pytest
 import torch
 from huggingface_hub import ModelCard, constants, metadata_load
 
-from ich_cli.core.bundle import BundleConfig, load_bundle, read_config, save_ensemble
-from ich_cli.core.bundle_config import SequenceConfig
-from ich_cli.core.bundle_files import config_text
+from ich_cli.core.bundle import (
+    BundleConfig,
+    SequenceConfig,
+    config_text,
+    fetch,
+    load_bundle,
+    read_config,
+    save_ensemble,
+)
 from ich_cli.core.errors import BundleError, DataError, HubError
-from ich_cli.core.hub import fetch
 from ich_cli.core.labels import LABELS
-from ich_cli.core.publication import Upload, gather
-from ich_cli.core.publishing import Pushed, push
-from ich_cli.core.sequence import SequenceModel
-from tests.core.test_card import METRICS
+from ich_cli.core.model import SequenceModel
+from ich_cli.core.publish import Pushed, Upload, gather, push
+from tests.core.bundle.test_card import METRICS
 from tests.hub.server import READ, Hub
 
 REPO = "owner/name"
@@ -133,7 +137,7 @@ def test_the_card(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
-    from ich_cli.core.hub import default_bundle
+    from ich_cli.core.bundle.resolve import default_bundle
 
     whole = gather(default_bundle(), REPO)
     ModelCard(whole.card).validate()  # the client's own validation, which asks the Hub

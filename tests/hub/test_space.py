@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from ich_cli.core.errors import HubError
-from ich_cli.core.spaces import push_space, space_files
+from ich_cli.core.publish import push_space, space_files
 from tests.hub.conftest import bundle_files, client_environment
 from tests.hub.server import Hub
 
@@ -56,7 +56,7 @@ def test_versions_are_those_of_the_project(tmp_path: Path) -> None:
 
 def test_only_code_goes_along(tmp_path: Path) -> None:
     names = {one.path for one in space_files(WEIGHTS)}
-    assert {"app.py", "ich_cli/core/predictor.py", "gradio_app/page/style.css"} <= names
+    assert {"app.py", "ich_cli/core/predict/predictor.py", "gradio_app/page/style.css"} <= names
     assert not [one for one in names if "__pycache__" in one or one.endswith(".safetensors")]
     assert len((ROOT / "hub" / "space" / "app.py").read_text().splitlines()) < 20
 

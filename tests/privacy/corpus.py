@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 from pydicom.uid import JPEGBaseline8Bit
 
-from ich_cli.core.phantom.dicom_io import write_studies
+from ich_cli.core.phantom import write_studies
 
 SLICES = 5
 STANDARD = 130  # elements of the dictionary

@@ -11,14 +11,14 @@ import numpy as np
 import pydicom
 import pytest
 
-from ich_cli.core.ct_ich import TABLE
+from ich_cli.core.data.sources.ct_ich import TABLE
 from ich_cli.core.labels import LABELS, SUBTYPES
-from ich_cli.core.phantom.dicom_io import write_studies
-from tests.core.prepared_factory import blobs
+from ich_cli.core.phantom import write_studies
 from tests.hub.conftest import hub
 from tests.hub.server import Hub
 from tests.privacy.corpus import NAMES, Planter, _fill, _values
 from tests.privacy.ground import Ground
+from tests.support.prepared import blobs
 
 __all__ = ["hub"]
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.journal import Journal
+from ich_cli.core.predict import Journal
 from ich_cli.main import app
 from tests.gradio_app.serving import serving
 from tests.privacy.corpus import Planter

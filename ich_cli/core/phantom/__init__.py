@@ -1,17 +1,5 @@
-"""Synthetic head CT with known hemorrhages: to test, demonstrate and help to train with."""
+"""Generate synthetic head CT with known labels and masks, and write it as DICOM."""
 
-from __future__ import annotations
+import lazy_loader
 
-from ich_cli.core.phantom.dicom_io import COLUMNS, to_datasets, write_studies
-from ich_cli.core.phantom.geometry import Geometry
-from ich_cli.core.phantom.study import PhantomConfig, PhantomStudy, generate
-
-__all__ = [
-    "COLUMNS",
-    "Geometry",
-    "PhantomConfig",
-    "PhantomStudy",
-    "generate",
-    "to_datasets",
-    "write_studies",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

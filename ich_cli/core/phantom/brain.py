@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid, ramp
-from ich_cli.core.phantom.head import CENTER, Head
+from ich_cli.core.phantom.anatomy import CENTER, Head
+from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
 from ich_cli.core.phantom.skull import SIDES, Radial
 from ich_cli.core.phantom.ventricles import Effect, Point, fill_ventricles
 

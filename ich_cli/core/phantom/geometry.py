@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ich_cli.core.phantom.fields import Plane
+from ich_cli.core.phantom.noise import Plane
 
 Vector = npt.NDArray[np.float64]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ich_cli.core.phantom.anatomy import Head
 from ich_cli.core.phantom.brain import Compartments
-from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid, ramp
-from ich_cli.core.phantom.head import Head
+from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
 from ich_cli.core.phantom.skull import Radial
 from ich_cli.core.phantom.ventricles import Point
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid, ramp
-from ich_cli.core.phantom.head import Head
+from ich_cli.core.phantom.anatomy import Head
+from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
 
 AIR = -1000.0
 SIDES = (-1.0, 1.0)

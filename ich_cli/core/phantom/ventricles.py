@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from ich_cli.core.phantom.fields import Array, Canvas, capsule, cover, ellipsoid
-from ich_cli.core.phantom.head import Head
+from ich_cli.core.phantom.anatomy import Head
+from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid
 from ich_cli.core.phantom.skull import SIDES
 
 Point = tuple[float, float, float]

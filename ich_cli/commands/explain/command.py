@@ -1,0 +1,173 @@
+"""``ich explain``: pictures of where the model looked, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from ich_cli.commands.explain.benchmark import measure
+from ich_cli.commands.explain.run import find, run
+from ich_cli.core.errors import UsageError
+from ich_cli.core.imaging import DISPLAY_WINDOWS, OPACITY, STYLES, Style
+from ich_cli.core.labels import LABELS
+from ich_cli.terminal import (
+    AnonymousPaths,
+    Device,
+    Json,
+    Limit,
+    Output,
+    Quiet,
+    Seed,
+    Weights,
+    parse_limits,
+    parse_names,
+)
+
+if TYPE_CHECKING:
+    from ich_cli.core.explain import Looks
+
+Scans = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS",
+        show_default=False,
+    ),
+]  # fmt: skip
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", "-l", metavar="LABEL", show_default=False,
+        help=f"Explain this label; may be repeated. One of {', '.join(LABELS)}.",
+    ),
+]  # fmt: skip
+AllLabels = Annotated[bool, typer.Option("--all-labels", help="Explain all six.")]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method", metavar="NAME", show_default=False,
+        help="cells, the map that a model of `--head cells` makes itself (the default with one); "
+        "gradcam (the default with others), hirescam, layercam, gradcam++, xgradcam; or eigencam, "
+        "which uses no gradient and knows no label.",
+    ),
+]  # fmt: skip
+Frame = Annotated[
+    int | None,
+    typer.Option(
+        "--frame", min=1, metavar="N", show_default=False,
+        help="Only this frame of a multi-frame file.",
+    ),
+]  # fmt: skip
+WindowNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--window", metavar="NAME", show_default=False,
+        help=f"{', '.join(DISPLAY_WINDOWS)}; may be repeated, the maps lie over the first. "
+        "Without it brain.",
+    ),
+]  # fmt: skip
+StyleName = Annotated[
+    str, typer.Option("--style", metavar="NAME", help=f"{' or '.join(STYLES)} over the picture.")
+]
+Opacity = Annotated[
+    float, typer.Option("--opacity", min=0.0, max=1.0, help="Of the strongest map value.")
+]
+Evaluate = Annotated[
+    Path | None,
+    typer.Option(
+        "--evaluate", metavar="DATA", show_default=False,
+        help="In place of PATHS: measure the methods on a data set with masks, which `ich "
+        "phantom` wrote, or CT-ICH with boxes.csv; -o writes the table as CSV, or Markdown (.md).",
+    ),
+]  # fmt: skip
+OutOfFold = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out-of-fold", metavar="RUN", show_default=False,
+        help="With --evaluate: a folder of `ich train`; each fold's bundle is asked only about "
+        "the slices it never saw. May be repeated: the runs together, as an ensemble.",
+    ),
+]  # fmt: skip
+
+
+def explain(
+    paths: Scans = None,
+    output: Output = None,
+    label: Labels = None,
+    all_labels: AllLabels = False,
+    method: Method = None,
+    frame: Frame = None,
+    window: WindowNames = None,
+    style: StyleName = "heat",
+    opacity: Opacity = OPACITY,
+    evaluate: Evaluate = None,
+    out_of_fold: OutOfFold = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    limit: Limit = None,
+    anonymous_paths: AnonymousPaths = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where the model looked, and what that place is worth to it.
+
+    Of one slice: the slice beside a map for each label. Of a series: its probabilities slice by
+    slice, and the worst slices large; of several series a picture each, the most urgent first.
+    Without -o they are written to the current folder as NAME.explain.png or series.explain.png.
+
+    Example: ich explain scan.dcm -o scan.png --label subdural
+
+    Example: ich explain --evaluate phantoms/ -o methods.csv
+    """
+    _check(paths, label, all_labels, frame, style, evaluate, out_of_fold)
+    limits = parse_limits(limit)
+    if evaluate:
+        measure(
+            evaluate, out_of_fold or [], output, method, weights, device, seed, limits,
+            as_json=json, quiet=quiet,
+        )  # fmt: skip
+        return
+    from ich_cli.core.explain import Asked
+
+    wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
+    asked = Asked(wanted, method or "auto", seed, limits)
+    looks = _looks(window, style, opacity)
+    entries = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
+    run(entries, asked, looks, output, frame, weights, device, as_json=json, quiet=quiet)
+
+
+def _check(
+    paths: list[Path] | None,
+    label: list[str] | None,
+    all_labels: bool,
+    frame: int | None,
+    style: str,
+    evaluate: Path | None,
+    out_of_fold: list[Path] | None,
+) -> None:
+    if bool(paths) == bool(evaluate):
+        raise UsageError("give PATHS to explain, or --evaluate DATA")
+    if evaluate and (label or all_labels or frame):
+        raise UsageError("--evaluate takes every label that is there: no --label, no --frame")
+    if out_of_fold and not evaluate:
+        raise UsageError("--out-of-fold belongs to --evaluate")
+    if label and all_labels:
+        raise UsageError("--all-labels already has every --label; give one of the two")
+    if style not in STYLES:
+        raise UsageError(f"--style {style}: a style is one of {', '.join(STYLES)}")
+    for one in label or ():
+        if one not in LABELS:
+            raise UsageError(f"--label {one}: a label is one of {', '.join(LABELS)}")
+
+
+def _looks(names: list[str] | None, style: str, opacity: float) -> Looks:
+    from ich_cli.core.explain import Looks
+
+    chosen = tuple(dict.fromkeys(names or ["brain"]))
+    for name in chosen:
+        if name not in DISPLAY_WINDOWS:
+            raise UsageError(f"--window {name}: a window is one of {', '.join(DISPLAY_WINDOWS)}")
+    windows = tuple(DISPLAY_WINDOWS[name] for name in chosen)
+    return Looks(windows, cast(Style, style), opacity)

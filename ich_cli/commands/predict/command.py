@@ -1,0 +1,168 @@
+"""``ich predict``: one row a slice, whatever the files are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ich_cli.core.errors import IchError, NothingFoundError, UsageError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.predict import Format, Rank, format_of
+from ich_cli.terminal import (
+    AnonymousPaths,
+    BatchSize,
+    Device,
+    Engine,
+    Json,
+    Limit,
+    Output,
+    Paths,
+    Quiet,
+    Threshold,
+    Weights,
+    Workers,
+    is_terminal,
+    note,
+    nothing_read,
+    parse_limits,
+    parse_names,
+    parse_thresholds,
+    summary,
+    warn,
+)
+
+if TYPE_CHECKING:
+    from ich_cli.core.predict import Tally
+
+
+class By(StrEnum):
+    """What has a row."""
+
+    slice = "slice"
+    study = "study"
+
+
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", "-f", show_default=False,
+        help="Layout of the table; else the ending of -o tells.",
+    ),
+]  # fmt: skip
+ByOption = Annotated[
+    By, typer.Option("--by", help="study: a table of studies as well, most urgent first.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a run that was stopped left off.")
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="DIR", show_default=False,
+        help="Write one HTML page a study into this folder, and index.html, a worklist; they need "
+        "no network.",
+    ),
+]  # fmt: skip
+DicomFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dicom", metavar="DIR", show_default=False,
+        help="Write a DICOM Structured Report and a Secondary Capture series of the maps a study.",
+    ),
+]  # fmt: skip
+KeepPatient = Annotated[
+    bool,
+    typer.Option(
+        "--keep-patient",
+        help="Copy the patient's name, id, birth date and sex, and the study's date, id and "
+        "accession number into the files of --dicom, so that an archive files them with the "
+        "patient. Without it they hold UIDs only.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
+
+
+def predict(
+    paths: Paths,
+    output: Output = None,
+    format: FormatOption = None,
+    by: ByOption = By.slice,
+    threshold: Threshold = None,
+    json: Json = False,
+    report: ReportFolder = None,
+    dicom: DicomFolder = None,
+    keep_patient: KeepPatient = False,
+    anonymous_paths: AnonymousPaths = None,
+    resume: Resume = False,
+    strict: Strict = False,
+    weights: Weights = None,
+    device: Device = "auto",
+    engine: Engine = "auto",
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    limit: Limit = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say how likely each slice shows a hemorrhage, and of which subtype.
+
+    Takes DICOM files, folders and zips. Every file has a row, also one that could not be used:
+    its status and note say why. Without -o: a table of the most urgent slices on a terminal,
+    CSV where stdout goes elsewhere.
+
+    Example: ich predict scans/ -o out.csv --by study
+    """
+    parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # wrong usage is told at once
+    if resume and not output:
+        raise UsageError("--resume goes on with a file; name it with -o")
+    if keep_patient and not dicom:
+        raise UsageError("--keep-patient is about the files of --dicom; name their folder with it")
+    rank = Rank.from_environment()
+    if not rank.alone and not output:
+        raise UsageError(
+            f"RANK and WORLD_SIZE tell of {rank.of} processes: name a file that all of them see "
+            "with -o, or unset them"
+        )
+    layout = (format or format_of(output)) if output else Format.csv
+    stream = _stream(output, format, by, json)
+    from ich_cli.commands.predict.reports import Reports
+    from ich_cli.commands.predict.request import Request
+    from ich_cli.commands.predict.run import run
+
+    request = Request(
+        paths=paths, limits=parse_limits(limit), thresholds=threshold,
+        weights=weights, device=device, engine=engine, batch_size=batch_size, workers=workers,
+        output=output, layout=layout, stream=stream, studies=by is By.study,
+        resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
+        names=parse_names(anonymous_paths), keyfile=anonymous_paths, rank=rank,
+    )  # fmt: skip
+    tally, caveat = run(request)
+    if tally:
+        _end(tally, caveat, strict=strict, quiet=quiet)
+
+
+def _stream(output: Path | None, format: Format | None, by: By, json: bool) -> Format | None:
+    """Return what goes to stdout; None: nothing, or without an output a table for people."""
+    if json and format and not output:
+        raise UsageError("--json is a format of its own; leave out --format, or name a file by -o")
+    if output or json:
+        return Format.jsonl if json else None
+    stream = format or (None if is_terminal() else Format.csv)
+    if stream is Format.parquet:
+        raise UsageError("parquet needs a file; name it with -o")
+    if stream is Format.rsna and by is By.study:
+        raise UsageError("an RSNA submission has slices, not studies; leave out --by study")
+    return stream
+
+
+def _end(tally: Tally, caveat: str, *, strict: bool, quiet: bool) -> None:
+    if not tally.slices:
+        raise NothingFoundError(nothing_read(tally))
+    if caveat:
+        warn(caveat)
+    for line in summary(tally):
+        note(line, quiet=quiet)
+    if strict and tally.failed:
+        raise IchError(f"{tally.failed} of {tally.total} failed, and --strict forbids it")

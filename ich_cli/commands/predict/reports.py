@@ -1,0 +1,77 @@
+"""The reports of ``ich predict``: a page and DICOM files a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ich_cli.core.errors import IchError, OutputError
+from ich_cli.core.system import output_error, sweep
+from ich_cli.terminal import progress, warn
+
+if TYPE_CHECKING:
+    from ich_cli.core.report import StudyResult
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where reports go; None: there are none of that kind."""
+
+    pages: Path | None = None
+    dicom: Path | None = None
+    keep_patient: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.pages or self.dicom)
+
+    def prepare(self) -> None:
+        """Make the folders now, so that what cannot be written is told before the work.
+
+        Raises
+        ------
+        OutputError
+            If a folder cannot be made.
+        """
+        for folder in filter(None, (self.pages, self.dicom)):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                raise OutputError(f"{folder} is a file; name a folder") from None
+            except OSError as error:
+                raise output_error(folder, error) from error
+            sweep(folder)
+
+    def write(self, results: Sequence[StudyResult], *, quiet: bool) -> list[Path]:
+        """Write all reports; return the folders that hold some.
+
+        A study that cannot be written costs its own reports; a line on stderr says why.
+        """
+        wrote: list[Path] = []
+        with progress("Writing reports", len(results), unit="studies", quiet=quiet) as advance:
+            for result in results:
+                wrote += self._write(result)
+                advance(1)
+        if self.pages and results:
+            from ich_cli.core.report import write_worklist
+
+            write_worklist(results, self.pages / "index.html")
+        return list(dict.fromkeys(wrote))
+
+    def _write(self, result: StudyResult) -> list[Path]:
+        from ich_cli.core.report import write_dicom, write_report
+
+        wrote: list[Path] = []
+        try:
+            if self.pages:
+                write_report(result, self.pages / f"{result.name}.html")
+                wrote.append(self.pages)
+            if self.dicom and result.answered:
+                write_dicom(result, self.dicom / result.name, keep_patient=self.keep_patient)
+                wrote.append(self.dicom)
+        except OutputError:
+            raise  # a full disk stays full
+        except IchError as error:
+            warn(f"study {result.study.study_uid}: {error}")
+        return wrote

@@ -1,0 +1,9 @@
+"""Labelled head CT for training and evaluation.
+
+Label tables, sources (one module per public data set in `data.sources`), prepared data sets on
+disk, splits by patient, and sampling.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,218 @@
+"""Slices on which it is known where the hemorrhage is: phantoms, and CT-ICH with boxes.
+
+phantoms   labels.csv, study-0001/slice-001.dcm …, study-0001/masks.npz    (`ich phantom`)
+CT-ICH     Patients_CT/, hemorrhage_diagnosis.csv, boxes.csv
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from ich_cli.core import series
+from ich_cli.core.data.lesion_masks import BOXES, Box, Mask, boxes_to_mask, read_boxes
+from ich_cli.core.data.sources.ct_ich import read_pictures
+from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
+from ich_cli.core.errors import DataError, InputError
+from ich_cli.core.labels import ANY, LABELS, SUBTYPES
+
+MASKS: Final = "masks.npz"
+_TABLE: Final = "labels.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedSlice:
+    """A slice with a hemorrhage whose place is known."""
+
+    name: str
+    patient: str = field(repr=False)
+    """For intervals by patient only; never printed or written."""
+    ct: CTSlice
+    around: dict[int, list[CTSlice | None]]
+    """Context → neighbours, for `Predictor.prepare`."""
+    masks: dict[str, Mask]
+    """`any` and each subtype that is there → bool ``(H, W)``; none of them empty."""
+
+
+class MaskedData(Protocol):
+    """A data set of such slices."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+
+    def __len__(self) -> int:
+        """Return how many slices `read` looks at."""
+
+    def read(self, contexts: Collection[int], limits: Limits) -> Iterator[MaskedSlice]:
+        """Yield the slices that can be read; contexts: those of the models that look at them."""
+
+
+def open_masked(root: Path, only: Collection[str] | None = None) -> MaskedData:
+    """Find out what lies in a folder.
+
+    Parameters
+    ----------
+    root
+        As `ich phantom` wrote it, or CT-ICH's own layout with `BOXES` beside its table.
+    only
+        Names of slices, as a prepared data set has them; None for all.
+
+    Raises
+    ------
+    DataError
+        If it is neither, or a table does not parse.
+    """
+    if (root / BOXES).is_file() and (root / "Patients_CT").is_dir():
+        boxes = read_boxes(root / BOXES)
+        kept = {k: v for k, v in boxes.items() if only is None or _name(root, *k) in only}
+        return BoxedCtIch(root, kept)
+    if (root / _TABLE).is_file() and any(root.glob(f"*/{MASKS}")):
+        return MaskedPhantoms(root, _read_phantom_table(root / _TABLE))
+    raise DataError(
+        f"{root}: no masks here; give a folder that `ich phantom` wrote, or CT-ICH with {BOXES}"
+    )
+
+
+@dataclass(frozen=True)
+class MaskedPhantoms:
+    """A folder that `ich phantom` wrote."""
+
+    root: Path
+    patients: dict[str, str]
+    """SOPInstanceUID of each slice with blood → its made-up patient."""
+
+    @property
+    def kind(self) -> str:
+        """Say what the masks are."""
+        return "phantoms, masks exact"
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def read(
+        self, contexts: Collection[int], limits: Limits = DEFAULT_LIMITS
+    ) -> Iterator[MaskedSlice]:
+        """Yield the slices with blood, study by study."""
+        for path in sorted(self.root.glob(f"*/{MASKS}")):
+            masks = _read_masks(path)
+            entries = series.scan(sorted(path.parent.glob("*.dcm")), limits)
+            for index, entry in enumerate(entries):
+                uid = "" if isinstance(entry, InputError) else entry.id.sop_uid
+                found = masks.get(uid) if uid in self.patients else None
+                ct = _load(entry, limits) if found else None
+                if found and ct is not None:
+                    around = {c: _neighbours(entries, index, c, limits) for c in contexts if c}
+                    name = f"{path.parent.name}/{ct.id.instance}"
+                    yield MaskedSlice(name, self.patients[uid], ct, around, found)
+
+
+@dataclass(frozen=True)
+class BoxedCtIch:
+    """CT-ICH with boxes around its hemorrhages."""
+
+    root: Path
+    boxes: dict[tuple[int, int], tuple[Box, ...]]
+    """Patient and slice number → boxes."""
+
+    @property
+    def kind(self) -> str:
+        """Say what the masks are."""
+        return "CT-ICH, masks are boxes"
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def read(
+        self, contexts: Collection[int], limits: Limits = DEFAULT_LIMITS
+    ) -> Iterator[MaskedSlice]:
+        """Yield the boxed slices, patient by patient."""
+        for (patient, number), of_slice in sorted(self.boxes.items()):
+            folder = _patient_folder(self.root, patient)
+            ct = _picture(folder, number)
+            if ct is None:
+                continue
+            masks = {
+                label: boxes_to_mask([box for box in of_slice if box.kind == kind], ct.shape)
+                for kind, label in enumerate(SUBTYPES)
+            }
+            around = {c: _pictures_around(folder, number, c) for c in contexts if c}
+            name = _name(self.root, patient, number)
+            yield MaskedSlice(name, str(patient), ct, around, _with_any(masks))
+
+
+def _with_any(masks: dict[str, Mask]) -> dict[str, Mask]:
+    """Put `any`, the union, first; leave out what is empty."""
+    there = [(label, masks[label]) for label in SUBTYPES if label in masks and masks[label].any()]
+    if not there:
+        return {}
+    return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in there])), *there])
+
+
+def _load(entry: series.FrameRef | InputError | None, limits: Limits) -> CTSlice | None:
+    """Return a slice; None for one that cannot be read, or past the end of the series."""
+    if entry is None or isinstance(entry, InputError):
+        return None
+    try:
+        return series.load(entry, limits)
+    except InputError:
+        return None  # whoever reads counts what is missing
+
+
+def _picture(folder: Path, number: int) -> CTSlice | None:
+    try:
+        return read_pictures(folder, number)
+    except InputError:
+        return None
+
+
+def _neighbours(
+    entries: Sequence[series.FrameRef | InputError], index: int, context: int, limits: Limits
+) -> list[CTSlice | None]:
+    return [_load(one, limits) for one in series.neighbours(entries, index, context)]
+
+
+def _pictures_around(folder: Path, number: int, context: int) -> list[CTSlice | None]:
+    steps = (step for step in range(-context, context + 1) if step)
+    return [_picture(folder, number + step) for step in steps]
+
+
+def _read_masks(path: Path) -> dict[str, dict[str, Mask]]:
+    """Return SOPInstanceUID → masks of the labels that the slice has."""
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            uids, bits, labels = file["sop_uids"], file["masks"], file["labels"]
+            names = tuple(str(name) for name in file["subtypes"])
+        if names != SUBTYPES or not len(uids) == len(bits) == len(labels):
+            raise ValueError
+        out = {}
+        for uid, planes, row in zip(uids, bits, labels, strict=True):
+            subtypes = [k for k, there in enumerate(row[1:]) if there]
+            masks = {SUBTYPES[k]: (planes >> k & 1).astype(bool) for k in subtypes}
+            out[str(uid)] = _with_any(masks)
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
+        raise DataError(f"{path}: damaged, or not written by `ich phantom`; make it anew") from None
+    return out
+
+
+def _read_phantom_table(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [(row["sop_uid"], row["patient"], row["any"]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError):
+        raise DataError(f"{path}: not a table of `ich phantom`: sop_uid, patient, any") from None
+    return {uid: patient for uid, patient, there in rows if there == "1"}
+
+
+def _patient_folder(root: Path, patient: int) -> Path:
+    return root / "Patients_CT" / f"{patient:03d}"
+
+
+def _name(root: Path, patient: int, number: int) -> str:
+    return f"{_patient_folder(root, patient).name}/{number}"

@@ -1,0 +1,1 @@
+"""Data sources: one module per layout of labelled CT, opened by name."""

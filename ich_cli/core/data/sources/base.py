@@ -1,0 +1,250 @@
+"""Labelled series: what `ich preprocess` reads, whatever the data set looks like on disk.
+
+A source is a list of series. Each one is small enough to be sent to another process, and reads its
+own slices there, in anatomical order:
+
+    open_source("ct-ich", …) ──▶ [LabelledSeries, …] ── read() ──▶ LabelledSlice, LabelledSlice, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.data.label_table import NO_LABELS, LabelRow, find_labels, read_labels
+from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits, SliceId
+from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
+from ich_cli.core.system import Names, as_named
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ich_cli.core.series import FrameRef
+
+SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
+
+LABEL_FILES: Final = {
+    "rsna": ("stage_2_train.csv", "stage_1_train.csv"),
+    "dlmi": ("Public_train_label.csv",),
+    "folder": ("labels.csv",),
+}
+"""Where the labels are looked for, beside or above the DICOM files, when they are not named."""
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """One slice of a series with its labels, or the reason why it cannot be used."""
+
+    name: str
+    """SOP Instance UID, or the slice's place in a data set that has none."""
+    study: str
+    series: str
+    patient: str = field(repr=False)
+    """For splits by patient only. Lives in memory; never printed, logged or written."""
+    ct: CTSlice | None = None
+    labels: LabelRow | None = None
+    error: InputError | None = None
+    """Why there is no slice or no label; a slice without labels still serves as neighbour."""
+    mask: NDArray[np.uint8] | None = None
+    """uint8 ``(H, W)``, a bit field over `SUBTYPES`: where it bleeds; None: nobody knows."""
+
+
+class LabelledSeries(Protocol):
+    """A series that reads itself; picklable."""
+
+    @property
+    def name(self) -> str:
+        """Name that is unique in its data set; no patient data."""
+
+    @property
+    def most(self) -> int:
+        """How many slices it has at most that can be used."""
+
+    def read(self) -> Iterator[LabelledSlice]:
+        """Yield all slices in anatomical order, unusable ones with their reason."""
+
+    def patient(self) -> str:
+        """Return the patient's key without reading the whole series."""
+
+
+@dataclass(frozen=True)
+class PhantomSeries:
+    """A synthetic study that is made when it is read."""
+
+    seed: int
+    subtypes: tuple[str, ...] | None = None
+    size: int = 512
+
+    @property
+    def name(self) -> str:
+        """Return the seed as a name."""
+        return f"phantom-{self.seed}"
+
+    @property
+    def most(self) -> int:
+        """Return the most slices that a phantom has."""
+        from ich_cli.core.phantom import PhantomConfig
+
+        return PhantomConfig(self.seed).slices[1]
+
+    def patient(self) -> str:
+        """Return the seed's name: each phantom is a patient of its own."""
+        return self.name
+
+    def read(self) -> Iterator[LabelledSlice]:
+        """Yield the slices from the feet upward."""
+        from ich_cli.core.phantom import PhantomConfig, generate
+
+        study = generate(PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size))
+        slices = zip(study.hu, study.labels, study.masks, strict=True)
+        for index, (hu, labels, mask) in enumerate(slices):
+            name = f"{self.name}/{index + 1}"
+            ct = CTSlice(hu.astype(np.float32), SliceId(name, instance=index + 1))
+            row = tuple(float(label) for label in labels)
+            yield LabelledSlice(name, self.name, self.name, self.name, ct, row, mask=mask)
+
+
+@dataclass(frozen=True)
+class DicomSeries:
+    """A series of DICOM files with labels from a table."""
+
+    name: str
+    frames: tuple[FrameRef | InputError, ...]
+    labels: tuple[LabelRow | None, ...]
+    """One a frame."""
+    limits: Limits = DEFAULT_LIMITS
+
+    @property
+    def most(self) -> int:
+        """Return how many frames have labels."""
+        pairs = zip(self.frames, self.labels, strict=True)
+        return sum(not isinstance(f, InputError) and row is not None for f, row in pairs)
+
+    def patient(self) -> str:
+        """Return PatientID, or the study where there is none."""
+        found = next((f for f in self.frames if not isinstance(f, InputError)), None)
+        return self.name if found is None else found.patient or found.id.study_uid or self.name
+
+    def read(self) -> Iterator[LabelledSlice]:
+        """Yield the slices in the order of their positions."""
+        for frame, labels in zip(self.frames, self.labels, strict=True):
+            yield self._read_one(frame, labels)
+
+    def _read_one(self, frame: FrameRef | InputError, labels: LabelRow | None) -> LabelledSlice:
+        from ich_cli.core.series import load
+
+        if isinstance(frame, InputError):
+            return LabelledSlice(frame.name, "", "", self.name, error=frame)
+        try:
+            ct = load(frame, self.limits)
+        except InputError as error:
+            ids = (_slice_name(frame.id), frame.id.study_uid, frame.id.series_uid)
+            return LabelledSlice(*ids, self.patient(), error=error)
+        missing = NotApplicableError(
+            frame.id.path, "the label table has no row for this slice", "add one, or leave it out"
+        )
+        return LabelledSlice(
+            name=_slice_name(ct.id),
+            study=ct.id.study_uid,
+            series=ct.id.series_uid,
+            patient=self.patient(),
+            ct=ct,
+            labels=labels,
+            error=missing if labels is None else None,
+        )
+
+
+def open_phantoms(
+    studies: int, seed: int = 0, subtypes: tuple[str, ...] | None = None, size: int = 512
+) -> list[LabelledSeries]:
+    """Return phantoms with the seeds ``seed … seed + studies - 1``."""
+    if studies < 1:
+        raise UsageError("the number of phantom studies must be positive")
+    return [PhantomSeries(seed + i, subtypes, size) for i in range(studies)]
+
+
+def open_dicom(
+    kind: SourceKind,
+    paths: Sequence[Path],
+    labels: Path | None,
+    limits: Limits = DEFAULT_LIMITS,
+    names: Names = as_named,
+    pool: Executor | None = None,
+) -> list[LabelledSeries]:
+    """Find the series in folders, files or zips and give each slice its labels.
+
+    Parameters
+    ----------
+    kind
+        ``rsna``, ``dlmi`` or ``folder``: decides which table is looked for when none is named;
+        ``unlabelled``: none is, and the slices get `NO_LABELS`.
+    paths
+        Folders, DICOM files or zips.
+    labels
+        Label table; None looks for the data set's usual name beside and above the files.
+    limits
+        Bounds on the files.
+    names
+        What the files are called in the data set.
+    pool
+        Of `worker_processes`; None looks at the files in this process.
+
+    Raises
+    ------
+    DataError
+        If there is no label table, or it has no row for any of the slices.
+    """
+    from ich_cli.core.series import scan
+
+    bare = kind == "unlabelled"
+    table = None if bare else read_labels(labels or _find_table(kind, paths))
+    series: dict[str, list[FrameRef | InputError]] = {}
+    for found in scan(paths, limits, names=names, pool=pool):
+        name = "unreadable" if isinstance(found, InputError) else found.series
+        series.setdefault(name, []).append(found)
+    out = [_labelled(name, frames, table, limits) for name, frames in series.items()]
+    if not any(row is not None for one in out for row in one.labels):
+        raise DataError(
+            "no slice has a row in the label table; its ids must be SOPInstanceUIDs or file names"
+        )
+    return list(out)
+
+
+def _labelled(
+    name: str,
+    frames: list[FrameRef | InputError],
+    table: dict[str, LabelRow] | None,
+    limits: Limits,
+) -> DicomSeries:
+    rows = tuple(
+        None
+        if isinstance(f, InputError)
+        else NO_LABELS
+        if table is None
+        else find_labels(table, f.id.sop_uid, f.source.real or f.id.path, f.id.frame)
+        for f in frames
+    )
+    return DicomSeries(name, tuple(frames), rows, limits)
+
+
+def _find_table(kind: SourceKind, paths: Sequence[Path]) -> Path:
+    names = LABEL_FILES[kind]
+    for path in paths:
+        folder = path if path.is_dir() else path.parent
+        for place in (folder, folder.resolve().parent):
+            for name in names:
+                if (place / name).is_file():
+                    return place / name
+    raise DataError(
+        f"no {' or '.join(names)} beside the DICOM files; name the table with --labels; "
+        "slices without labels are --source unlabelled"
+    )
+
+
+def _slice_name(id: SliceId) -> str:
+    return f"{id.sop_uid or id.path}" + (f"#{id.frame}" if id.frame > 1 else "")

@@ -1,0 +1,194 @@
+"""The CT-ICH data set (Hssayeni et al., 2020, PhysioNet): pictures in two windows and a table.
+
+    hemorrhage_diagnosis.csv
+    Patients_CT/049/brain/1.jpg    window 40/120
+    Patients_CT/049/bone/1.jpg     window 700/3200
+    boxes.csv                      if there: boxes that people drew around hemorrhages
+
+The DICOM files were never published. HU are rebuilt: to half a HU between -20 and 100, where blood
+and brain lie, and to 12.5 HU outside, both plus a few HU of JPEG noise.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.data.label_table import LabelRow, to_label, with_any
+from ich_cli.core.data.lesion_masks import BOXES, Box, blood_in_boxes, read_boxes
+from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice
+from ich_cli.core.dicom import AIR_HU, CTSlice, SliceId
+from ich_cli.core.errors import BrokenFileError, DataError, InputError, NotApplicableError
+from ich_cli.core.labels import SUBTYPES
+
+TABLE: Final = "hemorrhage_diagnosis.csv"
+LICENCE: Final = (
+    "CT-ICH, Hssayeni et al., Data 2020, 5(1), 14, doi 10.13026/w8q8-ky94; the paper states "
+    "CC BY 4.0; the pictures may not be passed on"
+)
+_BRAIN_LOW, _BRAIN_WIDTH = -20.0, 120.0
+_BONE_LOW, _BONE_WIDTH = -900.0, 3200.0
+_NOISE: Final = 8  # levels by which JPEG moves what was saturated
+_DOUBT_HU: Final = 80.0  # beyond this the bone picture's own noise cannot account for it
+_DENSE_HU: Final = 1000.0  # skull, where only the saturated brain picture tells of it
+
+
+@dataclass(frozen=True)
+class CtIchSeries:
+    """One patient of CT-ICH; each was scanned once."""
+
+    folder: Path
+    labels: dict[int, LabelRow]
+    """Slice number → labels."""
+    boxes: dict[int, tuple[Box, ...]] = field(default_factory=dict)
+    """Slice number → boxes around its hemorrhages."""
+
+    @property
+    def name(self) -> str:
+        """Return the data set's number of the patient, which names nobody."""
+        return self.folder.name
+
+    def patient(self) -> str:
+        """Return the data set's number of the patient."""
+        return self.name
+
+    @property
+    def most(self) -> int:
+        """Return how many slices the table has."""
+        return len(self.labels)
+
+    def read(self) -> Iterator[LabelledSlice]:
+        """Yield the slices from the skull base to the vertex."""
+        on_disk = {int(p.stem) for p in (self.folder / "brain").glob("*.jpg") if p.stem.isdigit()}
+        for number in sorted(on_disk | set(self.labels)):
+            yield self._read_one(number)
+
+    def _read_one(self, number: int) -> LabelledSlice:
+        name = f"{self.name}/{number}"
+        ids = (name, self.name, self.name, self.name)
+        try:
+            ct = read_pictures(self.folder, number)
+        except InputError as error:
+            return LabelledSlice(*ids, error=error)
+        labels = self.labels.get(number)
+        missing = NotApplicableError(name, f"{TABLE} has no row for this slice")
+        boxes = self.boxes.get(number)
+        mask = blood_in_boxes(ct.hu, boxes) if boxes else None
+        return LabelledSlice(*ids, ct, labels, missing if labels is None else None, mask)
+
+
+def open_ct_ich(root: Path) -> list[LabelledSeries]:
+    """Return the patients of CT-ICH in the order of their numbers.
+
+    Parameters
+    ----------
+    root
+        Folder that holds ``Patients_CT`` and ``hemorrhage_diagnosis.csv``.
+
+    Raises
+    ------
+    DataError
+        If either is missing or the table does not parse.
+    """
+    table, folder = root / TABLE, root / "Patients_CT"
+    if not table.is_file() or not folder.is_dir():
+        raise DataError(f"{root}: CT-ICH has {TABLE} and Patients_CT here; one is missing")
+    labels = _read_table(table)
+    patients = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    if not patients:
+        raise DataError(f"{folder}: no patient's folder")
+    boxes: dict[int, dict[int, tuple[Box, ...]]] = {}
+    for (patient, number), found in _read_boxes(root).items():
+        boxes.setdefault(patient, {})[number] = found
+    numbers = [int(p.name) for p in patients]
+    return [
+        CtIchSeries(p, labels.get(n, {}), boxes.get(n, {}))
+        for p, n in zip(patients, numbers, strict=True)
+    ]
+
+
+def read_pictures(patient: Path, number: int) -> CTSlice:
+    """Rebuild one slice from its brain and its bone picture.
+
+    Raises
+    ------
+    BrokenFileError
+        If the brain picture is missing or damaged, or the two differ in size.
+    """
+    name = f"{patient.name}/{number}"
+    brain = _read_jpeg(patient / "brain" / f"{number}.jpg")
+    if brain is None:
+        raise BrokenFileError(name, "the brain picture is missing or no JPEG")
+    bone = _read_jpeg(patient / "bone" / f"{number}.jpg")
+    if bone is not None and bone.shape != brain.shape:
+        raise BrokenFileError(name, "the brain and bone pictures differ in size")
+    ct = CTSlice(rebuild_hu(brain, bone), SliceId(name, instance=number))
+    if bone is not None:
+        return ct
+    note = "no bone picture: HU below -20 and above 100 are only known to be that"
+    return CTSlice(ct.hu, ct.id, status="repaired", notes=(note,))
+
+
+def rebuild_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDArray[np.float32]:
+    """Rebuild HU from a picture in window 40/120 and one in window 700/3200.
+
+    Parameters
+    ----------
+    brain, bone
+        uint8 ``(H, W)``. Without a bone picture, dark is taken for air, white for skull.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``(H, W)``: from the brain picture where it is not saturated, else from the bone
+        picture, bounded to the side on which the brain picture saturates. Within 8 levels of
+        saturation the bone picture is asked which it is.
+    """
+    soft = brain.astype(np.float32) / 255 * _BRAIN_WIDTH + _BRAIN_LOW
+    if bone is None:
+        below, above = np.float32(AIR_HU), np.float32(_DENSE_HU)
+        dark, white = brain <= _NOISE, brain >= 255 - _NOISE
+        return np.select([dark, white], [below, above], soft).astype(np.float32)
+    wide = bone.astype(np.float32) / 255 * _BONE_WIDTH + _BONE_LOW
+    low, high = _BRAIN_LOW, _BRAIN_LOW + _BRAIN_WIDTH
+    # JPEG noise lifts much of the air from 0 to 1 … 8: there the bone picture knows better
+    dark = (brain == 0) | ((brain <= _NOISE) & (wide < low - _DOUBT_HU))
+    white = (brain == 255) | ((brain >= 255 - _NOISE) & (wide > high + _DOUBT_HU))
+    outside = [np.minimum(wide, low), np.maximum(wide, high)]
+    return np.select([dark, white], outside, soft).astype(np.float32)
+
+
+def _read_jpeg(path: Path) -> NDArray[np.uint8] | None:
+    if not path.is_file():
+        return None
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
+    return read_boxes(root / BOXES) if (root / BOXES).is_file() else {}
+
+
+def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:
+    out: dict[int, dict[int, LabelRow]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                values = {(key or "").strip().lower(): value for key, value in row.items()}
+                patient, number = int(values["patientnumber"]), int(values["slicenumber"])
+                found = {n: to_label(values[n] or "", path.name) for n in SUBTYPES}
+                out.setdefault(patient, {})[number] = with_any(found, path.name)
+    except (UnicodeDecodeError, csv.Error):
+        raise DataError(f"{path}: the label table is no CSV in UTF-8") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{path}: needs PatientNumber, SliceNumber and a column for each subtype"
+        ) from None
+    return out

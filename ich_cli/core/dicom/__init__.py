@@ -1,0 +1,9 @@
+"""Read one DICOM file to Hounsfield units, with bounds on what hostile files can cost.
+
+Header, geometry, transfer syntaxes, pixel data; compressed frames are decoded in child processes
+(`dicom.codecs`).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

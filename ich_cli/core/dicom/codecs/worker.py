@@ -1,0 +1,90 @@
+"""The process that decodes: jobs on stdin, words on stdout, until stdin ends.
+
+``python -P -m ich_cli.core.dicom.codecs.worker``; `pool` starts it and says what it may use.
+Before the first job it bounds itself: memory over what it has loaded, no core dumps (they would
+hold an image), no files. Each job bounds its processor time, so that a decoder that runs for
+ever is ended by the system, however busy the machine is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if sys.platform != "win32":
+    import resource
+
+JOB: Final = struct.Struct("<8sIQdQ")
+"""Family, BitsAllocated, pixels, seconds of processor time, bytes that follow."""
+REPLY: Final = struct.Struct("<B32sdQ")
+"""Outcome, dtype or the name of the exception, seconds of processor time, bytes that follow."""
+READY: Final = b"R"
+WORDS, RAISED, NO_MEMORY, WRONG_SIZE = 0, 1, 2, 3
+MEMORY: Final = 1 << 30
+"""Bytes that decoding may take; 4096 x 4096 of JPEG 2000, the largest frame, takes a third."""
+
+Decompress = Callable[[str, bytes, int], NDArray[Any]]
+
+
+def serve(decompress: Decompress) -> None:
+    """Decode what comes in on stdin until it ends."""
+    jobs, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no reply
+    _bound()
+    replies.write(READY)
+    replies.flush()
+    while len(head := jobs.read(JOB.size)) == JOB.size:
+        family, bits, pixels, seconds, length = JOB.unpack(head)
+        data = jobs.read(length)
+        _allow(seconds)
+        decode = partial(decompress, family.rstrip(b"\0").decode(), data, bits)
+        start = time.process_time()  # under a limit it goes by the tick: good enough for seconds
+        outcome, name, words = _try(decode, pixels)
+        replies.write(REPLY.pack(outcome, name[:32], time.process_time() - start, len(words)))
+        replies.write(words)
+        replies.flush()
+
+
+def _try(decode: Callable[[], NDArray[Any]], pixels: int) -> tuple[int, bytes, bytes]:
+    try:
+        words = np.ascontiguousarray(decode())
+        if words.size != pixels:
+            return WRONG_SIZE, b"", b""
+        return WORDS, words.dtype.str.encode(), words.tobytes()
+    except MemoryError:
+        return NO_MEMORY, b"", b""
+    except Exception as error:  # the codecs raise what they like on hostile bytes
+        return RAISED, type(error).__name__.encode(), b""
+
+
+def _bound() -> None:
+    if sys.platform == "win32":
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    statm = Path("/proc/self/statm")
+    if statm.is_file():  # elsewhere the system does not hold to RLIMIT_AS
+        loaded = int(statm.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (loaded + MEMORY, loaded + MEMORY))
+
+
+def _allow(seconds: float) -> None:
+    if sys.platform != "win32":
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
+
+
+if __name__ == "__main__":
+    from ich_cli.core.dicom.codecs.backend import decompress
+
+    serve(decompress)

@@ -1,0 +1,147 @@
+"""One compressed frame to stored values: which transfer syntaxes are read, and by what.
+
+Compressed are JPEG (8 and 12 bits, lossless), JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 section 8.2,
+annex A). A codestream's own header is read first, so that a picture larger than Rows x Columns is
+never decoded; then it goes to a process that may crash.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.dicom.codecs.pool import CODECS
+from ich_cli.core.dicom.pixel_format import PixelFormat
+from ich_cli.core.dicom.transfer_syntax import COMPRESSED, Family
+from ich_cli.core.errors import BrokenFileError
+
+
+def decode_frame(
+    data: bytes, fmt: PixelFormat, name: str, file: Hashable = None
+) -> NDArray[np.integer[Any]]:
+    """Turn the bytes of one frame into stored values.
+
+    Parameters
+    ----------
+    data
+        A native frame of ``fmt.frame_bytes``, or one whole compressed codestream.
+    fmt
+        The pixel format of its instance.
+    name
+        File name for errors.
+    file
+        What all frames of a file share, and no other file: one that keeps on ending the decoder is
+        given up. None: `name`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Integers ``(rows, columns)`` as wide as their words, sign-extended where PixelRepresentation
+        says so; bits outside BitsStored are dropped (PS3.5 section 8.1.1). Maybe read-only.
+
+    Raises
+    ------
+    BrokenFileError
+        If the frame is damaged, or contradicts Rows, Columns or BitsStored.
+    LimitError, DecoderError
+        If decoding takes too much memory, or cannot be started.
+    """
+    if fmt.native:
+        dtype = np.dtype(f"{'>' if fmt.big_endian else '<'}u{fmt.bits_allocated // 8}")
+        words = np.frombuffer(data, dtype, count=fmt.rows * fmt.columns)
+        return unpack(words.reshape(fmt.rows, fmt.columns), fmt.bits_stored, fmt.high_bit, fmt)
+    words, precision = _decompress(data, fmt, name, name if file is None else file)
+    words = words.reshape(fmt.rows, fmt.columns)
+    if COMPRESSED[fmt.syntax].family == "rle":  # keeps the layout of bits of native data
+        return unpack(words, fmt.bits_stored, fmt.high_bit, fmt)
+    bits = min(precision, fmt.bits_stored)
+    return unpack(words, bits, bits - 1, fmt)
+
+
+def unpack(
+    words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat
+) -> NDArray[np.integer[Any]]:
+    """Cut `bits` bits below and with `high_bit` out of each word; extend the sign if signed.
+
+    Shifted up to the word's end, then down again: the second shift drops what lies below and, of a
+    signed integer, extends the sign. Words that are whole numbers already are not touched.
+    """
+    width = max(8 * words.itemsize, 8 if high_bit < 8 else 16 if high_bit < 16 else 32)
+    values = words.astype(f"{'i' if fmt.signed else 'u'}{width // 8}", copy=False)
+    if high_bit + 1 < width:
+        values = values << (width - 1 - high_bit)
+    return values >> (width - bits) if bits < width else values
+
+
+def _decompress(
+    data: bytes, fmt: PixelFormat, name: str, file: Hashable
+) -> tuple[NDArray[Any], int]:
+    syntax = COMPRESSED[fmt.syntax]
+    precision = fmt.bits_stored
+    if syntax.family != "rle":
+        precision = _check_stream(data, fmt, syntax.family, name)
+    frame = syntax.family, data, fmt.bits_allocated, fmt.rows * fmt.columns
+    return CODECS.decompress(*frame, name=name, syntax=syntax.name, file=file), precision
+
+
+class _Stream(NamedTuple):
+    rows: int
+    columns: int
+    components: int
+    precision: int
+
+
+def _check_stream(data: bytes, fmt: PixelFormat, family: Family, name: str) -> int:
+    """Compare a codestream's own header with the file's; return its precision in bits."""
+    try:
+        stream = _siz(data) if family in ("jpeg2k", "htj2k") else _sof(data)
+    except (struct.error, ValueError, IndexError):
+        raise BrokenFileError(name, "the compressed frame has no readable header") from None
+    if (stream.rows, stream.columns) != (fmt.rows, fmt.columns):
+        raise BrokenFileError(
+            name,
+            f"the compressed frame is {stream.rows} x {stream.columns}, "
+            f"but Rows x Columns is {fmt.rows} x {fmt.columns}",
+        )
+    if stream.components != 1 or not 2 <= stream.precision <= 16:
+        raise BrokenFileError(name, "the compressed frame is not one channel of 2 to 16 bits")
+    if family == "jpeg" and stream.precision <= 8 < fmt.bits_stored:
+        raise BrokenFileError(
+            name,
+            f"compressed to 8 bits, but BitsStored is {fmt.bits_stored}: its HU are lost",
+            "export the original pixel data",
+        )
+    if b"\xff\xd9" not in data[-64:]:  # else the codec would fill up with grey, without a word
+        raise BrokenFileError(name, "the compressed frame ends before its end-of-image marker")
+    return stream.precision
+
+
+def _sof(data: bytes) -> _Stream:
+    """Find the start-of-frame marker of JPEG (ITU-T T.81 B.2.2) or JPEG-LS (T.87 C.2.2)."""
+    if data[:2] != b"\xff\xd8":
+        raise ValueError
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise ValueError
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            precision, rows, columns, components = struct.unpack_from(">BHHB", data, at + 4)
+            return _Stream(rows, columns, components, precision)
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    raise ValueError
+
+
+def _siz(data: bytes) -> _Stream:
+    """Read the SIZ marker of JPEG 2000 (ITU-T T.800 A.5.1), also behind a JP2 file's boxes."""
+    at = data[:4096].index(b"\xff\x4f\xff\x51")
+    width, height, left, top = struct.unpack_from(">4I", data, at + 8)
+    components, depth = struct.unpack_from(">HB", data, at + 40)
+    return _Stream(height - top, width - left, components, (depth & 0x7F) + 1)

@@ -1,0 +1,251 @@
+"""A DICOM file's header to frames that can be decoded, with every check on hostile input.
+
+Nothing here decodes pixels. What is refused, and why, stands in docs/dicom.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+from ich_cli.core.dicom.ct_slice import Geometry, SliceId
+from ich_cli.core.dicom.deflated import Seekable
+from ich_cli.core.dicom.elements import Elements, Parsed, parse
+from ich_cli.core.dicom.geometry import is_axial, read_geometry
+from ich_cli.core.dicom.hounsfield import Rescale
+from ich_cli.core.dicom.limits import Limits
+from ich_cli.core.dicom.notes import CONTRAST, NOT_AXIAL
+from ich_cli.core.dicom.pixel_format import PixelFormat, read_format
+from ich_cli.core.dicom.transfer_syntax import COMPRESSED
+from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
+
+DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
+
+_CT_CLASSES: Final = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
+}
+_SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
+_MODALITIES: Final = """
+    AU BI CR DOC DX ECG FID IO KO MG MR NM OCT OP OPT OT PR PT PX REG RF RG RTDOSE RTIMAGE
+    RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SR US XA XC
+"""
+_NOT_SLICES: Final = {
+    "LOCALIZER": "a localizer",
+    "SCOUT": "a localizer",
+    "TOPOGRAM": "a localizer",
+    "SCREEN SAVE": "a screen capture",
+    "DOSE INFO": "a dose report",
+    "DOSE_INFO": "a dose report",
+}
+_HU_TYPES: Final = frozenset({"", "HU", "HU_MOD"})
+_NO_CONTRAST: Final = frozenset({"", "NO", "NONE", "N", "N/A", "NA", "0", "WITHOUT", "NATIVE"})
+_HEAD: Final = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "FACE", "ORBIT", "SINUS", "IAC", "EAR")
+_WANTED: Final = """
+    ImageType SOPClassUID SOPInstanceUID Modality PatientID BodyPartExamined ContrastBolusAgent
+    ContrastBolusAgentSequence SliceThickness GantryDetectorTilt StudyInstanceUID SeriesInstanceUID
+    InstanceNumber ImagePositionPatient ImageOrientationPatient SamplesPerPixel
+    PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
+    HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept
+    RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ExtendedOffsetTable
+    ExtendedOffsetTableLengths
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of an instance: all that is needed to decode it and to say where it lies."""
+
+    id: SliceId
+    geometry: Geometry
+    format: PixelFormat
+    rescale: Rescale
+    notes: tuple[str, ...]
+    patient: str = field(repr=False)
+
+
+@cache
+def _wanted() -> list[int]:
+    from pydicom.datadict import tag_for_keyword
+
+    return [tag for keyword in _WANTED.split() if (tag := tag_for_keyword(keyword)) is not None]
+
+
+def read_frames(
+    raw: Seekable, size: int | None, name: str, limits: Limits
+) -> list[Frame | InputError]:
+    """Read the header of a DICOM file and check that its frames are axial CT slices.
+
+    Parameters
+    ----------
+    raw
+        The open file, sniffed to be DICOM.
+    size
+        Its size in bytes; None where not known beforehand.
+    name
+        File name for errors and ids.
+    limits
+        Bounds on what is tried.
+
+    Returns
+    -------
+    list
+        One entry a frame. A frame that is no axial CT slice in HU is an error; where none is, there
+        is one error for the file.
+
+    Raises
+    ------
+    InputError
+        If the file as a whole cannot be used.
+    """
+    parsed = parse(raw, size, name, limits, _wanted())
+    ids = _ids(parsed.elements, name)
+    try:
+        _check_kind(parsed, name)
+        fmt = read_format(parsed, size, name, limits)
+        frames = _frames(parsed.elements, fmt, ids)
+    except InputError as error:
+        raise error.of(ids.study_uid, ids.series_uid, ids.sop_uid) from None
+    errors = [one for one in frames if isinstance(one, InputError)]
+    return frames if len(errors) < len(frames) else [errors[0]]
+
+
+def _check_kind(parsed: Parsed, name: str) -> None:
+    """Refuse what is no CT image in grey levels."""
+    elements, sop_class = parsed.elements, parsed.elements.text("SOPClassUID")
+    if DICOMDIR_CLASS in (parsed.media_class, sop_class):
+        raise NotApplicableError(name, "DICOMDIR: its files are read from the folder")
+    modality = elements.text("Modality").upper()
+    if modality != "CT" and not (modality == "" and sop_class in _CT_CLASSES):
+        if not modality and not sop_class:
+            hint = "the file ends early" if parsed.short else "no Modality and no SOPClassUID"
+            raise BrokenFileError(name, f"not a DICOM image: {hint}")
+        known = modality in _MODALITIES.split()  # anything else might be a name
+        shown = modality if known else ("another one" if modality else "missing")
+        raise NotApplicableError(name, f"not CT: Modality is {shown}")
+    secondary = sop_class == _SECONDARY or sop_class.startswith(_SECONDARY + ".")
+    if sop_class and sop_class not in _CT_CLASSES and not secondary:
+        raise NotApplicableError(name, f"SOPClassUID is {_class_name(sop_class)}, not a CT image")
+    _check_image_type(elements.texts("ImageType"), name)
+    if elements.items("ModalityLUTSequence") and "RescaleSlope" not in elements:
+        raise NotApplicableError(name, "ModalityLUTSequence: its values are not HU")
+    if parsed.pixels in ("Float", "DoubleFloat"):
+        raise NotApplicableError(name, f"{parsed.pixels}PixelData is not a CT image's")
+    if not parsed.pixels:
+        if parsed.short:
+            raise BrokenFileError(name, "the file ends before its PixelData", "copy it again")
+        raise BrokenFileError(name, "no PixelData in the file")
+
+
+def _class_name(uid: str) -> str:
+    from pydicom._uid_dict import UID_dictionary
+
+    return UID_dictionary[uid][0] if uid in UID_dictionary else "a private or unknown one"
+
+
+def _check_image_type(image_type: tuple[str, ...], name: str) -> None:
+    for value in image_type:
+        if value.upper() in _NOT_SLICES:
+            what = _NOT_SLICES[value.upper()]
+            raise NotApplicableError(name, f"{what} (ImageType), not an axial slice")
+
+
+def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | InputError]:
+    shared = elements.items("SharedFunctionalGroupsSequence")[:1]
+    single = elements.items("PerFrameFunctionalGroupsSequence")
+    if single and len(single) < fmt.frames:
+        raise BrokenFileError(
+            ids.path, "PerFrameFunctionalGroupsSequence has fewer items than frames"
+        )
+    general = _general_notes(elements, fmt)
+    patient = elements.text("PatientID")
+    frames: list[Frame | InputError] = []
+    for index in range(fmt.frames):
+        groups = _groups([*single[index : index + 1], *shared], elements)
+        frame_id = ids._replace(frame=index + 1)
+        try:
+            frames.append(_frame(groups, frame_id, fmt, general, patient))
+        except InputError as error:
+            frames.append(error.of(ids.study_uid, ids.series_uid, ids.sop_uid))
+    return frames
+
+
+_GROUPS: Final = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "CTImageFrameTypeSequence",
+    "PixelValueTransformationSequence",
+    "CTAcquisitionDetailsSequence",
+)
+
+
+def _groups(parents: list[Elements], top: Elements) -> list[Elements]:
+    """Return where a frame's values stand, nearest first (PS3.3 C.7.6.16)."""
+    inner = [item for parent in parents for key in _GROUPS for item in parent.items(key)[:1]]
+    return [*inner, top]
+
+
+def _frame(
+    groups: list[Elements], id: SliceId, fmt: PixelFormat, general: tuple[str, ...], patient: str
+) -> Frame:
+    where = f"frame {id.frame}: " if fmt.frames > 1 else ""
+    for group in groups:
+        _check_image_type(group.texts("FrameType"), id.path)
+    kind = next((text for group in groups if (text := group.text("RescaleType"))), "")
+    if kind.upper() not in _HU_TYPES:
+        raise NotApplicableError(id.path, f"{where}RescaleType is not HU")
+    geometry, notes = read_geometry(groups)
+    if not is_axial(geometry):
+        raise NotApplicableError(id.path, f"{where}{NOT_AXIAL}")
+    slope = _rescale_value(groups, "RescaleSlope", id.path, where)
+    if slope is not None and slope <= 0:
+        raise BrokenFileError(id.path, f"{where}RescaleSlope is {slope:g}", "export it again")
+    rescale = Rescale(slope, _rescale_value(groups, "RescaleIntercept", id.path, where))
+    return Frame(id, geometry, fmt, rescale, (*notes, *general), patient)
+
+
+def _rescale_value(groups: list[Elements], keyword: str, name: str, where: str) -> float | None:
+    value = next((one for group in groups if (one := group.number(keyword)) is not None), None)
+    if value is not None and not (math.isfinite(value) and abs(value) <= 1e6):
+        raise BrokenFileError(name, f"{where}{keyword} is not a usable number", "export it again")
+    return value
+
+
+def _ids(elements: Elements, name: str) -> SliceId:
+    number = elements.number("InstanceNumber", "IS")
+    whole = number is not None and math.isfinite(number) and abs(number) < 2**31
+    return SliceId(
+        path=name,
+        study_uid=_uid(elements.text("StudyInstanceUID")),
+        series_uid=_uid(elements.text("SeriesInstanceUID")),
+        sop_uid=_uid(elements.text("SOPInstanceUID")),
+        instance=int(number) if whole and number is not None else None,
+    )
+
+
+def _uid(text: str) -> str:
+    """Return a UID; "" for anything else, which might be a name (PS3.5 section 9.1)."""
+    plain = len(text) <= 64 and text.replace(".", "").isascii() and text.replace(".", "").isdigit()
+    return text if plain else ""
+
+
+def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:
+    """Return what looks odd of the instance as a whole; quotes no value of the file."""
+    notes = []
+    lossy = elements.text("LossyImageCompression") == "01"
+    if lossy or (not fmt.native and COMPRESSED[fmt.syntax].lossy):
+        notes.append("lossy compression")
+    agent = elements.text("ContrastBolusAgent").upper()
+    if agent not in _NO_CONTRAST or elements.items("ContrastBolusAgentSequence"):
+        notes.append(CONTRAST)
+    if elements.text("SOPClassUID").startswith(_SECONDARY):
+        notes.append("secondary capture")
+    part = elements.text("BodyPartExamined").upper()
+    if part and not any(word in part for word in _HEAD):
+        notes.append("BodyPartExamined is not the head")
+    return tuple(notes)

@@ -1,0 +1,189 @@
+"""Stored values to Hounsfield units: rescale, padding, polarity, and the faults that are known.
+
+Pure functions of arrays and numbers, no file. docs/dicom.md tells the rules to users.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.dicom.ct_slice import AIR_HU
+from ich_cli.core.dicom.pixel_format import PixelFormat
+from ich_cli.core.errors import BrokenFileError
+
+LOWEST_HU: Final = -1024.0
+"""What lies below is no tissue but the scanner's mark for outside its field of view."""
+HIGHEST_HU: Final = 32767.0
+MAX_STEP: Final = 4.0
+"""HU between two grey levels: more leaves less than twenty levels in the brain window."""
+
+_FARTHEST_HU: Final = 1e6
+_AIR_BAND: Final = (-1100.0, -800.0)
+_AIR_SHARE: Final = 0.02  # a head leaves more of the field than this to the air
+_TISSUE: Final = (-500.0, 1500.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """Slope and intercept of the modality LUT (PS3.3 C.11.1); None where the file has none."""
+
+    slope: float | None
+    intercept: float | None
+
+
+class Hounsfield(NamedTuple):
+    """HU with what was done to get them."""
+
+    hu: NDArray[np.float32]
+    mended: tuple[str, ...]
+    """What was repaired; makes the slice's status `repaired`."""
+    notes: tuple[str, ...]
+
+
+def to_hounsfield(
+    stored: NDArray[np.integer[Any]], fmt: PixelFormat, rescale: Rescale, name: str = ""
+) -> Hounsfield:
+    """Turn stored values into HU (PS3.3 C.11.1.1.2: stored x slope + intercept).
+
+    Parameters
+    ----------
+    stored
+        Integers ``(H, W)``, sign-extended.
+    fmt
+        Pixel format of the instance: bits, sign, polarity, padding.
+    rescale
+        Slope and intercept of the frame.
+    name
+        File name for errors.
+
+    Returns
+    -------
+    Hounsfield
+        float32 ``(H, W)`` within -1024 … 32767, what was mended, and notes.
+
+    Raises
+    ------
+    BrokenFileError
+        If the rescale is missing and cannot be told from the values, or is too coarse.
+    """
+    slope, intercept, mended = _complete(stored, fmt, rescale, name)
+    notes: list[str] = []
+    if slope > MAX_STEP:
+        raise BrokenFileError(
+            name,
+            f"RescaleSlope {slope:g}: grey levels are {slope:g} HU apart, too coarse to show blood",
+            "export the original pixel data, not an 8-bit copy",
+        )
+    if fmt.bits_stored <= 8:
+        mended.append(f"BitsStored {fmt.bits_stored}: HU only in steps of {slope:g}")
+    if is_wrapped(stored, fmt, slope, intercept):
+        stored, intercept = unwrap(stored), -1000.0
+        mended.append("HU were wrapped (12 bits unsigned, RescaleIntercept over -100): unwrapped")
+    padded = _padded(stored, fmt, slope, intercept, notes)
+    hu = _scale(stored, slope, intercept)
+    if fmt.inverted:
+        hu = _upright(hu, stored, fmt, slope, intercept, mended, notes)
+    if hu.min() < LOWEST_HU:
+        hu[hu < LOWEST_HU] = AIR_HU
+    if padded is not None:
+        hu[padded] = AIR_HU
+    if hu.max() > HIGHEST_HU:
+        np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
+    if hu.min() > -100.0:
+        notes.append("no air in the slice: its HU may be off")
+    return Hounsfield(hu, tuple(mended), tuple(notes))
+
+
+def is_wrapped(
+    stored: NDArray[np.integer[Any]], fmt: PixelFormat, slope: float, intercept: float
+) -> bool:
+    """Tell whether a slice has the fault known from the RSNA 2019 data set.
+
+    HU were written as 12 bits unsigned modulo 4096, so air, -1000, became 3096. The header shows
+    it by BitsStored 12, PixelRepresentation 0 and an intercept over -100; the data must agree: at
+    least 2 % of the pixels are where air lands when it wraps, and nearly none where it should be.
+    Metal alone does not fill so much, and a slice that was merely cut off at 0 HU has none there.
+    """
+    if fmt.signed or fmt.bits_stored != 12 or fmt.inverted or slope != 1 or intercept <= -100:
+        return False
+    low, high = (int(edge - intercept) + 4096 for edge in _AIR_BAND)
+    return float(((stored >= low) & (stored <= high)).mean()) >= _AIR_SHARE
+
+
+def unwrap(stored: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    """Undo the wrap: add 1000 modulo 4096, to be read with an intercept of -1000."""
+    return (stored.astype(np.int32) + 1000) % 4096
+
+
+def _complete(
+    stored: NDArray[np.integer[Any]], fmt: PixelFormat, rescale: Rescale, name: str
+) -> tuple[float, float, list[str]]:
+    """Fill in a missing slope or intercept where the values leave no doubt."""
+    slope, intercept = rescale.slope, rescale.intercept
+    if intercept is not None:
+        mended = [] if slope is not None else ["RescaleSlope missing: taken as 1"]
+        return (1.0 if slope is None else slope), intercept, mended
+    if slope in (None, 1.0) and fmt.signed and fmt.bits_stored >= 12 and _air(stored):
+        return 1.0, 0.0, ["RescaleIntercept missing: the stored values are HU as they are"]
+    raise BrokenFileError(
+        name,
+        "RescaleIntercept is missing, and the stored values are not HU by themselves",
+        "export the original CT image",
+    )
+
+
+def _air(values: NDArray[Any]) -> bool:
+    low, high = _AIR_BAND
+    return float(((values >= low) & (values <= high)).mean()) >= _AIR_SHARE
+
+
+def _scale(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> NDArray[np.float32]:
+    whole = float(slope).is_integer() and float(intercept).is_integer()
+    if whole and stored.itemsize <= 2 and abs(slope) * 65536 + abs(intercept) < _FARTHEST_HU:
+        hu = stored.astype(np.float32)  # whole numbers this small are exact in float32
+        hu *= slope
+        hu += intercept
+        return hu
+    exact = stored * np.float64(slope) + intercept  # 32-bit values would not fit a float32
+    return np.clip(exact, -_FARTHEST_HU, _FARTHEST_HU).astype(np.float32)
+
+
+def _padded(
+    stored: NDArray[np.integer[Any]],
+    fmt: PixelFormat,
+    slope: float,
+    intercept: float,
+    notes: list[str],
+) -> NDArray[np.bool_] | None:
+    """Mark PixelPaddingValue … PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2)."""
+    if fmt.padding is None:
+        return None
+    low, high = fmt.padding
+    ends = (low * slope + intercept, high * slope + intercept)
+    if ends[1] > _TISSUE[0] and ends[0] < _TISSUE[1]:
+        notes.append("PixelPaddingValue lies among tissue: ignored")
+        return None
+    return np.asarray(stored == low if low == high else (stored >= low) & (stored <= high))
+
+
+def _upright(
+    hu: NDArray[np.float32],
+    stored: NDArray[np.integer[Any]],
+    fmt: PixelFormat,
+    slope: float,
+    intercept: float,
+    mended: list[str],
+    notes: list[str],
+) -> NDArray[np.float32]:
+    """Settle MONOCHROME1: a flag for the display, unless the values themselves are inverted."""
+    top = -1 if fmt.signed else (1 << fmt.bits_stored) - 1
+    flipped = _scale(top - stored.astype(np.int64), slope, intercept)
+    if not _air(hu) and _air(flipped):
+        mended.append("MONOCHROME1 with inverted values: turned upright")
+        return flipped
+    notes.append("MONOCHROME1: its HU are taken as stored")
+    return hu

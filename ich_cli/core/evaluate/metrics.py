@@ -1,0 +1,286 @@
+"""How good probabilities are: per label and macro, per slice and per patient, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from scipy.stats import rankdata
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    multilabel_confusion_matrix,
+    roc_auc_score,
+)
+
+from ich_cli.core.errors import DataError
+from ich_cli.core.evaluate.bootstrap import BINS, WEIGHTS, Scores, log_losses, resample
+from ich_cli.core.labels import ANY, LABELS
+
+Floats = NDArray[np.float64]
+
+LABEL_METRICS: Final = (
+    "auroc", "ap", "f1", "f1_at_half", "f1_best", "precision", "recall", "specificity", "brier",
+    "ece", "log_loss",
+)  # fmt: skip
+"""``f1_best`` is at a threshold of best F1 that other slices have chosen; None without those."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Metrics of one set of predictions."""
+
+    unit: str
+    """``slice``, ``study`` or ``patient``."""
+    count: int
+    patients: int
+    positives: dict[str, int]
+    labels: dict[str, dict[str, float | None]]
+    """label → metric → value; None where it is not defined (a label without a positive)."""
+    macro: dict[str, float | None]
+    """Mean over the five subtypes where the metric is defined."""
+    weighted_log_loss: float
+    confusion: dict[str, dict[str, int]]
+    """label → ``tp``, ``fp``, ``fn``, ``tn`` at its threshold."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of ``any.auroc``, ``macro.f1`` and so on, and ``weighted_log_loss``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**vars(self), "intervals": {k: list(v) for k, v in self.intervals.items()}}
+
+
+def evaluate(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    patients: ArrayLike,
+    thresholds: Mapping[str, float],
+    *,
+    unit: str = "slice",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda n: None,
+    called: ArrayLike | None = None,
+    called_best: ArrayLike | None = None,
+) -> Report:
+    """Measure probabilities against labels.
+
+    Parameters
+    ----------
+    labels, probabilities
+        ``(N, 6)`` in the order of `LABELS`; a soft label counts as positive from 0.5 on.
+    patients
+        ``(N,)``; intervals come from drawing patients with replacement, for the slices of one
+        patient are not independent.
+    thresholds
+        Label → probability from which it counts as positive (≥).
+    unit
+        What a row is; with ``patient`` the rows are slices, of which each patient's highest label
+        and probability are taken.
+    bootstrap
+        Draws; 0 gives no intervals.
+    seed
+        Of the draws.
+    progress
+        Told the number of draws after each step.
+    called
+        bool ``(N, 6)``: what is called positive, where that is not all of ``thresholds``.
+    called_best
+        bool ``(N, 6)``: the same at thresholds of best F1 that other slices have chosen.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit, or a probability is outside [0, 1].
+    """
+    y, p, who = _checked(labels, probabilities, patients)
+    if unit == "patient":
+        y, p, who = by_patient(y, p, who)
+    cut = np.array([thresholds[label] for label in LABELS])
+    positive = p >= cut if called is None else np.asarray(called, bool)
+    best = None if called_best is None else np.asarray(called_best, bool)
+    scores = Scores(y, p, who, positive, best)
+    each = {label: _of_label(scores, k, float(cut[k])) for k, label in enumerate(LABELS)}
+    return Report(
+        unit=unit,
+        count=len(y),
+        patients=np.unique(who).size,
+        positives={label: int(y[:, k].sum()) for k, label in enumerate(LABELS)},
+        labels=each,
+        macro={name: _macro(each, name) for name in LABEL_METRICS},
+        weighted_log_loss=weighted_log_loss(y, p),
+        confusion=_confusion(y, positive),
+        intervals=_intervals(scores, bootstrap, seed, progress),
+    )
+
+
+def quick_metrics(labels: ArrayLike, logits: ArrayLike) -> dict[str, float | None]:
+    """Return what is shown after each epoch: AUC, weighted log loss and F1 at 0.5."""
+    y = np.asarray(labels) >= 0.5
+    p = expit(np.asarray(logits, np.float64))
+    auc = [auroc(y[:, k], p[:, k]) for k in range(len(LABELS))]
+    f1 = [_rates(y[:, k], p[:, k] >= 0.5)["f1"] for k in range(len(LABELS))]
+    known = {f"auc_{label}": value for label, value in zip(LABELS, auc, strict=True)}
+    return {
+        **known,
+        "auc_macro": _mean(auc[ANY + 1 :]),
+        "log_loss": weighted_log_loss(y, p),
+        "f1_any": f1[ANY],
+        "f1_macro": _mean(f1[ANY + 1 :]),
+    }
+
+
+def by_patient(
+    labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike
+) -> tuple[NDArray[np.bool_], Floats, NDArray[Any]]:
+    """Return each patient's highest label and probability, patients in ascending order."""
+    unique, member = np.unique(np.asarray(patients), return_inverse=True)
+    y = np.zeros((unique.size, len(LABELS)), bool)
+    p = np.zeros((unique.size, len(LABELS)))
+    np.logical_or.at(y, member, np.asarray(labels) >= 0.5)
+    np.maximum.at(p, member, np.asarray(probabilities, np.float64))
+    return y, p, unique
+
+
+def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
+    """Return the area under the ROC curve; None unless both classes occur.
+
+    By ranks (Mann-Whitney), which is quick enough for after each epoch.
+    """
+    positive = int(y.sum())
+    negative = len(y) - positive
+    if positive == 0 or negative == 0:
+        return None
+    surplus = rankdata(p)[y].sum() - positive * (positive + 1) / 2
+    return float(surplus / (positive * negative))
+
+
+def weighted_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return RSNA 2019's score: mean log loss with `any` counted twice, probabilities clipped."""
+    each = log_losses(np.asarray(labels, np.float64), np.asarray(probabilities, np.float64))
+    return float(each.mean(axis=0) @ WEIGHTS / WEIGHTS.sum())
+
+
+def calibration_error(y: NDArray[np.bool_], p: Floats, bins: int = BINS) -> float:
+    """Return the expected calibration error: 15 bins of equal width, weighted by their counts."""
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gap = np.bincount(place, weights=p - y, minlength=bins)
+    return float(np.abs(gap).sum() / len(p))
+
+
+def percentiles(draws: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
+    """Return the 2.5th and 97.5th percentile of each figure over its draws.
+
+    A label of few patients is absent from many draws: with half of them left or fewer, nothing
+    is claimed.
+    """
+    known = {name: values[~np.isnan(values)] for name, values in draws.items()}
+    return {
+        name: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
+        for name, v in known.items()
+        if v.size and v.size >= draws[name].size / 2
+    }
+
+
+def _checked(
+    labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike
+) -> tuple[NDArray[np.bool_], Floats, NDArray[Any]]:
+    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
+    who = np.asarray(patients)
+    if y.ndim != 2 or y.shape[1] != len(LABELS) or y.shape != p.shape or len(who) != len(y):
+        raise DataError(f"labels are {y.shape}, probabilities {p.shape}, patients {who.shape}")
+    if len(y) == 0:
+        raise DataError("there is nothing to evaluate: no slice has both a label and a prediction")
+    if not np.all((p >= 0) & (p <= 1)):
+        raise DataError("a probability is outside 0 … 1, or missing")
+    return y >= 0.5, p, who
+
+
+def _of_label(scores: Scores, k: int, cut: float) -> dict[str, float | None]:
+    y, p = scores.labels[:, k], scores.probabilities[:, k]
+    best = None if scores.called_best is None else _rates(y, scores.called_best[:, k])["f1"]
+    return {
+        "auroc": float(roc_auc_score(y, p)) if y.any() and not y.all() else None,
+        "ap": float(average_precision_score(y, p)) if y.any() else None,
+        **_rates(y, scores.called[:, k]),
+        "f1_at_half": _rates(y, p >= 0.5)["f1"],
+        "f1_best": best,
+        "threshold": cut,
+        "brier": float(brier_score_loss(y, p)),
+        "ece": calibration_error(y, p),
+        "log_loss": float(log_losses(y, p).mean()),
+    }
+
+
+def _confusion(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, dict[str, int]]:
+    found = multilabel_confusion_matrix(y.astype(int), called.astype(int))
+    return {
+        label: {"tp": int(m[1, 1]), "fp": int(m[0, 1]), "fn": int(m[1, 0]), "tn": int(m[0, 0])}
+        for label, m in zip(LABELS, found, strict=True)
+    }
+
+
+def _rates(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Return rates at a threshold; None where the denominator is 0."""
+    hit, false = int((y & called).sum()), int((~y & called).sum())
+    missed, right = int((y & ~called).sum()), int((~y & ~called).sum())
+    return {
+        "f1": _ratio(2 * hit, 2 * hit + false + missed) if y.any() else None,
+        "precision": _ratio(hit, hit + false),
+        "recall": _ratio(hit, hit + missed),
+        "specificity": _ratio(right, right + false),
+    }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _macro(each: Mapping[str, Mapping[str, float | None]], name: str) -> float | None:
+    return _mean([each[label][name] for label in LABELS[ANY + 1 :]])
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _intervals(
+    scores: Scores, draws: int, seed: int, progress: Callable[[int], None]
+) -> dict[str, tuple[float, float]]:
+    if draws == 0 or np.unique(scores.patients).size < 2:
+        return {}
+    return percentiles(resample(scores, draws, seed, progress))
+
+
+def bundle_metrics(on: str, slices: Report, whole: Report) -> dict[str, Any]:
+    """Return the figures that travel with a bundle.
+
+    Parameters
+    ----------
+    on
+        Data and split.
+    slices, whole
+        Per slice, and per patient or study.
+    """
+    names = ("auroc", "ap", "f1", "precision", "recall", "specificity", "brier", "ece")
+    return {
+        "on": on,
+        "slices": slices.count,
+        "patients": slices.patients,
+        "labels": {
+            label: {name: _short(slices.labels[label][name]) for name in names} for label in LABELS
+        },
+        "macro": {name: _short(slices.macro[name]) for name in names},
+        "weighted_log_loss": _short(slices.weighted_log_loss),
+        "any_auroc_95": [_short(v) for v in slices.intervals.get("any.auroc", ())],
+        "patient_any_auroc": _short(whole.labels["any"]["auroc"]),
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

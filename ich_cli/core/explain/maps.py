@@ -1,0 +1,259 @@
+"""Where the model looked: one map a label, at the resolution of the slice.
+
+A picture's features are computed once, without gradients. The labels' logits are then taken from
+copies of the features, one a label, so that one small backward pass through the head gives all
+maps of a batch: Grad-CAM at the last feature map needs no more than that. A `CellClassifier` needs
+no gradient: it has a probability for each cell, and those are its map.
+
+Scale: a map's highest value is the label's probability (of an ensemble: of each member, before
+the mean). A label that the model does not believe in so has a weak map; maps stretched to full
+contrast one by one, as is the custom, would show it as bright as a sure one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ich_cli.core.bundle import BundleConfig, calibrate
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.errors import IchError, UsageError
+from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES, outside_inference_mode, raw_maps
+from ich_cli.core.labels import LABELS
+from ich_cli.core.model import CellClassifier
+from ich_cli.core.predict import Predictor
+from ich_cli.core.preprocessing import Around, Placement, prepare, uncrop
+from ich_cli.core.study import Probabilities, over_thresholds
+from ich_cli.core.viz import METHOD_NAMES
+
+AUTO: Final = "auto"
+"""The first of `methods_of`."""
+CELLS: Final = "cells"
+"""The map that a `CellClassifier` makes itself."""
+METHODS: Final = tuple(METHOD_NAMES)
+"""What `explain` takes besides `AUTO`. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What the model says of a slice, and where it looked for it."""
+
+    ct: CTSlice
+    probabilities: Probabilities
+    """Calibrated, in the order of `LABELS`."""
+    positive: tuple[str, ...]
+    """Labels that reach their thresholds."""
+    maps: dict[str, NDArray[np.float32]]
+    """Label → float32 ``(H, W)`` in [0, 1] over the slice; its peak is near the probability."""
+    method: str
+    """One of `METHODS`."""
+
+    def peaks(self) -> dict[str, tuple[int, int]]:
+        """Return label → row and column of its map's highest value; none of an empty map."""
+        return {
+            label: divmod(int(values.argmax()), values.shape[1])
+            for label, values in self.maps.items()
+            if values.any()
+        }
+
+
+def methods_of(predictor: Predictor) -> tuple[str, ...]:
+    """Return those of `METHODS` that a predictor has, the one that tells most first."""
+    if all(isinstance(model, CellClassifier) for model, _ in predictor.members):
+        return METHODS
+    return tuple(CLASSES)
+
+
+def explain(
+    predictor: Predictor,
+    ct: CTSlice,
+    labels: Sequence[str] = (),
+    *,
+    method: str = AUTO,
+    neighbours: Around | None = None,
+) -> Explanation:
+    """Say where the model looked for each label.
+
+    Parameters
+    ----------
+    predictor
+        Single model or ensemble; an ensemble's map is the mean of its members' over the slice.
+    ct
+        The slice.
+    labels
+        Those wanted; without any, the ones that `choose_labels` takes.
+    method
+        `AUTO` or one of `methods_of`.
+    neighbours
+        As for `Predictor.prepare`.
+
+    Returns
+    -------
+    Explanation
+        Its maps are in the order of `labels`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown label or method, or one that the predictor hasn't.
+    IchError
+        If a backbone has no feature map with rows and columns (a plain transformer).
+    """
+    return explain_batch(predictor, [ct], labels, method=method, neighbours=[neighbours])[0]
+
+
+def explain_batch(
+    predictor: Predictor,
+    slices: Sequence[CTSlice],
+    labels: Sequence[str] = (),
+    *,
+    method: str = AUTO,
+    neighbours: Sequence[Around | None] = (),
+) -> list[Explanation]:
+    """Explain several slices at once: as `explain`, with one backward pass for all of them.
+
+    Memory grows with the batch: a copy of the features for each slice and label. Give a series
+    in parts of `Predictor.batch_size`.
+
+    Parameters
+    ----------
+    predictor, labels, method
+        As for `explain`.
+    slices
+        Of any sizes.
+    neighbours
+        One entry a slice; empty where no slice has any.
+    """
+    method = methods_of(predictor)[0] if method == AUTO else method
+    _check(predictor, labels, method)
+    around = list(neighbours) or [None] * len(slices)
+    seen = [
+        [
+            _see(predictor, model, config, ct, other, mirrored=method == CELLS)
+            for ct, other in zip(slices, around, strict=True)
+        ]
+        for model, config in predictor.members
+    ]
+    sixes = [_answer(predictor, of_slice) for of_slice in zip(*seen, strict=True)]
+    positive = [over_thresholds(six, predictor.thresholds) for six in sixes]
+    wanted = [
+        tuple(dict.fromkeys(labels)) or choose_labels(six, over)
+        for six, over in zip(sixes, positive, strict=True)
+    ]
+    stacks = [
+        _member_maps(model, of_member, slices, wanted, method)
+        for of_member, (model, _) in zip(seen, predictor.members, strict=True)
+    ]
+    return [
+        Explanation(ct, sixes[k], positive[k], _mean_maps([s[k] for s in stacks]), method)
+        for k, ct in enumerate(slices)
+    ]
+
+
+def choose_labels(probabilities: Probabilities, positive: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels worth a picture: those that are positive, or else the likeliest one."""
+    return tuple(positive) or (LABELS[int(np.argmax(probabilities))],)
+
+
+def _check(predictor: Predictor, labels: Sequence[str], method: str) -> None:
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
+    if method not in methods_of(predictor):
+        raise UsageError(f"this model has no map of its own; in place of {CELLS} use gradcam")
+    unknown = [label for label in labels if label not in LABELS]
+    if unknown:
+        raise UsageError(f"no label is called {unknown[0]!r}; use one of {', '.join(LABELS)}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What one member made of one slice."""
+
+    features: Tensor  # (1, K, h, w)
+    mirrored: Tensor | None  # of the mirror image, for `CELLS`
+    logits: NDArray[np.float64]  # (1, 6)
+    probabilities: NDArray[np.float64]  # (6,), by its own calibration
+    placement: Placement
+
+
+def _see(
+    predictor: Predictor,
+    model: nn.Module,
+    config: BundleConfig,
+    ct: CTSlice,
+    neighbours: Around | None,
+    *,
+    mirrored: bool,
+) -> _Seen:
+    around = (neighbours or {}).get(config.preprocess.context, ())
+    prepared = prepare(ct, config.preprocess, around)
+    with outside_inference_mode():
+        pixels = predictor.to_input(prepared.pixels[None], config.preprocess)
+        features = cast(Any, model).forward_features(pixels)
+        if not isinstance(features, Tensor) or features.ndim != 4 or not _is_nchw(features, model):
+            raise IchError(
+                f"{config.architecture} has no feature map to explain; use a convolutional backbone"
+            )
+        logits = cast(Any, model).forward_head(features.clone())
+        turned = cast(Any, model).forward_features(pixels.flip(-1)) if mirrored else None
+    numbers = logits.float().cpu().numpy().astype(np.float64)
+    own = calibrate(numbers, config.calibration)[0]
+    return _Seen(features, turned, numbers, own, prepared.placement)
+
+
+def _is_nchw(features: Tensor, model: nn.Module) -> bool:
+    return features.shape[1] == getattr(model, "num_features", features.shape[1])
+
+
+def _answer(predictor: Predictor, seen: Sequence[_Seen]) -> Probabilities:
+    (six,) = predictor.combine([one.logits for one in seen]).astype(np.float32)
+    return cast(Probabilities, tuple(map(float, six)))
+
+
+def _member_maps(
+    model: nn.Module,
+    seen: Sequence[_Seen],
+    slices: Sequence[CTSlice],
+    wanted: Sequence[Sequence[str]],
+    method: str,
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Return each slice's maps by one member, each map's peak at its own probability."""
+    pairs = [(k, LABELS.index(label)) for k, labels in enumerate(wanted) for label in labels]
+    if method == CELLS:
+        of_slices = [_cell_map(model, one) for one in seen]
+        raw = [of_slices[k][index] for k, index in pairs]
+    elif method in CLASS_AGNOSTIC:  # one map a slice serves all its labels
+        once = raw_maps(model, torch.cat([one.features for one in seen]), [0] * len(seen), method)
+        raw = [once[k] for k, _ in pairs]
+    else:
+        copies = torch.cat([seen[k].features for k, _ in pairs])
+        raw = list(raw_maps(model, copies, [index for _, index in pairs], method))
+    out: list[dict[str, NDArray[np.float32]]] = [{} for _ in slices]
+    for values, (k, index) in zip(raw, pairs, strict=True):
+        scaled = _to_peak(values, float(seen[k].probabilities[index]))
+        out[k][LABELS[index]] = uncrop(scaled, seen[k].placement, slices[k].shape)
+    return out
+
+
+def _cell_map(model: nn.Module, seen: _Seen) -> NDArray[np.float32]:
+    """Return the probability of each label in each cell, float32 ``(6, h, w)``."""
+    with outside_inference_mode():
+        found = cast(CellClassifier, model).map(seen.features, cast(Tensor, seen.mirrored))
+    return cast(NDArray[np.float32], found[0].cpu().numpy())
+
+
+def _mean_maps(maps: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, NDArray[np.float32]]:
+    return {
+        label: np.mean([one[label] for one in maps], axis=0, dtype=np.float32) for label in maps[0]
+    }
+
+
+def _to_peak(raw: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
+    highest = float(raw.max())
+    return raw * np.float32(peak / highest) if highest > 0 else np.zeros_like(raw)

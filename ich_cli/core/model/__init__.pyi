@@ -1,0 +1,24 @@
+from .bf16_depthwise import slow_depthwise_in_float32 as slow_depthwise_in_float32
+from .device import device_name as device_name, devices as devices, resolve_device as resolve_device
+from .initial_weights import compare_keys as compare_keys, load_initial as load_initial
+from .inputs import normalize as normalize
+from .networks import (
+    MODEL_ARGS as MODEL_ARGS,
+    build_model as build_model,
+    resolve_architecture as resolve_architecture,
+)
+from .patch_head import CellClassifier as CellClassifier
+from .sequence_model import (
+    SequenceKind as SequenceKind,
+    SequenceModel as SequenceModel,
+    learn_sequence as learn_sequence,
+    load_sequence as load_sequence,
+    save_sequence as save_sequence,
+)
+from .weights import (
+    PICKLE_SUFFIXES as PICKLE_SUFFIXES,
+    check_safetensors as check_safetensors,
+    read_shapes as read_shapes,
+    read_weights as read_weights,
+    write_weights as write_weights,
+)

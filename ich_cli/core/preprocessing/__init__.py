@@ -1,0 +1,9 @@
+"""Turn a CT slice into model input: THE one path.
+
+`prepare` finds the head, crops, windows and resizes; train, evaluate, predict, explain and the
+page all call it.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

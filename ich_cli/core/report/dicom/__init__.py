@@ -1,0 +1,1 @@
+"""Write predictions as DICOM objects: structured reports and secondary captures."""

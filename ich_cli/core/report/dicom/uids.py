@@ -1,0 +1,59 @@
+"""UIDs and time of what is written: the same content at the same time has the same UIDs."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+from ich_cli._version import __version__
+from ich_cli.core.report.study_result import StudyResult
+from ich_cli.core.system import fingerprint
+
+_NAMESPACE: Final = uuid.UUID("0c9f3a52-57c1-5c8e-9d0e-1f6f7f6a3b77")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes the files of one report one report."""
+
+    key: str
+    """Of all that the files are made from, the time included."""
+    when: datetime
+    device: str
+    """UID of the bundle as an observer."""
+
+    @classmethod
+    def of(cls, result: StudyResult, when: datetime, *parts: str) -> Identity:
+        """Return the identity of a study's files written at a time."""
+        sha256 = result.predictor.bundle.config.sha256
+        rows = (f"{row.id.sop_uid} {row.id.frame} {row.probabilities}" for row in result.rows)
+        rule = str(sorted(result.rule.to_dict().items())) + str(sorted(result.thresholds.items()))
+        key = [__version__, sha256, rule, when.isoformat(), result.study.study_uid, *parts, *rows]
+        return cls(fingerprint(key), when, _uid("device", sha256))
+
+    def uid(self, *parts: object) -> str:
+        """Return a UUID-derived UID (PS3.5 B.2) for a part of the report."""
+        return _uid(self.key, *parts)
+
+    @cached_property
+    def equipment(self) -> dict[str, Any]:
+        """Return highdicom's arguments that say what wrote the files."""
+        return {
+            "manufacturer": "ich",
+            "manufacturer_model_name": "ich",
+            "software_versions": __version__,
+            "device_serial_number": self.device.rpartition(".")[2][:16],
+        }
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """Return highdicom's arguments that say when."""
+        moment = self.when.replace(microsecond=0)
+        return {"content_date": moment.date(), "content_time": moment.time()}
+
+
+def _uid(*parts: object) -> str:
+    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(str, parts))).int}"

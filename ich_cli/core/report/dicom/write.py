@@ -1,0 +1,129 @@
+"""A study's answer back to where it came from: a Structured Report and the maps, as DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ich_cli.core.errors import IchError, InputError, OutputError
+from ich_cli.core.report.study_result import StudyResult
+from ich_cli.core.series import read_source, shows_patient
+from ich_cli.core.system import replacing_folder
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from ich_cli.core.report.dicom.structured_report import Sourced
+    from ich_cli.core.report.dicom.uids import Identity
+
+REPORT: Final = "report.dcm"
+MAPS: Final = "map-{:04d}.dcm"
+MAP_LABEL: Final = "any"
+"""Whose map the images show."""
+
+
+def write_dicom(
+    result: StudyResult, folder: Path, *, keep_patient: bool = False, when: datetime | None = None
+) -> list[Path]:
+    """Write a study's Structured Report and a Secondary Capture series of the maps.
+
+    Parameters
+    ----------
+    result
+        The study, as `study_results` gave it.
+    folder
+        Made, or replaced if it holds an earlier report: ``report.dcm``, ``map-0001.dcm`` …
+    keep_patient
+        Copy what an archive files by: the patient's name, id, birth date and sex, and the study's
+        date, time, id, accession number and referring physician. Without it these are empty, and
+        the files say nothing of the patient but the UIDs.
+    when
+        When the report was made; None: now. The same content and time give the same bytes.
+
+    Returns
+    -------
+    list of Path
+        The report first, then the maps in anatomical order. Slices whose pixels may show a
+        patient's data have no map; a model without a feature map has none at all.
+
+    Raises
+    ------
+    IchError
+        If there is no slice that can be referred to: without an answer, or without UIDs.
+    OutputError
+        If it cannot be written, or `folder` holds something else.
+    """
+    from ich_cli.core.report.dicom.structured_report import make_report
+    from ich_cli.core.report.dicom.uids import Identity
+
+    slices = _sources(result, keep_patient)
+    if not slices:
+        raise IchError("no slice has an answer and the UIDs that DICOM output refers to")
+    identity = Identity.of(result, when or datetime.now(), f"keep {keep_patient}")
+    _check_replaceable(folder)
+    with replacing_folder(folder) as new:
+        _write(make_report(result, slices, identity), new / REPORT, identity)
+        names = [REPORT]
+        for image in _images(result, slices, identity):
+            names.append(MAPS.format(len(names)))
+            _write(image, new / names[-1], identity)
+    return [folder / name for name in names]
+
+
+def _sources(result: StudyResult, keep_patient: bool) -> list[Sourced]:
+    from ich_cli.core.report.dicom.structured_report import Sourced, default_class
+
+    found: list[Sourced] = []
+    for index in result.answered:
+        entry = result.entries[index]
+        if isinstance(entry, InputError) or not (entry.id.sop_uid and entry.id.series_uid):
+            continue
+        source = read_source(entry, result.limits, keep_patient=keep_patient)
+        source.SOPClassUID = default_class(source)
+        found.append(Sourced(index, entry.id.frame, source))
+    return found
+
+
+def _images(result: StudyResult, slices: list[Sourced], identity: Identity) -> Iterator[Dataset]:
+    from ich_cli.core.report.dicom.secondary_capture import make_map
+    from ich_cli.core.report.pictures import look
+
+    number = 0
+    for one in slices:
+        entry = result.entries[one.index]
+        if isinstance(entry, InputError) or shows_patient(entry, result.limits):
+            continue
+        mapped = look(result, one.index, [MAP_LABEL])
+        if not mapped.maps:
+            return
+        number += 1
+        probability = result.rows[one.index].by_label()[MAP_LABEL]
+        yield make_map(mapped, MAP_LABEL, probability, one, number, identity)
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: a file is in the way of the report's folder")
+    other = [one.name for one in folder.iterdir() if not _is_ours(one.name)]
+    if other:
+        raise OutputError(f"{folder} holds something else ({len(other)} files); choose another one")
+
+
+def _is_ours(name: str) -> bool:
+    return name == REPORT or (name.startswith("map-") and name.endswith(".dcm"))
+
+
+def _write(dataset: Dataset, path: Path, identity: Identity) -> None:
+    """Write an instance; what highdicom dates by its own clock bears the report's time."""
+    from pydicom.valuerep import DA, DT, TM
+
+    moment = identity.when.replace(microsecond=0)
+    dataset.InstanceCreationDate = DA(moment.date())
+    dataset.InstanceCreationTime = TM(moment.time())
+    for item in dataset.get("ContributingEquipmentSequence", ()):
+        item.ContributionDateTime = DT(moment)
+    dataset.save_as(path, enforce_file_format=True)

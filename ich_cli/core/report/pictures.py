@@ -1,0 +1,128 @@
+"""Pictures of a study for its reports: the head alone, and where the model looked.
+
+This is the one place where reports ask for maps.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.errors import IchError
+from ich_cli.core.explain import explain
+from ich_cli.core.imaging import BODY_HU, EdgeLetters, blend, edge_letters, head_box, picture
+from ich_cli.core.report.study_result import StudyResult
+from ich_cli.core.viz import METHOD_NAMES
+
+SIDE: Final = 440
+"""Longer side of a picture in a page, pixels."""
+
+_MARGIN_MM: Final = 6.0  # around the skin: ears and a thin scalp stay
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A slice and where the model looked in it."""
+
+    ct: CTSlice
+    maps: dict[str, NDArray[np.float32]]
+    """Label → float32 ``(H, W)`` in [0, 1]; empty where the model has no maps."""
+    method: str = ""
+    """Of the maps, for people; empty without."""
+
+
+def look(result: StudyResult, index: int, labels: Sequence[str]) -> Mapped:
+    """Read a slice again and ask where the model looked.
+
+    Parameters
+    ----------
+    result
+        The study.
+    index
+        Of the entry.
+    labels
+        Whose maps.
+
+    Raises
+    ------
+    InputError
+        If the file is gone, or has changed since it was answered for.
+    """
+    ct, around = result.predictor.read(result.entries, index, result.limits)
+    try:
+        found = explain(result.predictor, ct, labels, neighbours=around)
+    except IchError:  # a transformer has no feature map: the slice is shown all the same
+        return Mapped(ct, {})
+    return Mapped(ct, found.maps, METHOD_NAMES[found.method])
+
+
+def head_alone(ct: CTSlice) -> NDArray[np.uint8]:
+    """Return a slice in the brain window with everything outside the head black.
+
+    What was burned into the air around the head, a name or a date, is not in the picture.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``(H, W, 3)``, grey.
+    """
+    shown = picture(ct.hu)
+    shown[~head_mask(ct)] = 0
+    return shown
+
+
+def head_mask(ct: CTSlice) -> NDArray[np.bool_]:
+    """Return the pixels of the largest part denser than air, its holes and a thin margin."""
+    body = (ct.hu > BODY_HU).astype(np.uint8)
+    opened = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    if count < 2:
+        return np.zeros(ct.shape, bool)
+    largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    outlines, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(largest), outlines, -1, (1,), cv2.FILLED)
+    down, across = ct.geometry.spacing or (0.5, 0.5)
+    size = (
+        2 * max(1, round(_MARGIN_MM / max(across, 0.1))) + 1,
+        2 * max(1, round(_MARGIN_MM / max(down, 0.1))) + 1,
+    )
+    return np.asarray(cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)) > 0)
+
+
+def overlaid(mapped: Mapped, label: str) -> NDArray[np.uint8]:
+    """Return the head with the map of a label over it, uint8 ``(H, W, 3)``."""
+    inside = mapped.maps[label] * head_mask(mapped.ct)
+    return blend(head_alone(mapped.ct), inside)
+
+
+@dataclass(frozen=True)
+class Png:
+    """A picture for a page."""
+
+    width: int
+    height: int
+    data: str
+    """Base64 of a PNG without metadata."""
+    letters: EdgeLetters | None
+
+
+def to_png(shown: NDArray[np.uint8], ct: CTSlice) -> Png:
+    """Crop a picture to the head and scale it for a page; pixels become square."""
+    top, left, bottom, right = head_box(ct.hu)
+    cut = shown[top:bottom, left:right]
+    down, across = ct.geometry.spacing or (1.0, 1.0)
+    high, wide = cut.shape[0] * down, cut.shape[1] * across
+    scale = SIDE / max(high, wide)
+    size = max(1, round(wide * scale)), max(1, round(high * scale))
+    resized = cv2.resize(cut, size, interpolation=cv2.INTER_CUBIC)
+    done, data = cv2.imencode(".png", resized[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    if not done:
+        raise IchError("a picture could not be encoded as PNG")
+    return Png(*size, base64.b64encode(data.tobytes()).decode("ascii"), edge_letters(ct.geometry))

@@ -1,0 +1,102 @@
+"""What DICOM output takes over from the source files: never more than what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ich_cli.core.dicom import Elements, Limits, opened, parse
+from ich_cli.core.series.frame_ref import FrameRef
+from ich_cli.core.system import ASKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+PLACE: Final = (
+    "SOPClassUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "ImagePositionPatient",
+    "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "NumberOfFrames",
+)  # fmt: skip
+"""Which instance it is, and where it lies."""
+PATIENT: Final = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate",
+    "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName",
+)  # fmt: skip
+"""What an archive files by; taken over with ``--keep-patient`` only."""
+
+_BURNED: Final = ("BurnedInAnnotation", "SOPClassUID")
+_SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def read_source(ref: FrameRef, limits: Limits, *, keep_patient: bool = False) -> Dataset:
+    """Return a data set that stands for a source instance, for references to it.
+
+    Parameters
+    ----------
+    ref
+        As `scan` found it.
+    limits
+        Bounds on what is read.
+    keep_patient
+        Whether it bears the elements of `PATIENT`; without, they are empty.
+
+    Returns
+    -------
+    pydicom.Dataset
+        UIDs, place and patient; text as Unicode.
+
+    Raises
+    ------
+    InputError
+        If the file is gone or damaged.
+    """
+    from pydicom.dataset import Dataset
+
+    found = _elements(ref, limits, (*PLACE, *(PATIENT if keep_patient else ())))
+    source = Dataset()
+    source.StudyInstanceUID, source.SeriesInstanceUID = ref.id.study_uid, ref.id.series_uid
+    source.SOPInstanceUID = ref.id.sop_uid
+    source.Rows, source.Columns = ref.format.rows, ref.format.columns
+    for keyword in PLACE:
+        _take(source, found, keyword)
+    for keyword in PATIENT:
+        if keyword != "IssuerOfPatientID":
+            setattr(source, keyword, None)
+        if keep_patient:
+            _take(source, found, keyword)
+    return source
+
+
+def shows_patient(ref: FrameRef, limits: Limits) -> bool:
+    """Say whether a patient's data may be burned into the pixels.
+
+    True where BurnedInAnnotation is YES (PS3.3 C.7.6.1), and for a secondary capture that does not
+    say NO: screens are captured with names on them.
+    """
+    found = _elements(ref, limits, _BURNED)
+    said = found.text("BurnedInAnnotation").upper()
+    return said == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and said != "NO")
+
+
+def _elements(ref: FrameRef, limits: Limits, keywords: tuple[str, ...]) -> Elements:
+    from pydicom.datadict import tag_for_keyword
+
+    tags = [tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]
+
+    def read() -> Elements:
+        with opened(ref.source, limits) as (raw, size):
+            return parse(raw, size, ref.source.name, limits, tags).elements
+
+    return ASKING.ask(read, limits.max_read_seconds, ref.source.name)
+
+
+def _take(source: Dataset, found: Elements, keyword: str) -> None:
+    """Copy an element if it holds what its VR allows; a malformed one stays out."""
+    from pydicom.config import RAISE
+    from pydicom.dataelem import DataElement
+
+    element: Any = found.element(keyword)
+    if element is None:
+        return
+    try:
+        source.add(DataElement(element.tag, element.VR, element.value, validation_mode=RAISE))
+    except (ValueError, TypeError, OverflowError):
+        return

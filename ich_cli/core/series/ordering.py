@@ -1,0 +1,145 @@
+"""Slices of a series in anatomical order, and what their places tell about the series."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from ich_cli.core.dicom import Vector, natural
+from ich_cli.core.errors import InputError
+from ich_cli.core.series.frame_ref import Entry, FrameRef
+
+_SAME: Final = 2  # positions equal to so many decimals of a millimetre are one
+_LEAST_TILT: Final = 0.5  # degrees
+
+
+def gather(entries: Sequence[Entry]) -> list[Entry]:
+    """Bring the slices of each series together at the place of its first one, in order.
+
+    Parameters
+    ----------
+    entries
+        In the order of the files.
+
+    Returns
+    -------
+    list
+        The same entries; errors stay between the series where they stood. Inside a series, slices
+        go from the feet to the head along the mean normal; InstanceNumber, name and frame decide
+        where positions are the same or missing.
+    """
+    series: dict[str, list[FrameRef]] = {}
+    places: list[InputError | str] = []
+    for entry in entries:
+        if isinstance(entry, InputError):
+            places.append(entry)
+            continue
+        if entry.series not in series:
+            places.append(entry.series)
+        series.setdefault(entry.series, []).append(entry)
+    gathered: list[Entry] = []
+    for place in places:
+        gathered.extend([place] if isinstance(place, InputError) else _ordered(series[place]))
+    return gathered
+
+
+def _ordered(refs: list[FrameRef]) -> list[FrameRef]:
+    normal = mean_normal(refs)
+    placed = sorted(((_position(ref, normal), ref) for ref in refs), key=_key)
+    notes = series_notes([(at, ref) for at, ref in placed if at is not None])
+    missing = sum(at is None for at, _ in placed)
+    if missing and len(refs) > 1:
+        notes = (*notes, f"{missing} of {len(refs)} slices without a position")
+    return [replace(ref, notes=(*ref.notes, *notes)) for _, ref in placed]
+
+
+def mean_normal(refs: Sequence[FrameRef]) -> Vector:
+    """Return the mean unit normal of the slices, turned to point to the head; +z if not known."""
+    sums: list[list[float]] = [[], [], []]
+    for ref in refs:
+        row, column = ref.geometry.row_direction, ref.geometry.column_direction
+        if row is None or column is None:
+            continue
+        normal = np.cross(row, column)
+        for axis, value in enumerate((normal * (-1 if normal[2] < 0 else 1)).tolist()):
+            sums[axis].append(value)
+    x, y, z = (math.fsum(one) for one in sums)  # exact: the same for any order of the files
+    length = math.hypot(x, y, z)
+    return (x / length, y / length, z / length) if length > 0 else (0.0, 0.0, 1.0)
+
+
+def _position(ref: FrameRef, normal: Vector) -> float | None:
+    position = ref.geometry.position
+    if position is None:
+        return None
+    return round(math.fsum(a * b for a, b in zip(position, normal, strict=True)), _SAME) + 0.0
+
+
+def _key(placed: tuple[float | None, FrameRef]) -> tuple[object, ...]:
+    at, ref = placed
+    number = ref.id.instance
+    return (
+        at is None,
+        0.0 if at is None else at,
+        number is None,
+        number or 0,
+        natural(ref.source.real or ref.id.path),
+        ref.source.real,
+        ref.id.path,
+        ref.id.frame,
+    )
+
+
+def series_notes(placed: Sequence[tuple[float, FrameRef]]) -> tuple[str, ...]:
+    """Say what is unusual in the places of a series: tilt, spacing, gaps, duplicates.
+
+    Parameters
+    ----------
+    placed
+        Position in mm and slice, in order.
+    """
+    notes = []
+    tilts = [ref.geometry.tilt for _, ref in placed]
+    if tilts and abs(tilt := median(tilts)) >= _LEAST_TILT:
+        notes.append(f"gantry tilt {tilt:.1f} degrees")
+    counts = Counter(at for at, _ in placed)
+    doubled = sum(count > 1 for count in counts.values())
+    if doubled:
+        notes.append(f"positions with several slices: {doubled} (kernels or phases mixed?)")
+    gaps = np.diff(sorted(counts)).tolist()
+    if len(gaps) >= 2:
+        notes.extend(_spacing_notes(gaps, placed, doubled == 0))
+    return tuple(notes)
+
+
+def _spacing_notes(
+    gaps: list[float], placed: Sequence[tuple[float, FrameRef]], single: bool
+) -> list[str]:
+    """Tell missing slices (wide gaps where InstanceNumber jumps too) from uneven spacing."""
+    usual = median(gaps)
+    tolerance = max(0.1 * usual, 0.3)
+    odd = [at for at, gap in enumerate(gaps) if abs(gap - usual) > tolerance]
+    lost = {at: n for at in odd if single and (n := _lost(gaps[at], usual, placed[at : at + 2]))}
+    notes = []
+    if lost:
+        notes.append(f"slices that seem to be missing from the series: {sum(lost.values())}")
+    even = [gap for at, gap in enumerate(gaps) if at not in lost]
+    if len(lost) < len(odd):
+        notes.append(f"uneven slice spacing {min(even):.1f} to {max(even):.1f} mm")
+    return notes
+
+
+def _lost(gap: float, usual: float, pair: Sequence[tuple[float, FrameRef]]) -> int:
+    """Return how many slices a gap lacks; 0 where InstanceNumber does not jump with it."""
+    steps = round(gap / usual)
+    if steps < 2 or abs(gap - steps * usual) > max(0.1 * usual, 0.3):
+        return 0
+    first, second = (ref.id.instance for _, ref in pair)
+    jumps = first is not None and second is not None and abs(second - first) == steps
+    return steps - 1 if jumps else 0

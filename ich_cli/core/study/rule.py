@@ -1,0 +1,130 @@
+"""How a study's slices become its answer: aggregation, calibration, and the band of "unsure"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ich_cli.core.errors import BundleError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.study.aggregation import AGGREGATIONS, aggregate
+from ich_cli.core.system import is_number
+
+Verdict = Literal["positive", "unsure", "negative", ""]
+"""What a study is called; empty where it has no answer."""
+
+EVEN: Final = 0.5
+"""A calibrated probability from which a hemorrhage is more likely than not."""
+
+UNLEARNED: Final = "max"
+"""What holds for a bundle that states no rule: the slices' threshold is one for single slices."""
+LEARNED: Final = "top5-mean"
+"""What training learns a rule for; chosen by what docs/reports.md shows."""
+
+_EDGE: Final = 1e-6  # keeps a certain answer's logit finite
+
+
+@dataclass(frozen=True)
+class StudyRule:
+    """From the probabilities of a study's slices to its probability and its verdict.
+
+    Label by label ``probability = sigmoid(slope · logit(aggregate) + bias)``; with slope 1 and
+    bias 0 it is the aggregate itself.
+    """
+
+    aggregation: str = UNLEARNED
+    """One of `AGGREGATIONS`."""
+    slope: tuple[float, ...] = (1.0,) * len(LABELS)
+    """Positive, one a label."""
+    bias: tuple[float, ...] = (0.0,) * len(LABELS)
+    """One a label."""
+    rule_out: float = EVEN
+    """A study whose probability of `any` is below is negative."""
+    rule_in: float = EVEN
+    """From here on it is positive; between the two it is unsure."""
+
+    def __post_init__(self) -> None:
+        _check(
+            isinstance(self.aggregation, str) and self.aggregation in AGGREGATIONS,
+            f"study.aggregation must be one of {', '.join(AGGREGATIONS)}",
+        )
+        for name in ("slope", "bias"):
+            object.__setattr__(self, name, _six(getattr(self, name), name))
+        for name in ("rule_out", "rule_in"):
+            _check(is_number(getattr(self, name)), f"study.{name} must be a finite number")
+        _check(min(self.slope) > 0, "study.slope must be positive")
+        _check(
+            0 <= self.rule_out <= self.rule_in <= 1,
+            "study.rule_out and study.rule_in must lie in 0 … 1, in this order",
+        )
+
+    @classmethod
+    def from_threshold(cls, threshold: float) -> StudyRule:
+        """Return the rule of a bundle that states none.
+
+        A study's probability is that of its highest slice. Below the slices' threshold of `any`
+        it is negative, from 0.5 on positive; where the threshold is over 0.5, the two change
+        places.
+        """
+        return cls(rule_out=min(threshold, EVEN), rule_in=max(threshold, EVEN))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StudyRule:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        BundleError
+            Names the key that is missing, unknown, or of the wrong type or range.
+        """
+        wanted = set(cls.__dataclass_fields__)
+        missing, unknown = wanted - set(values), set(values) - wanted
+        _check(not missing, f"the key ich.study.{_first(missing)} is missing")
+        _check(not unknown, f"the key ich.study.{_first(unknown)} is unknown to this version")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "slope": list(self.slope), "bias": list(self.bias)}
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the aggregate is changed after it."""
+        return set(self.slope) != {1.0} or set(self.bias) != {0.0}
+
+    def probabilities(self, slices: ArrayLike) -> NDArray[np.float64]:
+        """Return the study's probabilities ``(6,)`` from those of its slices ``(N, 6)``, N > 0."""
+        return self.calibrate(aggregate(slices, self.aggregation))
+
+    def calibrate(self, together: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities that aggregates ``(…, 6)`` stand for."""
+        if not self.is_calibrated:
+            return together
+        inner = np.clip(together, _EDGE, 1 - _EDGE)
+        scaled = np.array(self.slope) * np.log(inner / (1 - inner)) + np.array(self.bias)
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)))
+
+    def verdict(self, probability: float) -> Verdict:
+        """Return what a study with this probability of `any` is called."""
+        if probability >= self.rule_in:
+            return "positive"
+        return "negative" if probability < self.rule_out else "unsure"
+
+
+def _first(names: set[str]) -> str:
+    return min(names, default="")
+
+
+def _six(values: Any, name: str) -> tuple[float, ...]:
+    right = isinstance(values, list | tuple) and len(values) == len(LABELS)
+    _check(right and all(map(is_number, values)), f"study.{name} must have six finite numbers")
+    return tuple(float(value) for value in values)
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise BundleError(message)

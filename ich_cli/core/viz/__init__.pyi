@@ -1,0 +1,18 @@
+from .canvas import (
+    DARK as DARK,
+    LIGHT as LIGHT,
+    Theme as Theme,
+    add_axes as add_axes,
+    new_figure as new_figure,
+    write_figure as write_figure,
+    write_text as write_text,
+)
+from .method_names import METHOD_NAMES as METHOD_NAMES
+from .series_sheet import (
+    ContactSheet as ContactSheet,
+    Thumbnail as Thumbnail,
+    spread as spread,
+    thumbnail as thumbnail,
+    write_sheet as write_sheet,
+)
+from .slice_panel import Panel as Panel, draw_panel as draw_panel, write_panel as write_panel

@@ -1,0 +1,16 @@
+"""Names of explanation methods, as figures and pages show them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+METHOD_NAMES: Final = {
+    "cells": "Cell map",
+    "gradcam": "Grad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "Layer-CAM",
+    "gradcam++": "Grad-CAM++",
+    "xgradcam": "XGrad-CAM",
+    "eigencam": "Eigen-CAM",
+}
+"""What makes a map of where a model looked, and its name for people."""

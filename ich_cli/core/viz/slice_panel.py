@@ -1,0 +1,194 @@
+"""One picture that explains a slice: the slice beside a map for each label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.imaging import BRAIN, DISPLAY_WINDOWS, OPACITY, Style, Window, overlay, picture
+from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.study import Probabilities
+from ich_cli.core.viz.canvas import (
+    DARK,
+    add_axes,
+    draw_scale,
+    draw_slice,
+    new_figure,
+    write_figure,
+    write_text,
+)
+from ich_cli.core.viz.method_names import METHOD_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TILE: Final = 3.2  # inches, the side of one picture
+_TITLE, _UNDER, _FOOT, _LINE, _SIDE, _GAP = 0.58, 0.24, 0.3, 0.2, 0.22, 0.12  # inches
+_LETTERS_AN_INCH: Final = 16  # of the small type
+_SCALE_WIDTH: Final = 0.95
+_MAX_COLUMNS: Final = 4
+
+
+class Measured(Protocol):
+    """What a map's hottest region is worth, as `faithfulness` measures it."""
+
+    @property
+    def without(self) -> float:
+        """Probability with the hottest region replaced."""
+
+    @property
+    def elsewhere(self) -> float:
+        """Mean probability with a random region replaced."""
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """What the picture shows."""
+
+    ct: CTSlice
+    maps: Mapping[str, NDArray[np.float32]]
+    """Label → float32 ``(H, W)`` in [0, 1]."""
+    probabilities: Probabilities
+    thresholds: Mapping[str, float]
+    method: str = "gradcam"
+    caveat: str = ""
+    """What must stand beside the probabilities."""
+    windows: tuple[Window, ...] = (BRAIN,)
+    """The slice is shown in each of them; the maps lie over the first."""
+    style: Style = "heat"
+    opacity: float = OPACITY
+    faithfulness: Mapping[str, Measured] = field(default_factory=dict)
+    """Label → what is told under its map."""
+
+
+def write_panel(path: Path, panel: Panel) -> None:
+    """Write the picture as PNG, whole or not at all, without any metadata.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    write_figure(path, draw_panel(panel))
+
+
+def draw_panel(panel: Panel) -> Figure:
+    """Draw the slice in its windows, and beside it a map over it for each label.
+
+    Nothing of the file's name or of the patient is drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        On the Agg canvas; needs no display and touches no global state.
+    """
+    shown: list[Window | str] = [*panel.windows, *panel.maps]
+    columns = min(len(shown), _MAX_COLUMNS)
+    rows = -(-len(shown) // columns)
+    width = 2 * _SIDE + columns * _TILE + (columns - 1) * _GAP + _SCALE_WIDTH
+    foot = _foot_lines(panel, width)
+    under = _UNDER if panel.faithfulness else 0.0
+    high = _TILE + _TITLE + under
+    height = rows * high + _FOOT + _LINE * len(foot)
+    figure = new_figure(width, height)
+    for index, what in enumerate(shown):
+        row, column = divmod(index, columns)
+        bottom = height - (row + 1) * high + under
+        axes = add_axes(figure, _SIDE + column * (_TILE + _GAP), bottom, _TILE, _TILE)
+        _draw_tile(axes, what, panel)
+    scale = add_axes(figure, width - _SIDE - 0.72, height - _TITLE - _TILE + 0.1, 0.13, _TILE - 0.2)
+    draw_scale(scale, panel.style, panel.opacity)
+    for place, line in enumerate(reversed(foot)):
+        size, color = (8.5, DARK.text) if place == len(foot) - 1 else (7.5, DARK.quiet)
+        write_text(figure, _SIDE, _FOOT / 2 + _LINE * place, line, size, color, va="center")
+    return figure
+
+
+def _draw_tile(axes: Axes, what: Window | str, panel: Panel) -> None:
+    if isinstance(what, Window):
+        draw_slice(axes, picture(panel.ct.hu, what), panel.ct.geometry)
+        titles(axes, window_name(what), f"window {what.center:g} / {what.width:g} HU", DARK.text)
+        return
+    values = panel.maps[what]
+    shown = overlay(panel.ct.hu, values, panel.opacity, panel.style, panel.windows[0])
+    draw_slice(axes, shown, panel.ct.geometry)
+    large, small, over = told(what, panel.probabilities, panel.thresholds)
+    titles(axes, large, small, DARK.alert if over else DARK.text)
+    if panel.faithfulness:
+        line = faithfulness_line(panel.faithfulness.get(what))
+        axes.text(0.0, -0.025, line, fontsize=7.5, color=DARK.quiet, va="top",
+                  transform=axes.transAxes)  # fmt: skip
+
+
+def window_name(window: Window) -> str:
+    """Return what a window is called, or its numbers."""
+    names = {value: name for name, value in DISPLAY_WINDOWS.items()}
+    return names.get(window, f"{window.center:g} / {window.width:g}")
+
+
+def told(
+    label: str, probabilities: Probabilities, thresholds: Mapping[str, float]
+) -> tuple[str, str, bool]:
+    """Return a label with its probability, a line on its threshold, and whether it reaches that."""
+    probability, threshold = probabilities[LABELS.index(label)], thresholds[label]
+    over = probability >= threshold
+    digits = 2 if round(probability, 2) != round(threshold, 2) else 4  # tell them apart
+    name = "any hemorrhage" if label == "any" else label
+    relation = "reaches" if over else "under"
+    return (
+        f"{name}  {probability:.{digits}f}",
+        f"{relation} its threshold {threshold:.{digits}f}",
+        over,
+    )
+
+
+def faithfulness_line(measured: Measured | None) -> str:
+    """Return what stands under a map."""
+    if measured is None:
+        return "the map is empty: nothing here speaks for it"
+    return f"hottest tenth replaced {measured.without:.3f} · a random one {measured.elsewhere:.3f}"
+
+
+def titles(axes: Axes, large: str, small: str, color: str) -> None:
+    """Write a large and a small line over a tile."""
+    kwargs: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
+    axes.text(0.0, 1.072, large, fontsize=11.5, fontweight="bold", color=color, **kwargs)
+    axes.text(0.0, 1.02, small, fontsize=7.5, color=DARK.quiet, **kwargs)
+
+
+def method_lines(method: str, *, measured: bool) -> list[str]:
+    """Return what must be known to read the maps."""
+    name = METHOD_NAMES.get(method, method)
+    if method == "eigencam":
+        lines = [f"{name} uses no gradient and knows no label: the same map for all, scaled by "
+                 "their probabilities."]  # fmt: skip
+    else:
+        told = "what the model says of each cell" if method == "cells" else "where the model looked"
+        lines = [f"{name}: {told}. A map's peak is its label's probability in that "
+                 "slice by itself."]  # fmt: skip
+    if measured:
+        lines.append("Under a map: the probability with the hottest tenth of the head replaced by "
+                     "healthy-looking tissue, and the mean with random tenths.")  # fmt: skip
+    return lines
+
+
+def wrapped(lines: list[str], width: float) -> list[str]:
+    """Break lines of the small type so that they fit into a figure of a width in inches."""
+    fits = int((width - 2 * _SIDE) * _LETTERS_AN_INCH)
+    return [line for one in lines for line in wrap(one, fits)]
+
+
+def _foot_lines(panel: Panel, width: float) -> list[str]:
+    """Return the lines under the pictures, the first one the probabilities."""
+    six = (f"{label} {p:.2f}" for label, p in zip(LABELS, panel.probabilities, strict=True))
+    lines = method_lines(panel.method, measured=bool(panel.faithfulness))
+    lines.append(f"{RESEARCH_ONLY} {panel.caveat}".strip())
+    return ["    ".join(six), *wrapped(lines, width)]

@@ -1,0 +1,40 @@
+from .console import (
+    is_terminal as is_terminal,
+    note as note,
+    plain as plain,
+    progress as progress,
+    stdout as stdout,
+    warn as warn,
+)
+from .map_tables import markdown as markdown, print_scores as print_scores
+from .metric_tables import (
+    print_aggregations as print_aggregations,
+    print_comparison as print_comparison,
+    print_report as print_report,
+)
+from .options import (
+    AnonymousPaths as AnonymousPaths,
+    BatchSize as BatchSize,
+    Device as Device,
+    Engine as Engine,
+    Json as Json,
+    Limit as Limit,
+    Output as Output,
+    Paths as Paths,
+    Quiet as Quiet,
+    Seed as Seed,
+    Threshold as Threshold,
+    Weights as Weights,
+    Workers as Workers,
+    parse_limits as parse_limits,
+    parse_names as parse_names,
+    parse_thresholds as parse_thresholds,
+    typed_command as typed_command,
+)
+from .prediction_tables import (
+    nothing_read as nothing_read,
+    slices_table as slices_table,
+    studies_table as studies_table,
+    summary as summary,
+)
+from .training_progress import watching as watching

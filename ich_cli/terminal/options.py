@@ -1,0 +1,193 @@
+"""Options that several commands share, declared once as annotated aliases.
+
+def predict(paths: Paths, weights: Weights = None, quiet: Quiet = False) -> None: ...
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
+from ich_cli.core.errors import UsageError
+from ich_cli.core.labels import LABELS
+
+if TYPE_CHECKING:
+    from ich_cli.core.system import Names
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise typer.BadParameter("a device is auto, cpu, cuda, cuda:0, cuda:1 … or mps")
+    return value
+
+
+def _quiet(value: bool) -> bool:
+    if value:  # the Hub's client shows its own progress, and reads this when it is imported
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    return value
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS",
+        show_default=False,
+    ),
+]  # fmt: skip
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", metavar="FILE", show_default=False),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", "-w", envvar="ICH_WEIGHTS", metavar="BUNDLE", show_default=False,
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub (:rsna or :dlmi "
+        "behind a plain timm classifier); nothing: the bundle that ships.",
+    ),
+]  # fmt: skip
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", "-d", envvar="ICH_DEVICE", metavar="DEVICE", callback=_device,
+        help="auto, cpu, cuda, cuda:N or mps.",
+    ),
+]  # fmt: skip
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, metavar="N", show_default=False,
+        help="Slices at once through the model; by default what suits the device.",
+    ),
+]  # fmt: skip
+Engine = Annotated[
+    Literal["auto", "torch", "openvino", "compile"],
+    typer.Option(
+        "--engine", envvar="ICH_ENGINE", show_default=False,
+        help="What runs the model: torch; openvino, several times as fast on a CPU; compile, "
+        "which takes minutes to begin. By default openvino where it is installed and the job is "
+        "large enough, else torch.",
+    ),
+]  # fmt: skip
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, metavar="N", show_default=False,
+        help="How many read files at the same time; 0: none beside the main one.",
+    ),
+]  # fmt: skip
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", callback=_quiet, help="No progress and no summary; warnings stay."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed, the same result.")]
+AnonymousPaths = Annotated[
+    Path | None,
+    typer.Option(
+        "--anonymous-paths", metavar="KEYFILE", show_default=False,
+        help="Call files by a hash in rows, notes and errors: names of files and folders may hold "
+        "names of patients. The key lies in KEYFILE, which is made if it is not there; who keeps "
+        "it can match the rows to the files.",
+    ),
+]  # fmt: skip
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold", "-t", metavar="P|LABEL=P", show_default=False,
+        help="Call a label positive from this probability on, in place of the bundle's "
+        "thresholds: one number for all, or label=number; may be repeated.",
+    ),
+]  # fmt: skip
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", metavar="NAME=N", show_default=False,
+        help="Change a bound on hostile input: "
+        + ", ".join(f.name for f in fields(Limits)) + ".",
+    ),
+]  # fmt: skip
+
+
+def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> dict[str, float]:
+    """Return one threshold a label: `default`, changed by ``0.4`` or ``subdural=0.4``.
+
+    Later ones win, so ``-t 0.5 -t any=0.3`` is 0.5 for all but `any`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown label, or a number outside [0, 1].
+    """
+    thresholds = {label: default[label] for label in LABELS}
+    for one in given or ():
+        label, equals, number = one.rpartition("=")
+        if equals and label not in thresholds:
+            raise UsageError(f"--threshold {one}: a label is one of {', '.join(LABELS)}")
+        value = _number("--threshold", one, number)
+        if not 0 <= value <= 1:
+            raise UsageError(f"--threshold {one}: a probability lies in 0 … 1")
+        thresholds.update(dict.fromkeys([label] if equals else LABELS, value))
+    return thresholds
+
+
+def parse_names(keyfile: Path | None) -> Names:
+    """Return what files are called: as they are named, or with a key's file by a hash.
+
+    Raises
+    ------
+    IchError
+        If the file can be neither read nor made, or holds no key.
+    """
+    from ich_cli.core.system import AnonymousNames, as_named
+
+    return AnonymousNames.from_file(keyfile) if keyfile else as_named
+
+
+def parse_limits(given: Sequence[str] | None) -> Limits:
+    """Return the default limits, changed by ``name=number``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name or a number that is not positive.
+    """
+    known = {f.name: type(getattr(DEFAULT_LIMITS, f.name)) for f in fields(Limits)}
+    changed: dict[str, float] = {}
+    for one in given or ():
+        name, _, number = one.partition("=")
+        if name not in known:
+            raise UsageError(f"--limit {one}: a limit is one of {', '.join(known)}")
+        value = _number("--limit", one, number)
+        if not value > 0:
+            raise UsageError(f"--limit {one}: a limit is positive")
+        changed[name] = known[name](value)
+    return replace(DEFAULT_LIMITS, **changed)  # type: ignore[arg-type]
+
+
+def _number(option: str, given: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"{option} {given}: {text!r} is not a number") from None
+    if value - value != 0:  # infinite or not a number
+        raise UsageError(f"{option} {given}: {text!r} is not a finite number")
+    return value
+
+
+def typed_command() -> str:
+    """Return what was typed, without the folder of the program."""
+    return shlex.join(["ich", *sys.argv[1:]])

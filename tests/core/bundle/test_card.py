@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ich_cli.core.bundle import BundleConfig, minimal_card
+from ich_cli.core.labels import LABELS
+from ich_cli.core.study import StudyRule
+
+FIGURES = {"auroc": 0.9, "ap": 0.5, "f1": 0.25, "recall": 0.95, "specificity": None, "ece": 0.01}
+METRICS: dict[str, Any] = {
+    "on": "CT-X, out of fold, 5 folds by patient",
+    "slices": 20,
+    "patients": 4,
+    "labels": dict.fromkeys(LABELS, FIGURES),
+    "macro": FIGURES,
+    "weighted_log_loss": 0.1234,
+    "any_auroc_95": [0.8, 0.95],
+    "patient_any_auroc": None,
+}
+
+
+def config(real_ct: bool = True, metrics: dict[str, Any] | None = None) -> BundleConfig:
+    training = {"real_ct": real_ct, "data": "CT-X, 20 slices", "split": "all patients"}
+    return BundleConfig(architecture="resnet18", training=training, metrics=metrics or {})
+
+
+def test_every_figure_stands_beside_its_data_and_split() -> None:
+    card = minimal_card(config(metrics=METRICS))
+    assert "on CT-X, out of fold, 5 folds by patient: 20 slices of 4 patients" in card
+    assert "| subdural | 0.900 | 0.500 | 0.250 | 0.950 | - | 0.010 |" in card
+    assert "0.900 per slice (95 % interval 0.800 to 0.950" in card
+    assert "Split: all patients." in card
+
+
+def test_the_rule_for_studies_is_told_where_there_is_one() -> None:
+    rule = StudyRule("top3-mean", rule_out=0.25, rule_in=0.75)
+
+    card = minimal_card(replace(config(), study=rule))
+
+    assert "by the top3-mean of its slices, calibrated: negative below 0.25, positive from" in card
+    assert "A study" not in minimal_card(config())
+
+
+def test_says_what_it_is_not_for() -> None:
+    card = minimal_card(config())
+    assert "Research use only, not a medical device." in card
+    assert "Nothing was measured." in card
+    assert "never saw a real CT" not in card
+    assert "never saw a real CT" in minimal_card(config(real_ct=False))

@@ -1,0 +1,73 @@
+"""The odd files that ship with pydicom, and random damage: a slice or a typed error, fast."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pydicom.data
+import pytest
+
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.errors import InputError
+from ich_cli.core.series import load, scan
+
+FOLDER = Path(pydicom.data.__file__).parent / "test_files"
+
+
+def outcome(path: Path) -> list[CTSlice | InputError]:
+    results: list[CTSlice | InputError] = []
+    for entry in scan([path]):
+        try:
+            results.append(entry if isinstance(entry, InputError) else load(entry))
+        except InputError as error:
+            results.append(error)
+    return results
+
+
+def test_every_file_ends_in_a_slice_or_an_error() -> None:
+    files = [path for path in sorted(FOLDER.rglob("*")) if path.is_file()]
+    results = {path.name: outcome(path) for path in files if path.name != "DICOMDIR"}
+    assert len(results) > 80
+    assert all(results.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [("CT_small.dcm", -896, 1167), ("J2K_pixelrep_mismatch.dcm", -1024, 1896)],
+)
+def test_ct_of_other_makers(name: str, lowest: int, highest: int) -> None:
+    (one,) = outcome(FOLDER / name)
+    assert isinstance(one, CTSlice)
+    assert (one.hu.min(), one.hu.max()) == (lowest, highest)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("MR_truncated.dcm", "skipped", "Modality is MR"),
+        ("reportsi.dcm", "skipped", "Modality is SR"),
+        ("SC_rgb_rle.dcm", "skipped", "Modality is OT"),
+        ("ExplVR_BigEndNoMeta.dcm", "skipped", "Modality is RTPLAN"),
+        ("badVR.dcm", "skipped", "Modality is RTDOSE"),
+        ("meta_missing_tsyntax.dcm", "failed", "no Modality and no SOPClassUID"),
+        ("zipMR.gz", "failed", "gzip"),
+    ],
+)
+def test_what_is_not_ct(name: str, status: str, words: str) -> None:
+    (one,) = outcome(FOLDER / name)
+    assert isinstance(one, InputError)
+    assert one.status == status
+    assert words in one.note
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "liver_1frame.dcm", "nested_priv_SQ.dcm"])
+def test_random_damage(tmp_path: Path, name: str) -> None:
+    rng = random.Random(7)
+    sound = (FOLDER / name).read_bytes()
+    for turn in range(150):
+        data = bytearray(sound[: rng.randrange(132, len(sound))] if turn % 3 == 0 else sound)
+        for _ in range(rng.choice((1, 5, 20))):
+            data[rng.randrange(132, len(data)) if len(data) > 132 else 0] = rng.choice((0, 255, 70))
+        (tmp_path / "x.dcm").write_bytes(data)
+        assert outcome(tmp_path / "x.dcm")

@@ -1,0 +1,133 @@
+"""Compressed transfer syntaxes: what goes in lossless comes out, and damage is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ich_cli.core.errors import BrokenFileError, InputError
+from ich_cli.core.series import FrameRef, load, read_slices, scan
+from tests.support.dicom import ct, encoded, enhanced, save, tissue
+
+Encoder = Callable[[NDArray[Any]], bytes]
+
+
+def _rle(image: NDArray[Any]) -> bytes:
+    """Literal runs only: high bytes, then low bytes (PS3.5 annex G)."""
+    segments = []
+    for shift in (8, 0):
+        plane = ((image >> shift) & 0xFF).astype(np.uint8).tobytes()
+        runs = [plane[at : at + 128] for at in range(0, len(plane), 128)]
+        segments.append(b"".join(bytes([len(run) - 1]) + run for run in runs))
+    header = [2, 64, 64 + len(segments[0])] + [0] * 13
+    return np.array(header, "<u4").tobytes() + b"".join(segments)
+
+
+LOSSLESS: dict[str, Encoder] = {
+    "1.2.840.10008.1.2.4.70": lambda image: imagecodecs.jpeg8_encode(
+        image.astype(np.uint16), lossless=True, bitspersample=16
+    ),
+    "1.2.840.10008.1.2.4.80": lambda image: imagecodecs.jpegls_encode(image.astype(np.uint16)),
+    "1.2.840.10008.1.2.4.90": lambda image: imagecodecs.jpeg2k_encode(
+        image.astype(np.uint16), reversible=True, codecformat="J2K"
+    ),
+    "1.2.840.10008.1.2.4.201": lambda image: imagecodecs.htj2k_encode(
+        image.astype(np.uint16), reversible=True
+    ),
+    "1.2.840.10008.1.2.5": _rle,
+}
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+@pytest.mark.parametrize("signed", [False, True])
+def test_lossless(tmp_path: Path, syntax: str, signed: bool) -> None:
+    image = tissue(hu=40, offset=0 if signed else 1024)
+    stream = LOSSLESS[syntax](image & 0xFFFF)
+    ds = ct(image, signed=signed, RescaleIntercept="0" if signed else "-1024")
+    (one,) = read_slices(save(tmp_path / "a", ds, syntax, [stream]))
+    assert (one.hu[0, 0], one.hu[16, 16]) == (-1000.0, 40.0)
+    assert one.hu.min() == -1000.0
+    assert one.notes == ()
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_frames_of_one_instance(tmp_path: Path, syntax: str) -> None:
+    images = [tissue(hu=hu) for hu in (10, 20, 30)]
+    ds = enhanced(np.stack(images), [(0, 0, 0), (0, 0, 5), (0, 0, 10)])
+    path = save(tmp_path / "a", ds, syntax, [LOSSLESS[syntax](image) for image in images])
+    assert [one.hu[16, 16] for one in read_slices(path)] == [10.0, 20.0, 30.0]
+
+
+def test_twelve_bit_jpeg_extended_is_read_and_noted(tmp_path: Path) -> None:
+    stream = imagecodecs.jpeg8_encode(tissue().astype(np.uint16), level=100, bitspersample=12)
+    ds = ct(bits=12)
+    (one,) = read_slices(save(tmp_path / "a", ds, "1.2.840.10008.1.2.4.51", [stream]))
+    assert one.hu[16, 16] == pytest.approx(40, abs=8)
+    assert "lossy compression" in one.notes
+
+
+def refusal(path: Path) -> InputError:
+    (entry,) = scan([path])
+    if isinstance(entry, InputError):
+        return entry
+    with pytest.raises(InputError) as caught:
+        load(entry)
+    return caught.value
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_frame_cut_short_is_broken(tmp_path: Path, syntax: str, part: float) -> None:
+    rng = np.random.default_rng(1)
+    stream = LOSSLESS[syntax](rng.integers(0, 2000, (32, 32)))
+    path = save(tmp_path / "a", ct(), syntax, [stream[: int(part * len(stream))]])
+    assert isinstance(refusal(path), BrokenFileError)
+
+
+@pytest.mark.parametrize("syntax", [key for key in LOSSLESS if not key.endswith(".5")])
+def test_a_codestream_larger_than_rows_and_columns_is_not_decoded(
+    tmp_path: Path, syntax: str
+) -> None:
+    path = save(tmp_path / "a", ct(), syntax, [LOSSLESS[syntax](tissue(side=64))])
+    assert "is 64 x 64, but Rows x Columns is 32 x 32" in refusal(path).note
+
+
+def test_native_bytes_under_a_compressed_syntax(tmp_path: Path) -> None:
+    data = encoded(ct()).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
+    (tmp_path / "a").write_bytes(data)
+    assert "PixelData is not encapsulated" in refusal(tmp_path / "a").note
+
+
+def test_an_encapsulated_frame_under_a_native_syntax(tmp_path: Path) -> None:
+    data = encoded(ct(), "1.2.840.10008.1.2.5", [_rle(tissue())])
+    (tmp_path / "a").write_bytes(data.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0"))
+    assert "PixelData is encapsulated, but" in refusal(tmp_path / "a").note
+
+
+def test_eight_bit_codestream_of_a_sixteen_bit_slice_is_refused(tmp_path: Path) -> None:
+    stream = imagecodecs.jpeg8_encode((tissue() // 16).astype(np.uint8), level=95)
+    error = refusal(save(tmp_path / "a", ct(), "1.2.840.10008.1.2.4.50", [stream]))
+    assert "8 bits" in error.note
+
+
+def test_the_same_slice_in_fourteen_syntaxes(shared_data: Path) -> None:
+    entries = scan([shared_data / "dicom" / "transfer-syntaxes"])
+    refs = [entry for entry in entries if isinstance(entry, FrameRef)]
+    assert len(entries) == len(refs) == 14
+    sums, notes = {}, {}
+    for ref in refs:
+        try:
+            one = load(ref)
+        except InputError as error:
+            notes[ref.format.syntax] = error.note
+            continue
+        sums.setdefault(float(one.hu.sum(dtype=np.float64)), []).append(ref.format.syntax)
+    assert len(sums[-135912165.0]) == 10
+    assert len(sums) == 4
+    assert "32.1216 HU apart" in notes["1.2.840.10008.1.2.4.50"]

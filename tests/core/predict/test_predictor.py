@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ich_cli.core.bundle import BundleConfig, Calibration, calibrate, save_bundle, save_ensemble
+from ich_cli.core.dicom import CTSlice, SliceId
+from ich_cli.core.errors import BundleError, IchError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.model import build_model, normalize
+from ich_cli.core.predict import Predictor, reader as reading
+from ich_cli.core.preprocessing import PreprocessConfig
+from ich_cli.core.series import FrameRef, scanning as series
+from ich_cli.core.study import SlicePrediction
+from tests.support.dicom import PATIENT, ct, save
+
+SERIES = 11
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_bundle: Path) -> Predictor:
+    return Predictor.load(tiny_bundle, device="cpu", batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eleven different slices of a series, with a text and a truncated file among them."""
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    for n in range(SERIES):
+        stored = np.full((64, 64), 24)
+        stored[8:56, 8:56] = 1024 + rng.integers(0, 90, (48, 48))
+        save(folder / f"{n:02d}.dcm", ct(stored, position=(0, 0, 5 * n), instance=n + 1))
+    (folder / "a.txt").write_text("not a picture")
+    whole = (folder / "03.dcm").read_bytes()
+    (folder / "broken.dcm").write_bytes(whole[:-100])
+    return folder
+
+
+def made(bundle: Path, seed: int, **config: object) -> Path:
+    torch.manual_seed(seed)
+    prep = PreprocessConfig(**config)  # type: ignore[arg-type]
+    model = build_model("test_resnet", in_chans=prep.channels)
+    torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
+    save_bundle(bundle, model, BundleConfig("test_resnet", {"real_ct": True, "data": "x"}, prep))
+    return bundle
+
+
+def pixels(count: int, size: int = 64, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (count, channels, size, size), np.uint8)
+
+
+def answered(rows: list[SlicePrediction]) -> list[SlicePrediction]:
+    return [row for row in rows if row.probabilities]
+
+
+def test_probabilities_are_those_of_the_model(predictor: Predictor) -> None:
+    found = predictor.probabilities(pixels(3))
+    assert found.dtype == np.float32
+    assert found.shape == (3, 6)
+    config = predictor.preprocess[0]
+    x = normalize(torch.from_numpy(pixels(3)), config.mean, config.std)
+    with torch.no_grad():
+        expected = torch.sigmoid(predictor.bundle.models[0](x))
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert predictor.probabilities(pixels(0)).shape == (0, 6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_a_slice_has_one_answer_whatever_stands_beside_it(
+    tiny_bundle: Path, predictor: Predictor, batch_size: int
+) -> None:
+    other = Predictor.load(tiny_bundle, device="cpu", batch_size=batch_size)
+    whole = other.probabilities(pixels(8))
+    assert np.array_equal(whole, predictor.probabilities(pixels(8)))
+    assert np.array_equal(whole[5:6], predictor.probabilities(pixels(8)[5:6]))
+
+
+def test_calibration_by_hand() -> None:
+    logits = np.array([[2.0, 0, 0, 0, 1e6, -1e6]])
+    found = calibrate(logits, Calibration((2, 1, 1, 1, 1, 1), (0, 0, np.log(3), 0, 0, 0)))
+    # sigmoid(1) = 0.731059; sigmoid(ln 3) = 3/4
+    np.testing.assert_allclose(found, [[0.7310586, 0.5, 0.75, 0.5, 1, 0]], atol=1e-6)
+
+
+def test_wrong_shapes_are_refused(predictor: Predictor) -> None:
+    with pytest.raises(ValueError, match=r"\(N, 3, 64, 64\) expected"):
+        predictor.probabilities(pixels(1, size=32))
+    with pytest.raises(ValueError, match="zip"):
+        predictor.probabilities(pixels(1), pixels(1))
+
+
+def test_every_file_has_a_row_in_the_order_of_the_entries(
+    predictor: Predictor, scans: Path
+) -> None:
+    entries = series.scan([scans])
+    rows = list(predictor.stream(entries))
+    names = [Path(e.id.path if isinstance(e, FrameRef) else e.name).name for e in entries]
+    assert [Path(row.id.path).name for row in rows] == names
+    by_name = {Path(row.id.path).name: row for row in rows}
+    assert by_name["a.txt"].status == "skipped"
+    assert by_name["broken.dcm"].status == "failed"
+    assert by_name["broken.dcm"].note
+    assert len(answered(rows)) == SERIES
+    assert len({row.probabilities for row in answered(rows)}) == SERIES
+    assert PATIENT not in repr(rows)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 5])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_rows_do_not_depend_on_workers_and_batches(
+    tiny_bundle: Path, predictor: Predictor, scans: Path, workers: int, batch_size: int
+) -> None:
+    entries = series.scan([scans])
+    other = Predictor.load(tiny_bundle, device="cpu", batch_size=batch_size)
+    assert list(other.stream(entries, workers=workers)) == list(predictor.stream(entries))
+
+
+def test_one_bad_file_costs_one_row(
+    predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = series.load
+
+    def moody(ref: FrameRef, *args: object) -> CTSlice:
+        if ref.id.path.endswith("05.dcm"):
+            raise RuntimeError(f"about {PATIENT}")
+        return load(ref)
+
+    monkeypatch.setattr(reading.series, "load", moody)
+    rows = predictor.predict(scans)
+    assert len(answered(rows)) == SERIES - 1
+    (bad,) = [row for row in rows if row.id.path.endswith("05.dcm")]
+    assert bad.status == "failed"
+    assert bad.note == "unexpected RuntimeError while reading; please report it"
+
+
+def test_interrupt_goes_through_and_ends_the_threads(
+    predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = predictor.stream(series.scan([scans]), workers=2)
+    next(rows)
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "probabilities", stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(rows)
+
+
+def test_start_skips_rows_but_not_neighbours(scans: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
+    entries = series.scan([scans])
+    assert list(predictor.stream(entries, start=5)) == list(predictor.stream(entries))[5:]
+
+
+def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
+    entries = series.scan([scans])
+    index = next(n for n, e in enumerate(entries) if getattr(e, "id", None) and e.id.instance == 6)  # type: ignore[union-attr]
+    middle, around = predictor.read(entries, index)
+    slices = [series.load(entries[index + step]) for step in (-1, 0, 1)]  # type: ignore[arg-type]
+    before, after = around[1]
+    assert before is not None
+    assert after is not None
+    assert np.array_equal(before.hu, slices[0].hu)
+    assert np.array_equal(after.hu, slices[2].hu)
+    (prepared,) = predictor.prepare(middle, around)
+    expected = predictor.probabilities(prepared.pixels[None])[0]
+    row = list(predictor.stream(entries))[index]
+    assert row.probabilities == tuple(float(p) for p in expected)
+    alone = predictor.probabilities(predictor.prepare(middle)[0].pixels[None])[0]
+    assert not np.array_equal(alone, expected)
+
+
+def test_thresholds_decide_what_is_positive(predictor: Predictor, scans: Path) -> None:
+    entries = series.scan([scans / "00.dcm"])
+    (all_,) = predictor.stream(entries, thresholds=dict.fromkeys(LABELS, 0.0))
+    assert all_.positive == LABELS
+    (row,) = predictor.stream(entries)
+    assert row.probabilities
+    exactly = {**dict.fromkeys(LABELS, 1.0), "subdural": row.probabilities[5]}
+    assert next(predictor.stream(entries, thresholds=exactly)).positive == ("subdural",)
+
+
+def test_ensemble_is_the_mean_of_members_with_their_own_input(scans: Path, tmp_path: Path) -> None:
+    folders = [
+        made(tmp_path / "a", 1, size=64),
+        made(tmp_path / "b", 2, size=96, context=1),
+        made(tmp_path / "c", 3, size=64),
+    ]
+    training = {"real_ct": True, "data": "x"}
+    save_ensemble(tmp_path / "all", folders, BundleConfig("ensemble", training))
+    whole = Predictor.load(tmp_path / "all", device="cpu")
+    assert [config.size for config in whole.preprocess] == [64, 96]
+    rows = answered(whole.predict(scans))
+    parts = [answered(Predictor.load(one, device="cpu").predict(scans)) for one in folders]
+    expected = np.mean([[row.probabilities for row in part] for part in parts], axis=0)
+    np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
+
+
+def test_caveat_only_where_no_real_ct_was_seen(predictor: Predictor, tmp_path: Path) -> None:
+    assert "nothing: random numbers" in predictor.caveat
+    assert Predictor.load(made(tmp_path / "b", 0, size=64), device="cpu").caveat == ""
+
+
+def test_weights_come_from_the_environment(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICH_WEIGHTS", str(tiny_bundle))
+    assert Predictor.load(device="cpu").bundle.path == tiny_bundle
+    monkeypatch.setenv("ICH_WEIGHTS", str(tmp_path / "nowhere"))
+    with pytest.raises(BundleError, match="nowhere"):
+        Predictor.load(device="cpu")
+
+
+def test_a_batch_of_nothing_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(IchError, match="at least 1"):
+        Predictor.load(tiny_bundle, device="cpu", batch_size=0)
+
+
+def test_four_lines_of_python(tiny_bundle: Path, scans: Path) -> None:
+    from ich_cli.core.predict import Predictor as Public
+
+    for answer in Public.load(tiny_bundle).predict(scans / "00.dcm"):
+        assert list(answer.by_label()) == list(LABELS)
+
+
+def test_lossless_copies_of_a_slice_have_one_answer(
+    predictor: Predictor, shared_data: Path, tmp_path: Path
+) -> None:
+    rows = answered(predictor.predict(shared_data / "dicom" / "transfer-syntaxes"))
+    counts: dict[object, int] = {}
+    for row in rows:
+        counts[row.probabilities] = counts.get(row.probabilities, 0) + 1
+    assert max(counts.values()) >= 10
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_cpu(tiny_bundle: Path, predictor: Predictor) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    gpu = Predictor.load(tiny_bundle, device="cuda", batch_size=5)
+    found = gpu.probabilities(pixels(12))
+    np.testing.assert_allclose(found, predictor.probabilities(pixels(12)), atol=0.02)
+
+
+def test_slice_without_file(predictor: Predictor) -> None:
+    slice_ = CTSlice(np.zeros((50, 40), np.float32), SliceId("made by a test"))
+    assert predictor.prepare(slice_)[0].pixels.shape == (3, 64, 64)

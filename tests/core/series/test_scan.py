@@ -1,0 +1,191 @@
+"""Series: anatomical order whatever the names, what their places tell, neighbours."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from ich_cli.core.dicom import Geometry, SliceId, natural
+from ich_cli.core.errors import InputError, NotApplicableError
+from ich_cli.core.series import FrameRef, load, neighbours, read_slices, scan
+from ich_cli.core.series.ordering import gather
+from tests.support.dicom import ct, save, series
+
+
+def heights(entries: list[FrameRef | InputError]) -> list[float]:
+    found = [one.geometry.position for one in entries if isinstance(one, FrameRef)]
+    return [one[2] for one in found if one is not None]
+
+
+def test_position_decides_not_name_nor_number(tmp_path: Path) -> None:
+    series(tmp_path, [20, 0, 10, 5, 15], ["a", "b", "c", "d", "e"])
+    assert heights(scan([tmp_path])) == [0, 5, 10, 15, 20]
+
+
+def test_from_feet_to_head_also_where_the_normal_points_down(tmp_path: Path) -> None:
+    series(tmp_path, [0, 10, 5], orientation=(1, 0, 0, 0, -1, 0))
+    assert heights(scan([tmp_path])) == [0, 5, 10]
+
+
+def test_without_positions_instance_numbers_decide(tmp_path: Path) -> None:
+    for number, name in ((10, "a"), (2, "b"), (1, "c")):
+        save(tmp_path / name, ct(position=None, instance=number))
+    entries = scan([tmp_path])
+    assert [one.id.instance for one in entries if isinstance(one, FrameRef)] == [1, 2, 10]
+    assert all("3 of 3 slices without a position" in one.notes for one in entries)  # type: ignore[union-attr]
+
+
+def test_names_decide_last_and_naturally(tmp_path: Path) -> None:
+    for name in ("s10", "s2", "s1"):
+        save(tmp_path / name, ct(position=None, instance=None))
+    assert [Path(one.source.name).name for one in scan([tmp_path])] == ["s1", "s2", "s10"]  # type: ignore[union-attr]
+    assert sorted(["s10", "s2", "S1"], key=natural) == ["S1", "s2", "s10"]
+
+
+def test_a_series_is_gathered_at_its_first_file_and_errors_stay(tmp_path: Path) -> None:
+    save(tmp_path / "1", ct(series="1.1", position=(0, 0, 5)))
+    save(tmp_path / "2", ct(series="1.2"))
+    (tmp_path / "3.txt").write_text("notes")
+    save(tmp_path / "4", ct(series="1.1", position=(0, 0, 0)))
+    entries = scan([tmp_path])
+    names = [
+        Path(one.name if isinstance(one, InputError) else one.source.name).name for one in entries
+    ]
+    assert names == ["4", "1", "2", "3.txt"]
+    assert isinstance(entries[3], NotApplicableError)
+
+
+def frame(z: float, number: int, name: str, notes: tuple[str, ...] = ()) -> FrameRef:
+    base = _BASE[0]
+    geometry = replace(base.geometry, position=(0.3, -0.7, z))
+    id = SliceId(name, 1, "1.2.3", "1.2.3.4", f"1.{number}", number)
+    return replace(base, id=id, geometry=geometry, notes=notes)
+
+
+_BASE: list[FrameRef] = []
+
+
+@pytest.fixture(autouse=True)
+def _base(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if not _BASE:
+        (one,) = scan([save(tmp_path_factory.mktemp("base") / "a", ct())])
+        assert isinstance(one, FrameRef)
+        _BASE.append(one)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-500, 500), st.integers(0, 5)), min_size=1, max_size=12),
+    st.randoms(use_true_random=False),
+    st.floats(-0.5, 0.5),
+)
+def test_any_shuffle_gives_the_same_order(
+    places: list[tuple[float, int]], rng: random.Random, lean: float
+) -> None:
+    refs = [frame(z, number, f"s{at}") for at, (z, number) in enumerate(places)]
+    length = (1 + lean**2) ** 0.5
+    tilted = Geometry((0, 0, 0), (1, 0, 0), (0, 1 / length, lean / length))
+    refs[0] = replace(refs[0], geometry=replace(tilted, position=refs[0].geometry.position))
+    shuffled = list(refs)
+    rng.shuffle(shuffled)
+    first, second = gather(refs), gather(shuffled)
+    assert [one.id for one in first] == [one.id for one in second]  # type: ignore[union-attr]
+    assert [one.notes for one in first] == [one.notes for one in second]  # type: ignore[union-attr]
+
+
+def notes_of(places: list[tuple[float, int]]) -> tuple[str, ...]:
+    entries = gather([frame(z, number, f"s{at}") for at, (z, number) in enumerate(places)])
+    assert len({one.notes for one in entries}) == 1  # type: ignore[union-attr]
+    return entries[0].notes  # type: ignore[union-attr]
+
+
+def test_even_spacing_has_no_note() -> None:
+    assert notes_of([(5.0 * at + 0.1 * (at % 2), at) for at in range(10)]) == ()
+
+
+def test_uneven_spacing_is_told() -> None:
+    thick_and_thin = [(3.0 * at, at) for at in range(5)] + [
+        (12 + 6.3 * at, 4 + at) for at in (1, 2)
+    ]
+    assert notes_of(thick_and_thin) == ("uneven slice spacing 3.0 to 6.3 mm",)
+
+
+def test_missing_slices_are_told() -> None:
+    places = [(5.0 * at, at) for at in range(10) if at not in (4, 5)]
+    assert notes_of(places) == ("slices that seem to be missing from the series: 2",)
+
+
+def test_doubled_positions_are_told() -> None:
+    places = [(5.0 * at, at + 10 * kernel) for at in range(4) for kernel in (0, 1)]
+    assert notes_of(places) == ("positions with several slices: 4 (kernels or phases mixed?)",)
+
+
+def test_tilt_from_the_tag_else_from_the_orientation(tmp_path: Path) -> None:
+    series(tmp_path / "a", [0, 5], GantryDetectorTilt="-12.5", series="1.1")
+    tilted = (1.0, 0.0, 0.0, 0.0, 0.9396926, -0.3420201)  # 20 degrees about the left-right axis
+    series(tmp_path / "b", [0, 5], orientation=tilted, series="1.2")
+    notes = [one.notes for one in scan([tmp_path]) if isinstance(one, FrameRef)]
+    assert notes[0] == notes[1] == ("gantry tilt -12.5 degrees",)
+    assert notes[2] == notes[3] == ("gantry tilt 20.0 degrees",)
+
+
+def test_neighbours_end_with_the_series(tmp_path: Path) -> None:
+    series(tmp_path / "a", [0, 5, 10], series="1.1")
+    series(tmp_path / "b", [0, 5], series="1.2")
+    refs = scan([tmp_path])
+    assert neighbours(refs, 0, 1) == [None, refs[1]]
+    assert neighbours(refs, 1, 2) == [None, refs[0], refs[2], None]
+    assert neighbours(refs, 2, 1) == [refs[1], None]
+    assert neighbours(refs, 3, 2) == [None, None, refs[4], None]
+    assert neighbours(refs, 1, 0) == []
+
+
+def test_a_reference_crosses_processes_and_threads(tmp_path: Path) -> None:
+    series(tmp_path, [0, 5, 10])
+    refs = [pickle.loads(pickle.dumps(one)) for one in scan([tmp_path])]
+    with ThreadPoolExecutor(4) as pool:
+        slices = list(pool.map(load, refs * 5))
+    assert all(one.hu[16, 16] == 40.0 for one in slices)
+
+
+def test_read_slices_is_in_order_and_stops_at_an_error(tmp_path: Path) -> None:
+    series(tmp_path, [5, 0])
+    assert [one.id.instance for one in read_slices(tmp_path)] == [2, 1]
+    (tmp_path / "z.dcm").write_text("text")
+    reader = read_slices(tmp_path)
+    assert [next(reader).id.instance, next(reader).id.instance] == [2, 1]
+    with pytest.raises(InputError, match="not DICOM"):
+        next(reader)
+
+
+def test_the_real_head(shared_data: Path) -> None:
+    entries = scan([shared_data / "dicom" / "ge-head"])
+    assert [one.id.instance for one in entries] == list(range(1, 29))  # type: ignore[union-attr]
+    for one in entries:
+        assert one.notes == ("gantry tilt 18.5 degrees", "uneven slice spacing 1.1 to 7.0 mm")  # type: ignore[union-attr]
+
+
+@given(
+    st.lists(st.floats(-500, 500), min_size=1, max_size=12),
+    st.floats(-0.5, 0.5),
+    st.randoms(use_true_random=False),
+)
+def test_slices_go_from_the_feet_to_the_head_along_their_normal(
+    heights: list[float], lean: float, rng: random.Random
+) -> None:
+    length = (1 + lean**2) ** 0.5
+    row, column = (1.0, 0.0, 0.0), (0.0, 1 / length, lean / length)
+    refs = [
+        replace(one, geometry=Geometry((rng.uniform(-9, 9), rng.uniform(-9, 9), z), row, column))
+        for one, z in ((frame(z, at, f"s{at}"), z) for at, z in enumerate(heights))
+    ]
+    found = [one.geometry.along_normal() for one in gather(refs)]  # type: ignore[union-attr]
+    assert len(found) == len(heights)
+    # places less than a tenth of a millimetre apart are one: their InstanceNumber decides
+    assert all(after >= before - 0.2 for before, after in pairwise(found))

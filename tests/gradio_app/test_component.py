@@ -1,0 +1,210 @@
+"""What the page may ask of the server, asked without a page: every answer, every wrong question."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradio_app.component import Viewer, _told
+from gradio_app.open_study import Study
+from gradio_app.service import Desk, Settings
+from gradio_app.session_store import GONE
+from ich_cli.core.errors import IchError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.predict import Predictor
+from tests.gradio_app.serving import named_study
+
+ME: Any = SimpleNamespace(session_hash="me")
+
+
+@pytest.fixture(scope="module")
+def desk(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("viewer")
+    (folder / "uploads").mkdir()
+    predictor = Predictor.load(tiny_bundle, device="cpu")
+    made = Desk({"tiny": predictor}, folder / "studies", folder / "uploads", Settings(16, 50, 1, 2))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def viewer(desk: Desk) -> Viewer:
+    return Viewer(desk)
+
+
+def upload(desk: Desk, folder: Path) -> list[str]:
+    place = desk.sessions._uploads / folder.name
+    place.mkdir(parents=True)
+    return [str(path.rename(place / f"page-{at}")) for at, path in enumerate(named_study(folder))]
+
+
+def asked(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
+    """Return every state that the page hears after it asked for a study."""
+
+    async def follow() -> list[dict[str, Any]]:
+        event: Any = SimpleNamespace(_data=data)
+        return [json.loads(state) async for state in viewer.on_study(event, ME)]
+
+    return asyncio.run(follow())
+
+
+@pytest.fixture(scope="module")
+def token(desk: Desk, viewer: Viewer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    last = asked(viewer, {"paths": upload(desk, tmp_path_factory.mktemp("study")), "ask": 7})[-1]
+    assert (last["phase"], last["ask"], last["done"]) == ("done", 7, 4)
+    return str(last["token"])
+
+
+def ask(question: Any, what: Any) -> dict[str, Any]:
+    """Ask as the page does: an error is an answer."""
+    answer: dict[str, Any] = asyncio.run(_told(question)(what))
+    return answer
+
+
+def test_a_slice_is_its_hu(desk: Desk, viewer: Viewer, token: str) -> None:
+    answer = ask(viewer.on_slice, {"token": token, "index": 1})
+    assert "error" not in answer
+    assert desk.sessions.get(token).slice(1).hu.shape == (64, 64)
+
+
+@pytest.mark.parametrize("label", ["any", "subdural"])
+def test_a_map_is_the_studys(desk: Desk, viewer: Viewer, token: str, label: str) -> None:
+    answer = ask(viewer.on_map, {"token": token, "index": 1, "label": label})
+    name, predictor = desk.predictor("")
+    values = desk.sessions.get(token).maps(name, predictor, 1)[label]
+    assert answer["columns"] == values.shape[1]
+    assert answer["note"] == ("" if values.any() else f"Nothing in this slice speaks for {label}.")
+
+
+def test_an_empty_map_is_told(viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = dict.fromkeys(LABELS, np.zeros((4, 4), np.float32))
+    monkeypatch.setattr(Study, "maps", lambda *_: nothing)
+    answer = ask(viewer.on_map, {"token": token, "index": 0, "label": "epidural"})
+    assert answer["note"] == "Nothing in this slice speaks for epidural."
+
+
+@pytest.mark.parametrize("question", ["on_map", "on_faith"])
+def test_what_the_reader_has_left_is_not_computed(
+    desk: Desk, viewer: Viewer, token: str, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = desk.sessions.get(token)
+    look = desk.look
+
+    async def later(work: Any) -> Any:
+        study.wanted, study.watched = ("tiny", 3), ("tiny", 3, "any")  # asked for meanwhile
+        return await look(work)
+
+    monkeypatch.setattr(desk, "look", later)
+    what = {"token": token, "index": 0, "label": "any"}
+    assert ask(getattr(viewer, question), what) == {"stale": True}
+
+
+def test_faith_is_the_studys_sentence_about_that_label(
+    viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "faith", lambda _, name, __, index, label: f"{name} {index} {label}")
+    answer = ask(viewer.on_faith, {"token": token, "index": 2, "label": "subdural"})
+    assert answer == {"text": "tiny 2 subdural"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "starts"),
+    [
+        ("csv", "ich-slices.csv", b"path,frame,"),
+        ("png", "ich-slice.png", b"\x89PNG"),
+        ("html", "ich-report.html", b"<!doctype html"),
+        ("dicom", "ich-dicom.zip", b"PK"),
+    ],
+)
+def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, starts: bytes) -> None:
+    answer = ask(viewer.on_save, {"token": token, "index": 1, "label": "any", "kind": kind})
+    data = base64.b64decode(answer["data"])
+    assert answer["name"] == name
+    assert data.lower().startswith(starts.lower())
+    assert b"Planted" not in data
+    if kind == "png":
+        assert Image.open(io.BytesIO(data)).width > 300
+    if kind == "dicom":
+        packed = zipfile.ZipFile(io.BytesIO(data))
+        assert all(packed.read(one)[128:132] == b"DICM" for one in packed.namelist())
+        assert len(packed.namelist()) >= 2
+
+
+def test_cards_and_cancelling(desk: Desk, viewer: Viewer, token: str) -> None:
+    assert "<" in ask(viewer.on_card, {})["html"]
+    assert ask(viewer.on_cancel, {"token": token}) == {"cancelled": True}
+    assert desk.sessions.get(token).rows["tiny"]  # what was answered stays
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("on_slice", {"index": 0}, GONE),
+    ("on_slice", {"token": ["a"], "index": 0}, GONE),
+    ("on_slice", "no question at all", GONE),
+    ("on_slice", {"token": True}, "no slice was named"),
+    ("on_slice", {"token": True, "index": "0"}, "no slice was named"),
+    ("on_map", {"token": True, "index": 0}, f"a label is one of {', '.join(LABELS)}"),
+    ("on_map", {"token": True, "index": 0, "label": "any", "bundle": "x"}, "bundle"),
+    ("on_save", {"token": True, "index": 0, "label": "any", "kind": "exe"}, "a file to save is"),
+    ("on_cancel", {}, GONE),
+]
+
+
+@pytest.mark.parametrize(("question", "what", "error"), WRONG)
+def test_a_wrong_question_is_answered_by_a_line(
+    viewer: Viewer, token: str, question: str, what: Any, error: str
+) -> None:
+    if isinstance(what, dict) and what.get("token") is True:
+        what = what | {"token": token}
+    answer = ask(getattr(viewer, question), what)
+    assert set(answer) == {"error"}
+    assert error in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+def test_what_nobody_thought_of_is_told_by_its_kind_alone() -> None:
+    async def broken(_: dict[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError("Planted^Name")
+
+    assert ask(broken, {}) == {"error": "unexpected ZeroDivisionError; please report it"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, GONE),
+        ({"paths": "page-1"}, "the upload is not complete; upload it again"),
+        ({"paths": [1]}, "the upload is not complete; upload it again"),
+        ({"paths": ["/etc/passwd"], "ask": 3}, None),
+        ({"token": "none"}, GONE),
+    ],
+)
+def test_a_study_that_cannot_be_opened_fails_in_words(
+    viewer: Viewer, data: Any, message: str | None
+) -> None:
+    (state,) = asked(viewer, data)
+    assert state["phase"] == "failed"
+    assert state["message"] == message or message is None
+    assert "passwd" not in state["message"]
+    assert state["ask"] == (data or {}).get("ask", 0)
+
+
+def test_a_page_that_closes_takes_its_study_along(
+    desk: Desk, viewer: Viewer, tmp_path: Path
+) -> None:
+    study = desk.sessions.open("another", upload(desk, tmp_path / "closing"))
+    assert study.folder.exists()
+    viewer.on_leave(SimpleNamespace(session_hash="another"))  # type: ignore[arg-type]
+    assert not study.folder.exists()
+    with pytest.raises(IchError):
+        desk.sessions.get(study.token)

@@ -1,0 +1,321 @@
+"""The desk: what the page is told of a study, without a page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from gradio_app.downloads import Wish, card_html, save
+from gradio_app.job_queue import Job
+from gradio_app.open_study import Study
+from gradio_app.service import EXAMPLE_SUBTYPES, Desk, Settings
+from gradio_app.view_state import describe, verdict
+from ich_cli.core.errors import IchError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.phantom import write_studies
+from ich_cli.core.predict import Predictor
+from ich_cli.core.study import StudyPrediction, StudyRule
+from ich_cli.core.study.quality_gate import Reason
+from tests.gradio_app.serving import PATIENT, named_study
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_bundle: Path) -> Predictor:
+    return Predictor.load(tiny_bundle, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def other(other_bundle: Path) -> Predictor:
+    return Predictor.load(other_bundle, device="cpu")
+
+
+@pytest.fixture
+def desk(predictor: Predictor, other: Predictor, tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "uploads").mkdir()
+    both = {"tiny": predictor, "other": other}
+    made = Desk(both, tmp_path / "studies", tmp_path / "uploads", Settings(16, 50, 1, 2))
+    yield made
+    made.close()
+
+
+def opened(desk: Desk, paths: list[Path], owner: str = "me") -> Study:
+    uploads = desk.sessions._uploads
+    given = []
+    for number, path in enumerate(paths):
+        (uploads / f"hash-{number}").mkdir(exist_ok=True)
+        given.append(uploads / f"hash-{number}" / f"page-{number}")
+        given[-1].write_bytes(path.read_bytes())
+    return desk.sessions.open(owner, list(map(str, given)))
+
+
+def states(desk: Desk, study: Study, bundle: str = "") -> list[dict[str, Any]]:
+    async def follow() -> list[dict[str, Any]]:
+        return [state async for state in desk.follow(study, bundle)]
+
+    return asyncio.run(follow())
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> list[Path]:
+    """Four slices with a patient's name in and on them, then a text file."""
+    paths = named_study(tmp_path / "upload")
+    notes = tmp_path / f"{PATIENT}.txt"
+    notes.write_text("no image", "utf-8")
+    return [*paths, notes]
+
+
+def test_study_ends_answered_with_the_refused_file_named_by_number(
+    desk: Desk, upload: list[Path]
+) -> None:
+    last = states(desk, opened(desk, upload))[-1]
+
+    assert last["phase"] == "done"
+    assert (last["done"], last["total"], last["bundle"]) == (5, 5, "tiny")
+    (series,) = last["series"]
+    assert [one[0] for one in series["slices"]] == [0, 1, 2, 3]
+    assert all(len(one[1]) == len(LABELS) for one in series["slices"])
+    assert [(one["file"], one["count"]) for one in last["refused"]] == [(5, 1)]
+    assert "not DICOM" in last["refused"][0]["reason"]
+    highest = last["studies"][0]["highest"]
+    assert highest == [max(one[1][k] for one in series["slices"]) for k in range(len(LABELS))]
+
+
+def test_nothing_told_or_saved_names_the_patient(desk: Desk, upload: list[Path]) -> None:
+    study = opened(desk, upload)
+    told = [json.dumps(states(desk, study)[-1])]
+    name, predictor = desk.predictor("")
+    told.append(study.faith(name, predictor, 0, "any"))
+    told += [json.dumps(save(k, Wish(study, name, predictor, 0, "any"))) for k in ("csv", "html")]
+
+    assert not any("Planted" in text for text in told)
+
+
+def test_zip_counts_as_one_file(desk: Desk, upload: list[Path], tmp_path: Path) -> None:
+    packed = tmp_path / "study"  # content decides, not the name's ending
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in upload:
+            archive.write(path, path.name)
+
+    last = states(desk, opened(desk, [upload[-1], packed]))[-1]
+
+    assert len(last["series"][0]["slices"]) == 4
+    assert [one["file"] for one in last["refused"]] == [1, 2]
+    assert "Planted" not in json.dumps(last)
+
+
+def test_another_bundle_answers_the_same_files_anew(desk: Desk, upload: list[Path]) -> None:
+    study = opened(desk, upload)
+    first, second = states(desk, study)[-1], states(desk, study, "other")[-1]
+
+    assert (first["bundle"], second["bundle"]) == ("tiny", "other")
+    assert first["series"][0]["slices"] != second["series"][0]["slices"]
+    assert states(desk, study)[-1] == first
+
+
+def test_unknown_bundle_is_told(desk: Desk) -> None:
+    with pytest.raises(IchError, match="there is no such bundle; there are tiny, other"):
+        desk.predictor("third")
+
+
+def test_too_many_slices_are_refused(desk: Desk, tmp_path: Path) -> None:
+    write_studies(tmp_path / "made", 2, seed=1, size=64, slices=(26, 26))
+    paths = sorted((tmp_path / "made").glob("study-*/*.dcm"))
+
+    last = states(desk, opened(desk, paths))[-1]
+
+    assert last["phase"] == "failed"
+    assert last["message"] == "52 slices; this page takes at most 50 at once"
+
+
+def test_full_line_says_busy_and_the_running_study_is_unharmed(
+    desk: Desk, upload: list[Path]
+) -> None:
+    begun, go = Event(), Event()
+    blocker = desk._line.submit(lambda _: (begun.set(), go.wait(20)))
+    begun.wait(20)
+    waiting = [desk._line.submit(lambda _: None) for _ in range(2)]
+    study = opened(desk, upload)
+
+    assert states(desk, study) == [
+        {"phase": "failed", "message": "busy: 2 studies are waiting already; try again in a minute"}
+    ]
+    go.set()
+    for job in (blocker, *waiting):
+        asyncio.run(job.wait())
+    assert states(desk, study)[-1]["phase"] == "done"
+
+
+def test_cancelled_study_keeps_its_answers_and_goes_on_from_them(
+    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(desk, upload)
+    check = type(study).predict
+
+    def after_two(self: Study, name: str, predictor: Predictor, job: Any, told: Any) -> None:
+        def tell() -> None:
+            told()
+            if len(self.rows[name]) == 2:
+                job.cancel()
+
+        check(self, name, predictor, job, tell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "predict", after_two)
+        cancelled = states(desk, study)[-1]
+    rows = list(study.rows["tiny"])
+    whole = states(desk, study)[-1]
+
+    assert (cancelled["phase"], cancelled["done"]) == ("cancelled", 2)
+    assert (whole["phase"], whole["done"]) == ("done", 5)
+    assert study.rows["tiny"][:2] == rows
+
+
+def test_example_is_made_once_and_holds_what_is_said_of_it(desk: Desk) -> None:
+    async def follow() -> tuple[list[Any], list[Any]]:
+        first = [state async for state in desk.example()]
+        return first, [state async for state in desk.example()]
+
+    first, second = asyncio.run(follow())
+
+    assert first[-1]["phase"] == "done"
+    assert first[-1]["example"] is True
+    assert second[-1] == first[-1]
+    labels = next(desk.sessions._root.glob("study-*/made/labels.csv")).read_text().splitlines()
+    names, rows = labels[0].split(","), [line.split(",") for line in labels[1:]]
+    found = [n for k, n in enumerate(names) if n in LABELS[1:] and any(r[k] == "1" for r in rows)]
+    assert tuple(found) == EXAMPLE_SUBTYPES
+
+
+def test_pictures_of_what_is_not_there_are_told(desk: Desk, upload: list[Path]) -> None:
+    study = opened(desk, upload)
+    states(desk, study)
+
+    with pytest.raises(IchError, match="there is no slice 9"):
+        study.slice(9)
+    with pytest.raises(IchError, match="this slice cannot be shown: not DICOM"):
+        study.slice(4)
+    study.close()
+    with pytest.raises(IchError, match="this study is no longer here; open it again"):
+        study.slice(0)
+
+
+def test_maps_are_computed_once(
+    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(desk, upload)
+    states(desk, study)
+    name, predictor = desk.predictor("")
+    maps = study.maps(name, predictor, 1)
+    monkeypatch.setattr("gradio_app.open_study.explain", lambda *_, **__: pytest.fail("again"))
+
+    assert study.maps(name, predictor, 1) is maps
+    assert set(maps) == set(LABELS)
+    assert maps["any"].shape == (64, 64)
+
+
+def test_saving_waits_for_the_whole_study(desk: Desk, upload: list[Path]) -> None:
+    study = opened(desk, upload)
+    name, predictor = desk.predictor("")
+
+    with pytest.raises(IchError, match="the study is not done yet"):
+        save("csv", Wish(study, name, predictor, 0, "any"))
+    with pytest.raises(IchError, match="a file to save is one of csv, png, html, dicom"):
+        save("../x", Wish(study, name, predictor, 0, "any"))
+
+
+def test_unanswered_slice_has_no_probabilities(desk: Desk, upload: list[Path]) -> None:
+    study = opened(desk, upload)
+    states(desk, study)
+    name, predictor = desk.predictor("")
+    study.rows["tiny"] = study.rows["tiny"][:1]
+
+    told = describe(study, name, predictor, "predicting")
+
+    assert [one[1] is None for one in told["series"][0]["slices"]] == [False, True, True, True]
+    assert told["studies"][0]["verdict"] is None
+
+
+@pytest.mark.parametrize(
+    ("word", "tone", "text"),
+    [("positive", "alert", "Hemorrhage suspected."),
+     ("unsure", "unsure", "Unsure: a reader must decide."),
+     ("negative", "calm", "No hemorrhage suspected.")],
+)  # fmt: skip
+def test_verdict_is_one_sentence_with_what_it_rests_on(word: Any, tone: str, text: str) -> None:
+    six = (0.3, 0.1, 0.1, 0.1, 0.1, 0.1)
+    one = StudyPrediction("1.2", six, (), None, 4, 0, word, ())
+    told = verdict(one, [], StudyRule(rule_out=0.2, rule_in=0.6))
+
+    assert (told["tone"], told["text"]) == (tone, text)
+    assert "in the study 0.30 (negative below 0.20, positive from 0.60 on)" in told["more"]
+
+
+def test_unsure_for_quality_says_so() -> None:
+    six = (0.1,) * 6
+    reason = (Reason("motion", "motion"),)
+    one = StudyPrediction("1.2", six, (), None, 4, 0, "unsure", reason)
+    assert "Its quality does not allow" in verdict(one, [], StudyRule())["more"]
+
+
+def test_card_is_html_without_front_matter_or_scripts() -> None:
+    found = card_html("---\nlicense: x\n---\n# Card\n<script>alert(1)</script>\n[a](javascript:x)")
+
+    assert "<h1>Card</h1>" in found
+    assert "license" not in found
+    assert "<script" not in found
+    assert "href" not in found
+
+
+def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
+    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(desk, upload)
+    events: list[str] = []
+    scan, predict = Study.scan, Study.predict
+    monkeypatch.setattr(Study, "scan", lambda *a: (events.append("scan"), scan(*a))[1])
+    monkeypatch.setattr(Study, "predict", lambda *a: (events.append("predict"), predict(*a))[1])
+    tell = Job.tell
+
+    def told(job: Job, state: dict[str, Any]) -> None:
+        events.append("picture" if state.get("picture") else str(state["phase"]))
+        tell(job, state)
+
+    monkeypatch.setattr(Job, "tell", told)
+
+    last = states(desk, study)[-1]
+
+    assert events[:4] == ["picture", "scan", "predicting", "predict"]
+    assert events[-1] == "done"
+    assert last["first"] == 2  # the middle one of five files, which is on show already
+
+
+def test_zip_shows_its_middle_slice_first(desk: Desk, upload: list[Path], tmp_path: Path) -> None:
+    packed = tmp_path / "study"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in upload[:4]:
+            archive.write(path, path.name)
+    study = opened(desk, [packed])
+
+    seen = study.glimpse()
+
+    assert states(desk, study)[-1]["first"] == 2
+    assert seen is not None
+    assert (seen.hu == study.slice(2).hu).all()
+
+
+def test_where_the_middle_file_is_no_ct_the_rest_is_unharmed(
+    desk: Desk, upload: list[Path]
+) -> None:
+    study = opened(desk, [upload[0], upload[-1], upload[1]])
+
+    found = states(desk, study)
+
+    assert not any(state.get("picture") for state in found)
+    assert (found[-1]["phase"], found[-1]["first"]) == ("done", None)
