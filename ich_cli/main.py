@@ -21,7 +21,7 @@ from ich_cli._version import __version__
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
 from ich_cli.core.system import Terminated, leave
-from ich_cli.terminal import note
+from ich_cli.terminal import command_class, note
 
 COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
     "predict": "Say how likely each slice shows a hemorrhage, and of which subtype.",
@@ -93,9 +93,9 @@ class _Interrupted(Exception):
 
 
 def _load(name: str) -> Any:
-    function: Callable[..., Any] = getattr(import_module(f"ich_cli.commands.{name}"), name)
+    function: Callable[..., None] = getattr(import_module(f"ich_cli.commands.{name}"), name)
     single = typer.Typer(add_completion=False, context_settings=_SETTINGS)
-    single.command(name)(function)
+    single.command(name, cls=command_class(function))(function)
     return typer.main.get_command(single)
 
 

@@ -26,6 +26,8 @@ from .options import (
     Threshold as Threshold,
     Weights as Weights,
     Workers as Workers,
+    command_class as command_class,
+    deprecated_aliases as deprecated_aliases,
     parse_limits as parse_limits,
     parse_names as parse_names,
     parse_thresholds as parse_thresholds,

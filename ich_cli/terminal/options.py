@@ -9,19 +9,23 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
+from ich_cli.terminal.console import note
 
 if TYPE_CHECKING:
     from ich_cli.core.system import Names
+
+Command = TypeVar("Command", bound=Callable[..., None])
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -191,3 +195,57 @@ def _number(option: str, given: str, text: str) -> float:
 def typed_command() -> str:
     """Return what was typed, without the folder of the program."""
     return shlex.join(["ich", *sys.argv[1:]])
+
+
+def deprecated_aliases(renamed: dict[str, str]) -> Callable[[Command], Command]:
+    """Let a command accept old spellings for one version, hidden from its help.
+
+    Parameters
+    ----------
+    renamed
+        Old spelling → new one, of an option (``{"--oof": "--out-of-fold"}``) or of an option's
+        value (``{"--head=cells": "--head=patch"}``).
+    """
+
+    def mark(command: Command) -> Command:
+        setattr(command, _ALIASES, renamed)
+        return command
+
+    return mark
+
+
+_ALIASES = "deprecated_aliases"
+
+
+def command_class(command: Callable[..., None]) -> type[TyperCommand]:
+    """Return the class that parses a command's arguments, old spellings included."""
+    renamed: dict[str, str] = getattr(command, _ALIASES, {})
+
+    class WithAliases(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, replace_aliases(args, renamed))
+
+    return WithAliases
+
+
+def replace_aliases(args: Sequence[str], renamed: dict[str, str]) -> list[str]:
+    """Replace old spellings before ``--`` by new ones; print one line on stderr for each."""
+    out: list[str] = []
+    rest = list(args)
+    while rest and rest[0] != "--":
+        option, equals, value = rest.pop(0).partition("=")
+        if option in renamed:
+            _deprecated(option, renamed[option])
+            option = renamed[option]
+        if not equals and rest and f"{option}={rest[0]}" in renamed:
+            equals, value = "=", rest.pop(0)
+        given = f"{option}{equals}{value}"
+        if given in renamed:
+            _deprecated(given.replace("=", " "), renamed[given].replace("=", " "))
+            given = renamed[given]
+        out.append(given)
+    return out + rest
+
+
+def _deprecated(old: str, new: str) -> None:
+    note(f"ich: {old} is deprecated and will be removed in the next version; use {new}")

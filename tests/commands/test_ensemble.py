@@ -70,7 +70,7 @@ def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
         "patient"
     )
 
-    again = runner.invoke(app, ["evaluate", "--oof", str(out), "--json"])
+    again = runner.invoke(app, ["evaluate", "--out-of-fold", str(out), "--json"])
     assert json.loads(again.stdout)["slice"]["labels"]["any"]["auroc"] == pytest.approx(
         metrics["slice"]["labels"]["any"]["auroc"], abs=1e-6
     )

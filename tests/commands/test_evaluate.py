@@ -73,8 +73,9 @@ def test_predictions_without_labels_are_wrong_usage() -> None:
 def test_folds_give_the_runs_figures_a_page_and_no_name(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     told = runner.invoke(
-        app, ["evaluate", "--oof", str(run / "run"), "--data", str(run / "blobs"), "-o", str(out)]
-    )
+        app, ["evaluate", "--out-of-fold", str(run / "run"), "--data", str(run / "blobs"),
+              "-o", str(out)]
+    )  # fmt: skip
     assert told.exit_code == 0, told.stderr
     values = json.loads((out / "metrics.json").read_text())
     own = json.loads((run / "run/metrics.json").read_text())

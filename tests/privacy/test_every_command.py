@@ -84,7 +84,9 @@ def test_preprocess_of_ct_ich_and_what_comes_after(ground: Ground, tmp_path: Pat
     root = ct_ich(tmp_path / "ct-ich", ground.planter)
     ground.ich("preprocess", root, "-s", "ct-ich", "-o", "prepared", "--size", "32", "-q")
     ground.ich("train", "prepared", *TRAIN, "-o", "run")
-    ground.ich("evaluate", "--oof", "run", "--data", "prepared", "-o", "page", "--bootstrap", "5")
+    ground.ich(
+        "evaluate", "--out-of-fold", "run", "--data", "prepared", "-o", "page", "--bootstrap", "5"
+    )
     assert (ground.work / "page" / "report.html").is_file()
     broken = (root / TABLE).read_text().replace("49,1,", f"{ground.planter('no number')},1,", 1)
     (root / TABLE).write_text(broken)

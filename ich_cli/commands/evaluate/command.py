@@ -7,11 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from ich_cli.terminal import BatchSize, Device, Engine, Json, Quiet, Seed, Threshold
+from ich_cli.terminal import (
+    BatchSize,
+    Device,
+    Engine,
+    Json,
+    Quiet,
+    Seed,
+    Threshold,
+    deprecated_aliases,
+)
 
 _SHARE = "LABEL=P|P"
 
 
+@deprecated_aliases({"--oof": "--out-of-fold"})
 def evaluate(
     bundles: Annotated[
         list[str] | None,
@@ -25,7 +35,7 @@ def evaluate(
         Path | None,
         typer.Option(
             "--data", metavar="FOLDER", show_default=False,
-            help="Prepared data set to run bundles on; with --oof, for the pictures.",
+            help="Prepared data set to run bundles on; with --out-of-fold, for the pictures.",
         ),
     ] = None,
     predictions: Annotated[
@@ -39,10 +49,10 @@ def evaluate(
         Path | None,
         typer.Option("--labels", "-l", help="Table of labels.", metavar="CSV", show_default=False),
     ] = None,
-    oof: Annotated[
+    out_of_fold: Annotated[
         list[Path] | None,
         typer.Option(
-            "--oof", metavar="RUN", show_default=False,
+            "--out-of-fold", metavar="RUN", show_default=False,
             help="Folder or oof.csv of a training run: each slice by the fold that did not see "
             "it; several are compared.",
         ),
@@ -103,7 +113,7 @@ def evaluate(
 
     run(
         Request(
-            bundles or [], data, predictions or [], labels, oof or [], calibrate,
+            bundles or [], data, predictions or [], labels, out_of_fold or [], calibrate,
             sensitivity or [], specificity or [], threshold, output, by, bootstrap, seed, device,
             engine, batch_size, names, quiet, json,
         )

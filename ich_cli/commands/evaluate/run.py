@@ -90,7 +90,7 @@ def _assessments(request: Request) -> list[Assessment]:
         return [assessment.of_tables(path, request.labels, cut) for path in request.predictions]
     if kinds == (False, False, True) and not request.labels:
         return _of_bundles(request, [*request.bundles] or [None], _open(request.data))
-    raise UsageError("give --predictions and --labels, or --data (and --bundle), or --oof")
+    raise UsageError("give --predictions and --labels, or --data (and --bundle), or --out-of-fold")
 
 
 def _half() -> dict[str, float]:

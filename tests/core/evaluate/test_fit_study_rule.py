@@ -92,7 +92,7 @@ def write(path: Path, found: SlicesOfPatients) -> Path:
 def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     path = write(tmp_path / "oof.csv", many())
 
-    wanted = ["evaluate", "--oof", str(path), "--by", "study", "--bootstrap"]
+    wanted = ["evaluate", "--out-of-fold", str(path), "--by", "study", "--bootstrap"]
     told = CliRunner().invoke(app, [*wanted, "20"])
     values = CliRunner().invoke(app, [*wanted, "0", "--json"])
 
