@@ -17,6 +17,7 @@ from ich_cli.core.phantom.mimics import Mimics, make_mimics
 from ich_cli.core.phantom.render import Patient, render_slice
 from ich_cli.core.phantom.sample_hemorrhage import add_bleed
 from ich_cli.core.phantom.scanner import Scanner, make_scanner
+from ich_cli.core.system import require
 
 VISIBLE_SHARE = 0.35
 """A pixel is in a mask when the hemorrhage fills at least this share of its voxel."""
@@ -46,17 +47,15 @@ class PhantomConfig:
         if self.subtypes is not None:
             object.__setattr__(self, "subtypes", tuple(self.subtypes))
         unknown = set(self.subtypes or ()) - set(SUBTYPES)
-        _check(not unknown, f"unknown subtype {', '.join(sorted(unknown))}: {', '.join(SUBTYPES)}")
-        _check(self.seed >= 0, "seed must not be negative")
-        _check(64 <= self.size <= 1024, "size must lie in 64 … 1024")
-        _check(1 <= self.slices[0] <= self.slices[1] <= 400, "slices must rise within 1 … 400")
+        require(not unknown, f"unknown subtype {', '.join(sorted(unknown))}: {', '.join(SUBTYPES)}")
+        require(self.seed >= 0, "seed must not be negative")
+        require(64 <= self.size <= 1024, "size must be between 64 and 1024")
+        require(
+            1 <= self.slices[0] <= self.slices[1] <= 400,
+            "slices must rise within 1 to 400",
+        )
         low, high = self.thickness
-        _check(0.5 <= low <= high <= 10, "thickness must rise within 0.5 … 10 mm")
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise UsageError(message)
+        require(0.5 <= low <= high <= 10, "thickness must rise within 0.5 to 10 mm")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from ich_cli.core.errors import BundleError
 from ich_cli.core.imaging import BONE, BRAIN, SUBDURAL, Window
+from ich_cli.core.system import is_whole, require, require_choices, require_keys
 
 Preset = Literal["rsna", "dlmi"]
-PRESETS: Final[tuple[Preset, ...]] = ("rsna", "dlmi")
 DLMI_WINDOWS: Final = (Window(40, 80), Window(80, 200), Window(40, 380))
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -35,27 +35,26 @@ class PreprocessConfig:
     """Divides each window's channel after that."""
 
     def __post_init__(self) -> None:
+        require_choices(self, BundleError)
         object.__setattr__(self, "windows", tuple(Window(*map(float, w)) for w in self.windows))
         object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
         object.__setattr__(self, "std", tuple(float(s) for s in self.std))
-        _check(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}")
-        _check(_is_whole(self.size), "size must be a whole number")
-        _check(_is_whole(self.context), "context must be a whole number")
-        _check(16 <= self.size <= 2048, "size must lie in 16 … 2048")
-        _check(0 <= self.context <= 5, "context must lie in 0 … 5")
-        _check(1 <= len(self.windows) <= 8, "there must be 1 … 8 windows")
-        _check(all(w.width > 0 for w in self.windows), "a window's width must be positive")
+        require(is_whole(self.size), "size must be a whole number", BundleError)
+        require(is_whole(self.context), "context must be a whole number", BundleError)
+        require(16 <= self.size <= 2048, "size must be between 16 and 2048", BundleError)
+        require(0 <= self.context <= 5, "context must be between 0 and 5", BundleError)
+        require(1 <= len(self.windows) <= 8, "there must be 1 to 8 windows", BundleError)
+        widths = [w.width for w in self.windows]
+        require(min(widths) > 0, "a window's width must be positive", BundleError)
         numbers = (*(end for w in self.windows for end in w), *self.mean, *self.std)
-        _check(all(map(math.isfinite, numbers)), "windows, mean and std must be finite")
-        _check(
-            len(self.mean) == len(self.std) == len(self.windows),
-            "mean and std must have one value a window",
-        )
-        _check(all(s > 0 for s in self.std), "std must be positive")
-        _check(
-            self.preset != "dlmi" or (self.windows == DLMI_WINDOWS and self.context == 0),
-            "the dlmi preset has its own three windows and no context",
-        )
+        finite = all(map(math.isfinite, numbers))
+        require(finite, "windows, mean and std must be finite", BundleError)
+        matching = len(self.mean) == len(self.std) == len(self.windows)
+        require(matching, "mean and std must have one value per window", BundleError)
+        require(min(self.std) > 0, "std must be positive", BundleError)
+        if self.preset == "dlmi":
+            as_defined = self.windows == DLMI_WINDOWS and self.context == 0
+            require(as_defined, "the dlmi preset has fixed windows and no context", BundleError)
 
     @classmethod
     def dlmi(cls, size: int = 512) -> PreprocessConfig:
@@ -74,18 +73,8 @@ class PreprocessConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PreprocessConfig:
         """Read what `to_dict` wrote; unknown keys and wrong types raise BundleError."""
-        unknown = set(values) - {f.name for f in fields(cls)}
-        _check(not unknown, f"unknown preprocess settings: {', '.join(sorted(unknown))}")
+        require_keys(values, (), [f.name for f in fields(cls)], "ich.preprocess.")
         try:
             return cls(**values)
         except (TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"preprocess settings do not parse: {error}") from None
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise BundleError(message)

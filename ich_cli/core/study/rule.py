@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study.aggregation import AGGREGATIONS, aggregate
-from ich_cli.core.system import is_number
+from ich_cli.core.system import finite_numbers, is_number, require, require_keys
 
 Verdict = Literal["positive", "unsure", "negative", ""]
 """What a study is called; empty where it has no answer."""
@@ -48,19 +48,19 @@ class StudyRule:
     """From here on it is positive; between the two it is unsure."""
 
     def __post_init__(self) -> None:
-        _check(
-            isinstance(self.aggregation, str) and self.aggregation in AGGREGATIONS,
-            f"study.aggregation must be one of {', '.join(AGGREGATIONS)}",
-        )
+        known = isinstance(self.aggregation, str) and self.aggregation in AGGREGATIONS
+        choices = ", ".join(AGGREGATIONS)
+        require(known, f"study.aggregation must be one of {choices}", BundleError)
         for name in ("slope", "bias"):
-            object.__setattr__(self, name, _six(getattr(self, name), name))
+            numbers = finite_numbers(getattr(self, name), len(LABELS), f"study.{name}")
+            object.__setattr__(self, name, numbers)
         for name in ("rule_out", "rule_in"):
-            _check(is_number(getattr(self, name)), f"study.{name} must be a finite number")
-        _check(min(self.slope) > 0, "study.slope must be positive")
-        _check(
-            0 <= self.rule_out <= self.rule_in <= 1,
-            "study.rule_out and study.rule_in must lie in 0 … 1, in this order",
-        )
+            number = is_number(getattr(self, name))
+            require(number, f"study.{name} must be a finite number", BundleError)
+        require(min(self.slope) > 0, "study.slope must be positive", BundleError)
+        ordered = 0 <= self.rule_out <= self.rule_in <= 1
+        message = "study.rule_out and study.rule_in must be between 0 and 1, in ascending order"
+        require(ordered, message, BundleError)
 
     @classmethod
     def from_threshold(cls, threshold: float) -> StudyRule:
@@ -81,10 +81,7 @@ class StudyRule:
         BundleError
             Names the key that is missing, unknown, or of the wrong type or range.
         """
-        wanted = set(cls.__dataclass_fields__)
-        missing, unknown = wanted - set(values), set(values) - wanted
-        _check(not missing, f"the key ich.study.{_first(missing)} is missing")
-        _check(not unknown, f"the key ich.study.{_first(unknown)} is unknown to this version")
+        require_keys(values, cls.__dataclass_fields__, prefix="ich.study.")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,18 +110,3 @@ class StudyRule:
         if probability >= self.rule_in:
             return "positive"
         return "negative" if probability < self.rule_out else "unsure"
-
-
-def _first(names: set[str]) -> str:
-    return min(names, default="")
-
-
-def _six(values: Any, name: str) -> tuple[float, ...]:
-    right = isinstance(values, list | tuple) and len(values) == len(LABELS)
-    _check(right and all(map(is_number, values)), f"study.{name} must have six finite numbers")
-    return tuple(float(value) for value in values)
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise BundleError(message)

@@ -9,7 +9,14 @@ from .atomic import (
     replacing_folder as replacing_folder,
     sweep as sweep,
 )
-from .checks import is_number as is_number
+from .checks import (
+    finite_numbers as finite_numbers,
+    is_number as is_number,
+    is_whole as is_whole,
+    require as require,
+    require_choices as require_choices,
+    require_keys as require_keys,
+)
 from .deadline import ASKING as ASKING
 from .distributed import is_main as is_main, leave as leave, meet as meet
 from .files import write_csv as write_csv, write_json as write_json

@@ -31,16 +31,16 @@ def test_survives_json() -> None:
     ("values", "message"),
     [
         ({"preset": "brainy"}, "preset must be one of rsna, dlmi"),
-        ({"size": 8}, "size must lie in"),
+        ({"size": 8}, "size must be between"),
         ({"size": "big"}, "size must be a whole number"),
-        ({"context": -1}, "context must lie in"),
+        ({"context": -1}, "context must be between"),
         ({"windows": []}, "there must be 1"),
         ({"windows": [[40, 0]], "mean": [0], "std": [1]}, "width must be positive"),
         ({"windows": [[40]]}, "do not parse"),
-        ({"mean": [0.5]}, "one value a window"),
+        ({"mean": [0.5]}, "one value per window"),
         ({"std": [1, 0, 1]}, "std must be positive"),
-        ({"preset": "dlmi"}, "its own three windows"),
-        ({"colour": "red"}, "unknown preprocess settings: colour"),
+        ({"preset": "dlmi"}, "fixed windows"),
+        ({"colour": "red"}, "the key ich.preprocess.colour is unknown"),
     ],
 )
 def test_refuses_what_makes_no_sense(values: dict[str, object], message: str) -> None:

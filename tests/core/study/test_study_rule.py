@@ -69,14 +69,14 @@ def test_a_config_keeps_it_and_one_without_stays_valid(tiny_bundle: Path) -> Non
     ("change", "reason"),
     [
         ({"aggregation": "median"}, "study.aggregation must be one of max"),
-        ({"slope": [1] * 5}, "study.slope must have six finite numbers"),
+        ({"slope": [1] * 5}, "study.slope must have 6 finite numbers"),
         ({"slope": [0, 1, 1, 1, 1, 1]}, "study.slope must be positive"),
-        ({"bias": [float("nan")] * 6}, "study.bias must have six finite numbers"),
-        ({"rule_out": 0.7}, "must lie in 0 … 1, in this order"),
-        ({"rule_in": 1.2}, "must lie in 0 … 1, in this order"),
+        ({"bias": [float("nan")] * 6}, "study.bias must have 6 finite numbers"),
+        ({"rule_out": 0.7}, "must be between 0 and 1, in ascending order"),
+        ({"rule_in": 1.2}, "must be between 0 and 1, in ascending order"),
         ({"rule_in": True}, "study.rule_in must be a finite number"),
         ({"extra": 1}, "the key ich.study.extra is unknown to this version"),
-        ({"bias": None}, "study.bias must have six finite numbers"),
+        ({"bias": None}, "study.bias must have 6 finite numbers"),
     ],
 )
 def test_a_config_that_is_wrong_is_refused_by_name(change: dict[str, Any], reason: str) -> None:
