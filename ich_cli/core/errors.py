@@ -1,28 +1,36 @@
-"""Every error that `ich` raises on purpose.
+"""Exceptions of `ich`.
 
-IchError                      anything the user can act on; main() prints it as one line
+IchError                      anything the user can act on; main() prints it on one line
 ├── InputError                a file that cannot be used; carries the file's name
-│   ├── NotApplicableError    sound DICOM, but not an axial CT slice   (status "skipped")
+│   ├── NotApplicableError    valid DICOM, but not an axial CT slice   (status "skipped")
 │   ├── BrokenFileError       damaged, truncated or contradictory      (status "failed")
 │   ├── DecoderError          no decoder for its transfer syntax       (status "failed")
-│   └── LimitError            larger than the limits allow             (status "failed")
+│   └── LimitError            exceeds the limits                       (status "failed")
 ├── NothingFoundError         no file to work on at the given place
-├── DataError                 a label table or prepared data set that does not hold together
-├── BundleError               config or weights that cannot be trusted or do not fit
-├── HubError                  the Hugging Face Hub did not give what was asked for
+├── DataError                 an invalid label table or prepared data set
+├── BundleError               a bundle with an invalid config, or weights that do not match it
+├── HubError                  a failed request to the Hugging Face Hub
 ├── OutputError               a result that cannot be written
 └── UsageError                options that contradict each other       (exit code 2)
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar, Literal, Self
 
 Status = Literal["ok", "repaired", "skipped", "failed"]
 
 
+class ReasonCode(StrEnum):
+    """Reasons for refusing a file that other code acts on."""
+
+    NOT_DICOM = "not-dicom"
+    NOT_AXIAL = "not-axial"
+
+
 class IchError(Exception):
-    """Base of all expected errors: a sentence that says what is wrong and what to do."""
+    """Base class of all expected errors; the message says what is wrong and what to do."""
 
     exit_code: ClassVar[int] = 1
 
@@ -38,18 +46,22 @@ class InputError(IchError):
         What is wrong, with the DICOM keyword where one is to blame. No patient data.
     remedy
         What the user can do about it.
+    code
+        The reason as a code, where other code acts on it; None otherwise.
     """
 
     status: ClassVar[Status] = "failed"
 
-    def __init__(self, name: str, reason: str, remedy: str = "") -> None:
-        self.name, self.reason, self.remedy = name, reason, remedy
+    def __init__(
+        self, name: str, reason: str, remedy: str = "", code: ReasonCode | None = None
+    ) -> None:
+        self.name, self.reason, self.remedy, self.code = name, reason, remedy, code
         self.uids = ("", "", "")
         """Study, series and instance UID, where the header could be read."""
         super().__init__(f"{name}: {self.note}")
 
-    def of(self, study_uid: str, series_uid: str, sop_uid: str) -> Self:
-        """Say which instance it is, so that its study can count it; return itself."""
+    def with_uids(self, study_uid: str, series_uid: str, sop_uid: str) -> Self:
+        """Set the UIDs of the instance, so that its study can count it; return the error."""
         self.uids = (study_uid, series_uid, sop_uid)
         return self
 
@@ -59,13 +71,14 @@ class InputError(IchError):
         text = f"{self.reason}; {self.remedy}" if self.remedy else self.reason
         return " ".join(text.split())
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str], dict[str, object]]:
-        # crosses process borders whole
-        return type(self), (self.name, self.reason, self.remedy), {"uids": self.uids}
+    def __reduce__(self) -> tuple[type[InputError], tuple[object, ...], dict[str, object]]:
+        # a worker process sends it to its parent
+        arguments = self.name, self.reason, self.remedy, self.code
+        return type(self), arguments, {"uids": self.uids}
 
 
 class NotApplicableError(InputError):
-    """Sound DICOM that is not an axial CT slice: a localizer, an MR, a report, a DICOMDIR."""
+    """Valid DICOM that is not an axial CT slice: a localizer, an MR, a report, a DICOMDIR."""
 
     status: ClassVar[Status] = "skipped"
 
@@ -79,7 +92,7 @@ class DecoderError(InputError):
 
 
 class LimitError(InputError):
-    """A file whose declared or real size is beyond the limits."""
+    """A file whose declared or actual size exceeds the limits."""
 
 
 class NothingFoundError(IchError):
@@ -87,15 +100,15 @@ class NothingFoundError(IchError):
 
 
 class DataError(IchError):
-    """A label table or a prepared data set that does not hold together."""
+    """An invalid label table or prepared data set."""
 
 
 class BundleError(IchError):
-    """A bundle whose config or weights cannot be trusted, or do not fit each other."""
+    """A bundle with an invalid config, or weights that do not match it."""
 
 
 class HubError(IchError):
-    """The Hugging Face Hub did not give what was asked for."""
+    """A failed request to the Hugging Face Hub."""
 
 
 class OutputError(IchError):

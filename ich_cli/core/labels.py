@@ -1,4 +1,4 @@
-"""The six labels, in the one order that every array, table and file of `ich` keeps."""
+"""The six labels, in the order of every array, table and file of `ich`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORT: Final = {
     "subarachnoid": "SAH",
     "subdural": "SDH",
 }
-"""The abbreviations that radiologists use."""
+"""Abbreviations used by radiologists."""
 
 RESEARCH_ONLY: Final = "Research use only, not a medical device."
-"""Stands on every report, page, card and command's output for people."""
+"""Disclaimer on every report, page and model card, and in the output of commands."""

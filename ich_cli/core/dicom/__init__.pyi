@@ -22,7 +22,7 @@ from .files import (
 from .header import Frame as Frame, read_frames as read_frames
 from .hounsfield import Rescale as Rescale, to_hounsfield as to_hounsfield
 from .limits import DEFAULT_LIMITS as DEFAULT_LIMITS, Limits as Limits
-from .notes import CONTRAST as CONTRAST, NOT_AXIAL as NOT_AXIAL
+from .notes import Note as Note
 from .pixel_format import PixelFormat as PixelFormat
 from .sniffing import sniff as sniff
 from .transfer_syntax import DEFLATED as DEFLATED

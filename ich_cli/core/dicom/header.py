@@ -16,10 +16,10 @@ from ich_cli.core.dicom.elements import Elements, Parsed, parse
 from ich_cli.core.dicom.geometry import is_axial, read_geometry
 from ich_cli.core.dicom.hounsfield import Rescale
 from ich_cli.core.dicom.limits import Limits
-from ich_cli.core.dicom.notes import CONTRAST, NOT_AXIAL
+from ich_cli.core.dicom.notes import Note
 from ich_cli.core.dicom.pixel_format import PixelFormat, read_format
 from ich_cli.core.dicom.transfer_syntax import COMPRESSED
-from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
+from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError, ReasonCode
 
 DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
 
@@ -109,7 +109,7 @@ def read_frames(
         fmt = read_format(parsed, size, name, limits)
         frames = _frames(parsed.elements, fmt, ids)
     except InputError as error:
-        raise error.of(ids.study_uid, ids.series_uid, ids.sop_uid) from None
+        raise error.with_uids(ids.study_uid, ids.series_uid, ids.sop_uid) from None
     errors = [one for one in frames if isinstance(one, InputError)]
     return frames if len(errors) < len(frames) else [errors[0]]
 
@@ -170,7 +170,7 @@ def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | 
         try:
             frames.append(_frame(groups, frame_id, fmt, general, patient))
         except InputError as error:
-            frames.append(error.of(ids.study_uid, ids.series_uid, ids.sop_uid))
+            frames.append(error.with_uids(ids.study_uid, ids.series_uid, ids.sop_uid))
     return frames
 
 
@@ -201,7 +201,8 @@ def _frame(
         raise NotApplicableError(id.path, f"{where}RescaleType is not HU")
     geometry, notes = read_geometry(groups)
     if not is_axial(geometry):
-        raise NotApplicableError(id.path, f"{where}{NOT_AXIAL}")
+        reason = f"{where}not axial (ImageOrientationPatient)"
+        raise NotApplicableError(id.path, reason, code=ReasonCode.NOT_AXIAL)
     slope = _rescale_value(groups, "RescaleSlope", id.path, where)
     if slope is not None and slope <= 0:
         raise BrokenFileError(id.path, f"{where}RescaleSlope is {slope:g}", "export it again")
@@ -239,13 +240,13 @@ def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:
     notes = []
     lossy = elements.text("LossyImageCompression") == "01"
     if lossy or (not fmt.native and COMPRESSED[fmt.syntax].lossy):
-        notes.append("lossy compression")
+        notes.append(Note.LOSSY)
     agent = elements.text("ContrastBolusAgent").upper()
     if agent not in _NO_CONTRAST or elements.items("ContrastBolusAgentSequence"):
-        notes.append(CONTRAST)
+        notes.append(Note.CONTRAST)
     if elements.text("SOPClassUID").startswith(_SECONDARY):
-        notes.append("secondary capture")
+        notes.append(Note.SECONDARY_CAPTURE)
     part = elements.text("BodyPartExamined").upper()
     if part and not any(word in part for word in _HEAD):
-        notes.append("BodyPartExamined is not the head")
+        notes.append(Note.NOT_HEAD)
     return tuple(notes)

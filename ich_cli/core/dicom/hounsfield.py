@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom.ct_slice import AIR_HU
+from ich_cli.core.dicom.notes import Note
 from ich_cli.core.dicom.pixel_format import PixelFormat
 from ich_cli.core.errors import BrokenFileError
 
@@ -94,7 +95,7 @@ def to_hounsfield(
     if hu.max() > HIGHEST_HU:
         np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
     if hu.min() > -100.0:
-        notes.append("no air in the slice: its HU may be off")
+        notes.append(Note.NO_AIR)
     return Hounsfield(hu, tuple(mended), tuple(notes))
 
 

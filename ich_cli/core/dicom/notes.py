@@ -1,12 +1,15 @@
-"""Remarks on a slice that later steps look for."""
+"""Notes on slices that the quality gate and tests look up."""
 
 from __future__ import annotations
 
-from typing import Final
-
-NOT_AXIAL: Final = "not axial (ImageOrientationPatient)"
-"""Note of a slice that is left out for it."""
+from enum import StrEnum
 
 
-CONTRAST: Final = "contrast agent given: iodine looks like blood"
-"""Note of a slice whose header names a contrast agent."""
+class Note(StrEnum):
+    """Fixed notes on a slice; the value is the text shown to the user."""
+
+    CONTRAST = "contrast agent given: iodine looks like blood"
+    LOSSY = "lossy compression"
+    SECONDARY_CAPTURE = "secondary capture"
+    NOT_HEAD = "BodyPartExamined is not the head"
+    NO_AIR = "no air in the slice: its HU may be off"

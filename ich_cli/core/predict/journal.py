@@ -140,6 +140,7 @@ class Journal:
             prediction.status,
             prediction.note,
             prediction.facts,
+            prediction.code,
         )
         self._write(json.dumps(fields).encode() + b"\n")
         self.rows_kept, self._empty = self.rows_kept + 1, False

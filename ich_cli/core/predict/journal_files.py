@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ich_cli.core.dicom import SliceId
-from ich_cli.core.errors import OutputError
+from ich_cli.core.errors import OutputError, ReasonCode
 from ich_cli.core.predict.ranks import ALONE, Rank
 from ich_cli.core.study import SliceFacts, SlicePrediction
 from ich_cli.core.system import aside, is_locked
@@ -76,10 +76,11 @@ def place_of(line: bytes) -> int | None:
 
 def parse_row(line: bytes, path: Path) -> SlicePrediction:
     """Return the row that a line of a journal holds."""
-    _, *id, probabilities, positive, status, note, facts = _parse(line, path)
+    _, *id, probabilities, positive, status, note, facts, code = _parse(line, path)
     known = None if probabilities is None else tuple(probabilities)
     measured = None if facts is None else SliceFacts(*facts)
-    return SlicePrediction(SliceId(*id), known, tuple(positive), status, note, measured)
+    reason = None if code is None else ReasonCode(code)
+    return SlicePrediction(SliceId(*id), known, tuple(positive), status, note, measured, reason)
 
 
 def compare(

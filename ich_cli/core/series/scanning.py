@@ -37,6 +37,7 @@ from ich_cli.core.errors import (
     LimitError,
     NotApplicableError,
     NothingFoundError,
+    ReasonCode,
 )
 from ich_cli.core.series.frame_ref import FrameRef
 from ich_cli.core.series.loading import load
@@ -47,7 +48,6 @@ __all__ = [
     "FrameRef", "Source", "glimpse", "load", "natural", "neighbours", "read_slices", "scan",
 ]  # fmt: skip
 
-_NOT_DICOM: Final = "not DICOM"
 _MANY: Final = 1000
 """Files that are worth the start of other processes: a header takes about 0.8 ms."""
 _PIECE: Final = 64  # files that a process looks at before it tells
@@ -258,7 +258,7 @@ def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
     """
     if isinstance(entry, LimitError):
         return archive.found and not (archive.real or archive.name).lower().endswith(".zip")
-    return isinstance(entry, NotApplicableError) and entry.reason.startswith(_NOT_DICOM)
+    return isinstance(entry, NotApplicableError) and entry.code is ReasonCode.NOT_DICOM
 
 
 def _read(source: Source, limits: Limits) -> list[FrameRef | InputError] | None:
@@ -291,11 +291,13 @@ def _no_dicom(source: Source, kind: str) -> InputError:
 
 def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
     """Return the row of a file that is no DICOM: failed where the user meant it to be."""
-    reason = f"{_NOT_DICOM}: {what}" if what else _NOT_DICOM
+    reason = f"not DICOM: {what}" if what else "not DICOM"
+    code = ReasonCode.NOT_DICOM
     base = (source.real or source.name).replace("!", "/").rsplit("/", 1)[-1].lower()
     if source.found and (base.startswith("._") or not base.endswith(_ENDINGS)):
-        return NotApplicableError(source.name, reason, remedy)
-    return BrokenFileError(source.name, reason, remedy or "name DICOM files, folders or zips")
+        return NotApplicableError(source.name, reason, remedy, code)
+    remedy = remedy or "name DICOM files, folders or zips"
+    return BrokenFileError(source.name, reason, remedy, code)
 
 
 def _ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> FrameRef:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from ich_cli.core.dicom import NOT_AXIAL, SliceId
-from ich_cli.core.errors import InputError, Status
+from ich_cli.core.dicom import SliceId
+from ich_cli.core.errors import InputError, ReasonCode, Status
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.study.quality_gate import Reason, Seen, judge
 from ich_cli.core.study.rule import StudyRule, Verdict
@@ -37,7 +37,9 @@ class SlicePrediction:
     note
         What was mended, looks odd or went wrong; one line.
     facts
-        What the quality gate needs of it, where the slice was read.
+        Measurements for the quality gate, where the slice was read.
+    code
+        The reason for a refused file as a code, where the study acts on it.
     """
 
     id: SliceId
@@ -46,13 +48,14 @@ class SlicePrediction:
     status: Status = "ok"
     note: str = ""
     facts: SliceFacts | None = None
+    code: ReasonCode | None = None
 
     @classmethod
     def from_error(cls, error: InputError, id: SliceId | None = None) -> SlicePrediction:
         """Return the row of a file that could not be used."""
         study, series, sop = error.uids
         found = id or SliceId(error.name, study_uid=study, series_uid=series, sop_uid=sop)
-        return cls(found, status=error.status, note=error.note)
+        return cls(found, status=error.status, note=error.note, code=error.code)
 
     def by_label(self) -> dict[str, float]:
         """Return label → probability; empty where there is no answer."""
@@ -93,7 +96,7 @@ class _Series:
             return
         self.refused += 1
         self.unreadable += one.status == "failed"
-        self.not_axial += NOT_AXIAL in one.note
+        self.not_axial += one.code is ReasonCode.NOT_AXIAL
 
     def reasons(self) -> tuple[Reason, ...]:
         seen = [Seen(one.facts, one.id.instance) for one in self.rows if one.facts]

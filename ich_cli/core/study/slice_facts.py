@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.dicom import CONTRAST, CTSlice, Geometry
+from ich_cli.core.dicom import CTSlice, Geometry, Note
 from ich_cli.core.imaging import BODY_HU, largest_part
 
 BONE_HU: Final = 200.0
@@ -64,7 +64,7 @@ def measure(ct: CTSlice) -> SliceFacts:
         along=geometry.along_normal(),
         thickness=geometry.thickness,
         tilt=geometry.tilt,
-        contrast=CONTRAST in ct.notes,
+        contrast=Note.CONTRAST in ct.notes,
         skull_share=float(ring.sum() / max(1, body)) if is_brain else 0.0,
     )
     if geometry.spacing is None:

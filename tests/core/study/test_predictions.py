@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ich_cli.core.dicom import NOT_AXIAL, SliceId
-from ich_cli.core.errors import BrokenFileError, NotApplicableError
+from ich_cli.core.dicom import SliceId
+from ich_cli.core.errors import BrokenFileError, NotApplicableError, ReasonCode
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study import (
     Probabilities,
@@ -119,7 +119,8 @@ def test_a_chest_in_the_same_study_does_not_speak_for_the_head() -> None:
 
 
 def test_coronal_views_are_no_fault_beside_axial_ones() -> None:
-    error = NotApplicableError("c", NOT_AXIAL).of("1.1", "coronal", "1.1.1")
+    error = NotApplicableError("c", "x", code=ReasonCode.NOT_AXIAL)
+    error = error.with_uids("1.1", "coronal", "1.1.1")
     coronal = SlicePrediction.from_error(error)
 
     (beside,) = by_study([*series("1.1", "a", LOW, WHOLE), coronal], BAND)

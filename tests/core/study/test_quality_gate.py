@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ich_cli.core.dicom import CONTRAST, CTSlice, Geometry, SliceId
+from ich_cli.core.dicom import CTSlice, Geometry, Note, SliceId
 from ich_cli.core.phantom import PhantomConfig, generate
 from ich_cli.core.series import FrameRef, load, scan
 from ich_cli.core.study import measure
@@ -145,7 +145,7 @@ def test_a_head_that_jumps_aside_is_told(head: list[CTSlice]) -> None:
 
 
 def test_contrast_named_in_the_header_is_told(head: list[CTSlice]) -> None:
-    assert codes([replace(head[0], notes=(CONTRAST,)), *head[1:]]) == ["contrast"]
+    assert codes([replace(head[0], notes=(Note.CONTRAST,)), *head[1:]]) == ["contrast"]
 
 
 def test_what_was_left_out_counts(head: list[CTSlice]) -> None:
