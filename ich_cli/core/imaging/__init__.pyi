@@ -1,6 +1,7 @@
 from .head import (
-    BODY_HU as BODY_HU,
     Mask as Mask,
+    body_part as body_part,
+    filled as filled,
     head_box as head_box,
     head_mask as head_mask,
     largest_part as largest_part,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.errors import IchError
 from ich_cli.core.explain import explain
-from ich_cli.core.imaging import BODY_HU, EdgeLetters, blend, edge_letters, head_box, picture
+from ich_cli.core.imaging import EdgeLetters, blend, edge_letters, head_box, head_mask, picture
 from ich_cli.core.report.study_result import StudyResult
 from ich_cli.core.viz import METHOD_NAMES
 
@@ -74,31 +74,24 @@ def head_alone(ct: CTSlice) -> NDArray[np.uint8]:
         uint8 ``(H, W, 3)``, grey.
     """
     shown = picture(ct.hu)
-    shown[~head_mask(ct)] = 0
+    shown[~head_with_margin(ct)] = 0
     return shown
 
 
-def head_mask(ct: CTSlice) -> NDArray[np.bool_]:
-    """Return the pixels of the largest part denser than air, its holes and a thin margin."""
-    body = (ct.hu > BODY_HU).astype(np.uint8)
-    opened = cv2.morphologyEx(body, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
-        return np.zeros(ct.shape, bool)
-    largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
-    outlines, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(np.zeros_like(largest), outlines, -1, (1,), cv2.FILLED)
+def head_with_margin(ct: CTSlice) -> NDArray[np.bool_]:
+    """Return the head mask, bool ``(H, W)``, dilated by `_MARGIN_MM`."""
+    head = head_mask(ct.hu, opening=3).view(np.uint8)
     down, across = ct.geometry.spacing or (0.5, 0.5)
     size = (
         2 * max(1, round(_MARGIN_MM / max(across, 0.1))) + 1,
         2 * max(1, round(_MARGIN_MM / max(down, 0.1))) + 1,
     )
-    return np.asarray(cv2.dilate(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)) > 0)
+    return np.asarray(cv2.dilate(head, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)) > 0)
 
 
 def overlaid(mapped: Mapped, label: str) -> NDArray[np.uint8]:
     """Return the head with the map of a label over it, uint8 ``(H, W, 3)``."""
-    inside = mapped.maps[label] * head_mask(mapped.ct)
+    inside = mapped.maps[label] * head_with_margin(mapped.ct)
     return blend(head_alone(mapped.ct), inside)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom import CTSlice, Geometry, Note
-from ich_cli.core.imaging import BODY_HU, largest_part
+from ich_cli.core.imaging import body_part, filled, largest_part
 
 BONE_HU: Final = 200.0
 METAL_HU: Final = 3000.0
@@ -89,14 +89,12 @@ def has_skull(facts: SliceFacts) -> bool:
 
 
 def _body(hu: NDArray[np.float32], step: int) -> tuple[int, tuple[int, int]]:
-    """Return the pixels of the largest part denser than air with its holes, and its box's sides."""
-    coarse = (hu[::step, ::step] > BODY_HU).astype(np.uint8)
-    opened = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    largest = largest_part(opened)
-    if largest is None:
+    """Return the area of the body with its cavities and the sides of its box, in coarse pixels."""
+    body = body_part(hu[::step, ::step])
+    if body is None:
         return 0, (0, 0)
-    _, _, width, height = cv2.boundingRect(largest)
-    return largest.size - int(np.count_nonzero(_outside(largest == 0))), (height, width)
+    _, _, width, height = cv2.boundingRect(body)
+    return int(np.count_nonzero(filled(body))), (height, width)
 
 
 def _enclosed(hu: NDArray[np.float32], step: int) -> NDArray[np.bool_]:

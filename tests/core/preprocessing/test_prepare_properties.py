@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom import CTSlice, SliceId
-from ich_cli.core.imaging import BODY_HU, BONE, BRAIN, Window, head_box, to_uint8
+from ich_cli.core.imaging import BONE, BRAIN, Window, head_box, to_uint8
+from ich_cli.core.imaging.head import BODY_HU
 from ich_cli.core.imaging.windowing import apply_window
 from ich_cli.core.preprocessing import Placement, PreprocessConfig, prepare, prepare_mask, uncrop
 
