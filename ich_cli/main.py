@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from ich_cli._version import __version__
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
-from ich_cli.core.system import Terminated, leave
+from ich_cli.core.system import Terminated, destroy_group
 from ich_cli.terminal import command_class, note
 
 COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
@@ -78,7 +78,7 @@ class _Group(TyperGroup):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
             sys.stdout.flush()
-            leave()
+            destroy_group()
         except Exception as error:
             code = tell(error)
         sys.exit(code if isinstance(code, int) else 0)

@@ -84,7 +84,7 @@ def test_a_command_that_is_done_leaves_its_group_of_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left: list[str] = []
-    monkeypatch.setattr(entry, "leave", lambda: left.append("group"))
+    monkeypatch.setattr(entry, "destroy_group", lambda: left.append("group"))
     assert CliRunner().invoke(entry.app, ["--version"]).exit_code == 0
     assert left == ["group"]
 

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ich_cli._version import __version__
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
 from ich_cli.terminal import Json, Weights, plain, stdout, warn
+
+_PACKAGES = (
+    "torch", "timm", "torchvision", "numpy", "opencv-python-headless", "pydicom", "imagecodecs",
+    "grad-cam", "safetensors", "huggingface-hub", "gradio",
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ich_cli.core.bundle import LoadedBundle
@@ -37,14 +43,15 @@ def info(weights: Weights = None, json: Json = False) -> None:
 
 
 def _gather(weights: str | None) -> dict[str, Any]:
-    from ich_cli.core.dicom import decoders, versions
+    from ich_cli.core.dicom import decoders
     from ich_cli.core.engines import engine_facts
     from ich_cli.core.model import devices, resolve_device
+    from ich_cli.core.system import versions
 
     bundle, about = _bundle(weights)
     loaded = (bundle.member_configs, bundle.models) if bundle else ((), ())
     return {
-        "versions": versions(),
+        "versions": {"ich": __version__, **versions(_PACKAGES)},
         "devices": devices(),
         "engines": engine_facts(resolve_device("auto"), *loaded),
         "bundle": about,

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, opened
 from ich_cli.core.errors import BrokenFileError, InputError
 from ich_cli.core.predict import Journal
 from ich_cli.core.series import FrameRef, scanning as series
-from ich_cli.core.system import lock, replacing, replacing_folder, sweep
+from ich_cli.core.system import remove_stale, replacing, replacing_folder
 from tests.robustness.long_run import ROOT, Corpus, make_bundle, make_corpus, predict, studies_of
 
 
@@ -145,11 +146,11 @@ def test_a_pipe_that_took_a_zips_place_is_not_waited_for(tmp_path: Path) -> None
         pass
 
 
-def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
+def test_stale_files_of_killed_processes_are_removed_and_others_stay(tmp_path: Path) -> None:
     (tmp_path / ".out.csv.4711.new").write_bytes(b"half")
     (tmp_path / ".out.csv.mine.new").write_bytes(b"somebody's")
     with replacing(tmp_path / "out.csv") as file:
-        sweep(tmp_path, "out.csv")
+        remove_stale(tmp_path, "out.csv")
         file.write(b"whole")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.csv.mine.new", "out.csv"]
@@ -160,8 +161,7 @@ def test_a_folder_half_written_by_a_killed_process_goes_with_the_next_one(tmp_pa
         (tmp_path / name / "new").mkdir(parents=True)
         (tmp_path / name / "busy").touch()
         if busy:
-            held = (tmp_path / name / "busy").open("rb+")
-            assert lock(held)
+            held = FileLock(tmp_path / name / "busy")
     with held, replacing_folder(tmp_path / "study") as new:
         (new / "report.dcm").touch()
 

@@ -20,7 +20,7 @@ from ich_cli.core.data.prepare import SourceInfo
 from ich_cli.core.data.sources.base import LabelledSeries
 from ich_cli.core.errors import OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.system import aside, bears, claimed, worker_processes
+from ich_cli.core.system import exclusive_lock, is_same_file, temporary_sibling, worker_processes
 from tests.robustness.long_run import ROOT, make_corpus
 from tests.support.prepared import BlobSeries, blobs
 
@@ -128,7 +128,7 @@ def test_train_that_is_stopped_goes_on(
 def test_a_second_preprocess_on_the_same_folder_is_turned_away(tmp_path: Path) -> None:
     series = [BlobSeries(number, "who") for number in range(2)]
     how = PreprocessConfig(size=32), SourceInfo("test", "blobs")
-    with claimed(tmp_path / "data"):
+    with exclusive_lock(tmp_path / "data"):
         (tmp_path / ".data.partial").mkdir()
         (tmp_path / ".data.partial" / "000000.json").write_text("somebody is at work")
 
@@ -145,7 +145,7 @@ def test_a_second_training_of_the_same_fold_is_turned_away(data: Path, tmp_path:
     command = ("train", data, *TRAIN, "-o", tmp_path / "run")
     (tmp_path / "run").mkdir()
     assert victim("never", *command, "--fold", 7).returncode == 2  # the run stands there, begun
-    with claimed(tmp_path / "run" / "fold-0"):
+    with exclusive_lock(tmp_path / "run" / "fold-0"):
         second = victim("never", *command, "--fold", 0, "--resume")
         other = victim("never", *command, "--fold", 1, "--resume")
 
@@ -156,11 +156,11 @@ def test_a_second_training_of_the_same_fold_is_turned_away(data: Path, tmp_path:
 
 def test_a_lock_whose_file_was_removed_is_none(tmp_path: Path) -> None:
     with (tmp_path / "a").open("wb") as file:
-        assert bears(file, tmp_path / "a")
+        assert is_same_file(file, tmp_path / "a")
         (tmp_path / "a").unlink()
-        assert not bears(file, tmp_path / "a")
+        assert not is_same_file(file, tmp_path / "a")
         (tmp_path / "a").touch()
-        assert not bears(file, tmp_path / "a")
+        assert not is_same_file(file, tmp_path / "a")
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
@@ -277,4 +277,4 @@ def test_arrays_are_written_as_numpy_reads_them(tmp_path: Path) -> None:
     for name, one in (("a.npy", array), ("empty.npy", array[:0]), ("turned.npy", array[..., ::-1])):
         shards.save(tmp_path / name, one)
         np.testing.assert_array_equal(np.load(tmp_path / name, allow_pickle=False), one)
-    assert not aside(tmp_path / "a.npy", "new").exists()
+    assert not temporary_sibling(tmp_path / "a.npy", "new").exists()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ich_cli.core.data import PreparedDataset
-from ich_cli.core.system import leave
+from ich_cli.core.system import destroy_group
 from ich_cli.core.train import Selection, TrainConfig
 from ich_cli.core.train.config import FreezeNorms
 from ich_cli.core.train.fit import FitResult, fit
@@ -49,5 +49,5 @@ if __name__ == "__main__":
     tensors["logits"] = torch.from_numpy(result.logits)
     save_file(tensors, Path(sys.argv[2]) / f"rank-{os.environ['RANK']}.safetensors")
     assert gloo_threads(), "this test no longer looks at what it means to"
-    leave()
+    destroy_group()
     assert not gloo_threads()  # one that lives on can abort the process at its end

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_cli.core.errors import IchError, OutputError
-from ich_cli.core.system import output_error, sweep
+from ich_cli.core.system import output_error, remove_stale
 from ich_cli.terminal import progress, warn
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Reports:
                 raise OutputError(f"{folder} is a file; name a folder") from None
             except OSError as error:
                 raise output_error(folder, error) from error
-            sweep(folder)
+            remove_stale(folder)
 
     def write(self, results: Sequence[StudyResult], *, quiet: bool) -> list[Path]:
         """Write all reports; return the folders that hold some.

@@ -33,7 +33,7 @@ from ich_cli.core.predict import (
     write_tables,
 )
 from ich_cli.core.study import SlicePrediction, by_study
-from ich_cli.core.system import fingerprint, sweep
+from ich_cli.core.system import fingerprint, remove_stale
 from ich_cli.terminal import (
     is_terminal,
     note,
@@ -112,7 +112,7 @@ def run(request: Request) -> tuple[Tally | None, str]:
 def _set_up(request: Request) -> _Run:
     quiet = request.quiet or request.rank.number > 0
     for path in tables(request):
-        sweep(path.parent, glob.escape(path.name))
+        remove_stale(path.parent, glob.escape(path.name))
     entries = find(request)
     device = request.rank.device(request.device)
     predictor = _load(request, device, len(entries), quiet)

@@ -54,10 +54,10 @@ from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.labels import ANY
 from ich_cli.core.preprocessing import Placement, PreprocessConfig, prepare, prepare_mask
 from ich_cli.core.system import (
-    aside,
-    claimed,
+    exclusive_lock,
     keep_freed_memory,
     output_error,
+    temporary_sibling,
     write_csv,
     write_json,
 )
@@ -116,10 +116,10 @@ def prepare_dataset(
     """
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder, or remove it first")
-    work = aside(out, "partial")
+    work = temporary_sibling(out, "partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with claimed(out):
+        with exclusive_lock(out):
             if not (resume and (work / ABOUT).is_file()):
                 starts = _starts(series)
                 _start(work, series, starts[-1], config, source, resume)

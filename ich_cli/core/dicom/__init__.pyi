@@ -1,4 +1,4 @@
-from .available import decoders as decoders, versions as versions
+from .available import decoders as decoders
 from .codecs.backend import decompress as decompress
 from .codecs.pool import CODECS as CODECS
 from .ct_slice import (

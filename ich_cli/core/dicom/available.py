@@ -1,18 +1,11 @@
-"""What is installed: versions, and the decoders of each transfer syntax."""
+"""Installed decoders of each transfer syntax."""
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from ich_cli._version import __version__
 from ich_cli.core.dicom.transfer_syntax import COMPRESSED, Family
 
-_PACKAGES: Final = (
-    "torch timm torchvision numpy opencv-python-headless pydicom imagecodecs grad-cam "
-    "safetensors huggingface-hub gradio"
-)
 _CODECS: Final[dict[Family, str]] = {
     "jpeg": "JPEG8",
     "jpegls": "JPEGLS",
@@ -28,21 +21,10 @@ _NATIVE: Final = {
 }
 
 
-def versions() -> dict[str, str]:
-    """Return name → version of `ich`, Python and the packages that answers depend on."""
-    found = {"ich": __version__, "python": platform.python_version()}
-    for package in _PACKAGES.split():
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def decoders() -> dict[str, dict[str, str]]:
-    """Return TransferSyntaxUID → its name and what decodes it (PS3.6 table A-1).
+    """Return name and decoder of each TransferSyntaxUID (DICOM PS3.6, table A-1).
 
-    ``decoder`` is ``built in``, ``imagecodecs``, or empty where that was built without it.
+    ``decoder`` is ``built in``, ``imagecodecs``, or empty if imagecodecs lacks the codec.
     """
     import imagecodecs
 

@@ -17,7 +17,7 @@ from ich_cli.core.errors import (
     NotApplicableError as _Skip,
     NothingFoundError,
 )
-from ich_cli.core.system import ASKING, Names, as_named
+from ich_cli.core.system import Names, as_named, run_with_deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _folder(
 ) -> Iterator[Source | InputError]:
     name = names(printable(str(folder)))
     try:
-        entries = ASKING.ask(partial(_listed, folder), limits.max_read_seconds, name)
+        entries = run_with_deadline(partial(_listed, folder), limits.max_read_seconds, name)
     except InputError as error:
         yield error
         return
@@ -126,7 +126,7 @@ def _file(
     real = printable(str(path))
     name = names(real)
     try:
-        info = ASKING.ask(path.stat, limits.max_read_seconds, name)
+        info = run_with_deadline(path.stat, limits.max_read_seconds, name)
     except InputError as error:
         yield error
         return

@@ -33,7 +33,7 @@ from ich_cli.core.predict.journal_files import (
 )
 from ich_cli.core.predict.ranks import ALONE, Rank
 from ich_cli.core.study import SlicePrediction
-from ich_cli.core.system import bears, lock, output_error
+from ich_cli.core.system import is_same_file, lock, output_error
 
 _SYNC_SECONDS: Final = 5.0  # what a power cut may cost; a kill costs nothing
 
@@ -69,7 +69,7 @@ class Journal:
             self._file = self.path.open("ab+", buffering=0)
         except OSError as error:
             raise output_error(output, error) from error
-        if not lock(self._file) or not bears(self._file, self.path):
+        if not lock(self._file) or not is_same_file(self._file, self.path):
             self._file.close()
             raise BusyError(output)
         self._empty, self._synced = self.path.stat().st_size == 0, time.monotonic()

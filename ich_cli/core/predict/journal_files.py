@@ -13,7 +13,7 @@ from ich_cli.core.dicom import SliceId
 from ich_cli.core.errors import OutputError, ReasonCode
 from ich_cli.core.predict.ranks import ALONE, Rank
 from ich_cli.core.study import SliceFacts, SlicePrediction
-from ich_cli.core.system import aside, is_locked
+from ich_cli.core.system import is_locked, temporary_sibling
 
 _VERSION: Final = 3
 
@@ -27,7 +27,9 @@ class BusyError(OutputError):
 
 def journal_path(output: Path, rank: Rank = ALONE) -> Path:
     """Return where a process keeps the rows of a run."""
-    return aside(output, "partial" if rank.alone else f"partial-{rank.number}-of-{rank.of}")
+    return temporary_sibling(
+        output, "partial" if rank.alone else f"partial-{rank.number}-of-{rank.of}"
+    )
 
 
 def journals(output: Path) -> dict[Path, Rank]:

@@ -32,7 +32,7 @@ from ich_cli.core.predict.series_stage import Answered, by_series, series_start
 from ich_cli.core.preprocessing import Around, Prepared, PreprocessConfig, prepare
 from ich_cli.core.series import Entry
 from ich_cli.core.study import Probabilities, SlicePrediction, StudyRule, over_thresholds
-from ich_cli.core.system import keep_freed_memory, map_ahead
+from ich_cli.core.system import keep_freed_memory, prefetch
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # of 2 to 3 ms that a slice takes, up to 0.4 are under Python's lock
@@ -285,7 +285,7 @@ class Predictor:
         ahead = self.batch_size + 2 * threads
         waiting: list[Read] = []
         full = 0
-        for read in map_ahead(reader, range(start, len(entries)), workers=threads, ahead=ahead):
+        for read in prefetch(reader, range(start, len(entries)), workers=threads, ahead=ahead):
             waiting.append(read)
             full += bool(read.pixels)
             if full in (0, self.batch_size) or len(waiting) >= 16 * self.batch_size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from ich_cli.core.errors import InputError
 from ich_cli.core.preprocessing import Around, Prepared, PreprocessConfig
 from ich_cli.core.series import Entry
 from ich_cli.core.study import SlicePrediction, measure
-from ich_cli.core.system import Recent
 
 PrepareAll = Callable[[CTSlice, Around], Sequence[Prepared]]
 
@@ -53,9 +53,10 @@ class Reader:
         limits: Limits,
         kept: int,
     ) -> None:
-        self._prepare_all, self._entries, self._limits = prepare_all, entries, limits
+        self._prepare_all, self._entries = prepare_all, entries
         self._contexts = {config.context for config in configs} - {0}
-        self._recent: Recent[CTSlice] = Recent(kept + 2 * max(self._contexts, default=0))
+        kept += 2 * max(self._contexts, default=0)
+        self._load = lru_cache(kept if self._contexts else 0)(lambda ref: series.load(ref, limits))
 
     def __call__(self, index: int) -> Read:
         """Return entry number `index` made ready, or the row that says why it is not."""
@@ -90,8 +91,3 @@ class Reader:
             return self._load(ref)
         except InputError:
             return None  # it has its own row, which says why
-
-    def _load(self, ref: series.FrameRef) -> CTSlice:
-        if not self._contexts:
-            return series.load(ref, self._limits)
-        return self._recent.get(id(ref), lambda: series.load(ref, self._limits))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ich_cli.core.dicom import Elements, Limits, opened, parse
 from ich_cli.core.series.frame_ref import FrameRef
-from ich_cli.core.system import ASKING
+from ich_cli.core.system import run_with_deadline
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -85,7 +85,7 @@ def _elements(ref: FrameRef, limits: Limits, keywords: tuple[str, ...]) -> Eleme
         with opened(ref.source, limits) as (raw, size):
             return parse(raw, size, ref.source.name, limits, tags).elements
 
-    return ASKING.ask(read, limits.max_read_seconds, ref.source.name)
+    return run_with_deadline(read, limits.max_read_seconds, ref.source.name)
 
 
 def _take(source: Dataset, found: Elements, keyword: str) -> None:

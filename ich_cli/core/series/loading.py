@@ -27,7 +27,7 @@ from ich_cli.core.dicom import (
 )
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
 from ich_cli.core.series.frame_ref import FrameRef
-from ich_cli.core.system import ASKING
+from ich_cli.core.system import run_with_deadline
 
 
 def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
@@ -51,7 +51,7 @@ def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
         If the frame is damaged, cannot be decoded, or has no HU.
     """
     name, fmt = ref.source.name, ref.format
-    data = ASKING.ask(partial(_read, ref, limits), limits.max_read_seconds, name)
+    data = run_with_deadline(partial(_read, ref, limits), limits.max_read_seconds, name)
     stored = decode_frame(data, fmt, name, (ref.source, ref.stamp))
     values = to_hounsfield(stored, fmt, ref.rescale, name)
     return CTSlice(

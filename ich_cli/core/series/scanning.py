@@ -42,7 +42,7 @@ from ich_cli.core.errors import (
 from ich_cli.core.series.frame_ref import FrameRef
 from ich_cli.core.series.loading import load
 from ich_cli.core.series.ordering import gather
-from ich_cli.core.system import ASKING, Names, as_named
+from ich_cli.core.system import Names, as_named, run_with_deadline
 
 __all__ = [
     "FrameRef", "Source", "glimpse", "load", "natural", "neighbours", "read_slices", "scan",
@@ -119,7 +119,7 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Fra
     """
     look = partial(_glimpse, [Path(path) for path in paths], limits)
     try:
-        frames = ASKING.ask(look, limits.max_read_seconds, "")
+        frames = run_with_deadline(look, limits.max_read_seconds, "")
     except InputError:
         return None  # `scan` comes to it again, and says why
     return frames[len(frames) // 2] if frames else None
@@ -224,12 +224,12 @@ def _asked(
         return
     seconds = limits.max_read_seconds
     try:
-        read = ASKING.ask(partial(_read, source, limits), seconds, source.name)
+        read = run_with_deadline(partial(_read, source, limits), seconds, source.name)
         if read is not None:
             yield read
             return
         steps = partial(next, _zip(source, limits, names), None)
-        while (found := ASKING.ask(steps, seconds, source.name)) is not None:
+        while (found := run_with_deadline(steps, seconds, source.name)) is not None:
             yield found
     except InputError as error:  # no answer, or no zip: what follows in it is not known
         yield [error]

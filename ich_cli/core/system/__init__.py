@@ -1,6 +1,6 @@
-"""What we ask of the operating system.
+"""Services of the operating system, without any knowledge of CT.
 
-Whole-file writes, locks, deadlines, processes, signals, memory. No knowledge of CT.
+Atomic writes, locks, reads with a deadline, threads and processes, signals, memory.
 """
 
 import lazy_loader

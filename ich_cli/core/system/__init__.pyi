@@ -1,13 +1,13 @@
 from .atomic import (
-    aside as aside,
-    bears as bears,
-    claimed as claimed,
+    exclusive_lock as exclusive_lock,
     is_locked as is_locked,
+    is_same_file as is_same_file,
     lock as lock,
     output_error as output_error,
+    remove_stale as remove_stale,
     replacing as replacing,
     replacing_folder as replacing_folder,
-    sweep as sweep,
+    temporary_sibling as temporary_sibling,
 )
 from .checks import (
     finite_numbers as finite_numbers,
@@ -17,12 +17,12 @@ from .checks import (
     require_choices as require_choices,
     require_keys as require_keys,
 )
-from .deadline import ASKING as ASKING
-from .distributed import is_main as is_main, leave as leave, meet as meet
+from .deadline import run_with_deadline as run_with_deadline
+from .distributed import barrier as barrier, destroy_group as destroy_group, is_main as is_main
 from .files import write_csv as write_csv, write_json as write_json
 from .hashing import fingerprint as fingerprint, sha256_of as sha256_of, sum_of_sums as sum_of_sums
 from .malloc import keep_freed_memory as keep_freed_memory
-from .prefetch import Recent as Recent, map_ahead as map_ahead
+from .prefetching import prefetch as prefetch
 from .process_pool import worker_processes as worker_processes
 from .provenance import git_state as git_state, versions as versions
 from .pseudonyms import AnonymousNames as AnonymousNames, Names as Names, as_named as as_named

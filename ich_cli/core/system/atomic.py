@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and locks that a killed process cannot leave behind."""
+"""Atomic writes of files and folders, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from filelock import FileLock, Timeout, lock_descriptor
+
 from ich_cli.core.errors import OutputError
 
 _REASONS: Final = {
@@ -24,43 +26,47 @@ _REASONS: Final = {
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.ENAMETOOLONG: "the name is too long",
 }
-_BUSY: Final = "busy"  # the locked file in a folder that is being made
+_BUSY: Final = "busy"  # file in an unfinished folder that its writer holds locked
 _LOCK_BYTE: Final = 2**40  # far beyond the content: Windows locks bytes against readers, too
 
 
 def output_error(path: Path, error: OSError, remedy: str = "") -> OutputError:
-    """Return the error that says why `path` cannot be written, and what to do."""
+    """Return an `OutputError` that says why `path` cannot be written, and what to do."""
     reason = _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
     return OutputError(f"cannot write {path}: {reason}{f'; {remedy}' if remedy else ''}")
 
 
-def aside(path: Path, ending: str) -> Path:
-    """Return the hidden file beside `path` for what is not finished: ``.name.ending``."""
-    return path.with_name(f".{path.name}.{ending}")
+def temporary_sibling(path: Path, suffix: str) -> Path:
+    """Return the hidden path ``.name.suffix`` beside `path`, for unfinished files."""
+    return path.with_name(f".{path.name}.{suffix}")
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a binary file that takes its name only when the block ends well.
+    """Open a binary file that replaces `path` when the block ends without an error.
 
-    Until then it lies beside `path` under a hidden name; a block that raises leaves nothing, and
-    what stood at `path` before stays untouched. What a killed process leaves, `sweep` removes.
-    Not `durable`, a machine that loses power may leave it empty; nobody waits for the disk.
+    Until then it has a hidden name beside `path`. A block that raises leaves `path` as it was.
+    `remove_stale` deletes what a killed process leaves.
+
+    Parameters
+    ----------
+    durable
+        Wait until the content is on the disk. Otherwise a power failure may leave an empty file.
 
     Raises
     ------
     OutputError
         If it cannot be written: folder missing, no permission, disk full.
     """
-    new = aside(path, f"{os.getpid()}.new")
+    new = temporary_sibling(path, f"{os.getpid()}.new")
     try:
         with new.open("wb") as file:
-            _try_lock(file)  # tells `sweep` that somebody is at work
+            _lock(file)  # keeps `remove_stale` of other processes away
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-            if os.name != "nt":  # there an open file cannot be renamed
+            if os.name != "nt":  # Windows does not rename open files
                 new.replace(path)
         if os.name == "nt":
             new.replace(path)
@@ -73,7 +79,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Open a new folder that takes its name, and the place of what was there, when all went well.
+    """Open a new folder that replaces `folder` when the block ends without an error.
 
     Raises
     ------
@@ -82,50 +88,82 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_folders(folder)
+        _remove_stale_folders(folder)
         with (
-            tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside,
-            Path(beside, _BUSY).open("wb") as busy,
+            tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary,
+            Path(temporary, _BUSY).open("wb") as busy,
         ):
-            _try_lock(busy)
-            new, old = Path(beside) / "new", Path(beside) / "old"
+            _lock(busy)
+            new, old = Path(temporary) / "new", Path(temporary) / "old"
             new.mkdir()
             yield new
             if folder.exists():
                 folder.rename(old)
             new.rename(folder)
-            busy.close()  # Windows removes no open file
+            busy.close()  # Windows does not remove open files
     except OSError as error:
         raise output_error(folder, error) from error
 
 
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what processes that were killed left of unfinished files.
+def remove_stale(folder: Path, name: str = "*") -> None:
+    """Remove unfinished files of `replacing` that killed processes left.
 
     Parameters
     ----------
     folder
-        Where to look; what cannot be removed stays.
+        Folder to clean. Files that cannot be removed stay.
     name
-        Of the file that was to be written; a pattern.
+        Glob pattern of the file names that were to be written.
     """
     for path in list(folder.glob(f".{name}.*.new")) if folder.is_dir() else ():
         with suppress(OSError):
-            if path.name.split(".")[-2].isdecimal() and path.is_file() and _is_idle(path):
+            if path.name.split(".")[-2].isdecimal() and path.is_file() and _is_unlocked(path):
                 path.unlink()
 
 
-def _sweep_folders(folder: Path) -> None:
-    for beside in folder.parent.glob(f".{folder.name}-*"):
+def _remove_stale_folders(folder: Path) -> None:
+    for temporary in folder.parent.glob(f".{folder.name}-*"):
         with suppress(OSError):
-            if _is_idle(beside / _BUSY):
-                shutil.rmtree(beside, ignore_errors=True)
+            if _is_unlocked(temporary / _BUSY):
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _is_idle(path: Path) -> bool:
-    """Say whether nobody is at work on a file; no, where the file system knows no locks."""
+def _is_unlocked(path: Path) -> bool:
+    """Return whether no process locks a file; raise OSError if the file system has no locks."""
     with path.open("rb+") as file:
-        return _try_lock(file) is True
+        return lock_descriptor(file.fileno(), blocking=False)
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock an open file until it is closed, if the file system has locks."""
+    with suppress(OSError):
+        lock_descriptor(file.fileno(), blocking=False)
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Prevent other processes from writing `path` while the block runs.
+
+    Raises
+    ------
+    OutputError
+        If another process holds the lock, or no file can be written beside `path`.
+    """
+    lock_path = temporary_sibling(path, "lock")
+    file_lock = FileLock(lock_path, timeout=0)
+    try:
+        file_lock.acquire()
+    except Timeout:
+        message = f"cannot write {path}: another run is writing it; let it finish"
+        raise OutputError(message) from None
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows does not remove open files
+            lock_path.unlink()
+        file_lock.release()
 
 
 def is_locked(file: BinaryIO) -> bool:
@@ -133,31 +171,7 @@ def is_locked(file: BinaryIO) -> bool:
     return _try_lock(file, shared=True) is False
 
 
-@contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Keep other runs from making `path` while the block runs; they are told so.
-
-    Raises
-    ------
-    OutputError
-        If another process is making it, or nothing can be written beside it.
-    """
-    beside = aside(path, "lock")
-    try:
-        file = beside.open("ab")
-    except OSError as error:
-        raise output_error(path, error) from error
-    with file:
-        if not lock(file) or not bears(file, beside):
-            raise OutputError(f"cannot write {path}: another run is writing it; let it finish")
-        try:
-            yield
-        finally:
-            if os.name != "nt":  # there an open file cannot be removed
-                beside.unlink(missing_ok=True)
-
-
-def bears(file: BinaryIO, path: Path) -> bool:
+def is_same_file(file: BinaryIO, path: Path) -> bool:
     """Say whether an open file still bears its name; a run that just ended may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -1,12 +1,8 @@
-"""Ask of the system what it may never answer: a read of a network folder that has stalled.
+"""Run blocking file reads with a deadline, so that a stalled network folder costs single files.
 
-    load, scan ──▶ ASKING.ask(question) ──▶ an idle thread, or a new one ──▶ answer
-                          │ none within the time
-                          └──▶ InputError for this file; the thread is left behind
-
-Nothing can interrupt a thread that waits for a disk. So it is a daemon, which keeps no program from
-ending, and is left to wait. When it does come back it serves again. Of those left behind there are
-only so many: then files fail at once, until one has come back.
+A thread that waits for a disk cannot be interrupted. Reads therefore run in daemon threads, which
+never keep the program from exiting. A thread that misses its deadline is abandoned until its read
+returns; then it is used again. While too many threads are abandoned, further reads fail at once.
 """
 
 from __future__ import annotations
@@ -23,102 +19,108 @@ from ich_cli.core.errors import BrokenFileError, LimitError
 
 T = TypeVar("T")
 
-_MOST: Final = 32
-"""Threads that may be left behind."""
+_MAX_ABANDONED: Final = 32
 _REMEDY: Final = "check the disk or network folder, then run again"
 
-Question = Callable[[], Any]
 
-
-class Asking:
-    """Threads that ask the system: as many as are asked at once.
+class DeadlineExecutor:
+    """Pool of daemon threads that grows with the number of concurrent calls.
 
     Parameters
     ----------
-    most
-        How many may be left behind without an answer.
+    max_abandoned
+        Maximum number of threads that may be past their deadline.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
-        self._most = most
-        self.forget()
+    def __init__(self, max_abandoned: int = _MAX_ABANDONED) -> None:
+        self._max_abandoned = max_abandoned
+        self.reset()
 
-    def forget(self) -> None:
-        """Know no thread: there is none in a forked child."""
+    def reset(self) -> None:
+        """Forget all threads: a forked child has none of them."""
         self._lock = threading.Lock()
-        self._idle: list[_Asker] = []
-        self._left: set[_Asker] = set()
+        self._idle: list[_Worker] = []
+        self._abandoned: set[_Worker] = set()
 
-    def ask(self, question: Callable[[], T], seconds: float, name: str) -> T:
-        """Return what `question` returns, or raise what it raises, within `seconds`.
+    def run(self, function: Callable[[], T], seconds: float, name: str) -> T:
+        """Return what `function` returns, or raise what it raises, within `seconds`.
+
+        Parameters
+        ----------
+        name
+            File name for error messages.
 
         Raises
         ------
         BrokenFileError
-            If there is no answer in time, or too many are owed already.
+            If the deadline passes, or too many earlier reads are still pending.
         LimitError
             If no thread can be started.
         """
         with self._lock:
-            if len(self._left) >= self._most:
-                reason = f"not read: {self._most} files before it did not answer"
+            if len(self._abandoned) >= self._max_abandoned:
+                reason = f"not read: {self._max_abandoned} files before it did not answer"
                 raise BrokenFileError(name, reason, _REMEDY)
-            asker = self._idle.pop() if self._idle else self._start(name)
-        answer = asker.take(question)
+            worker = self._idle.pop() if self._idle else self._start(name)
+        future = worker.submit(function)
         try:
-            return cast(T, answer.result(min(seconds, threading.TIMEOUT_MAX)))
-        except TimeoutError:  # or what was asked raised it
+            return cast(T, future.result(min(seconds, threading.TIMEOUT_MAX)))
+        except TimeoutError:  # the deadline passed, or `function` itself raised TimeoutError
             with self._lock:
-                if not answer.done():
-                    self._left.add(asker)
+                if not future.done():
+                    self._abandoned.add(worker)
                     reason = f"did not answer within {seconds:g} s"
                     raise BrokenFileError(name, reason, _REMEDY) from None
-        return cast(T, answer.result())
+        return cast(T, future.result())
 
-    def _start(self, name: str) -> _Asker:
+    def _start(self, name: str) -> _Worker:
         try:
-            return _Asker(self._done)
-        except RuntimeError:  # no memory, or the user's limit of threads
+            return _Worker(self._finish)
+        except RuntimeError:  # no memory, or the user's thread limit is reached
             remedy = "free memory, or end other programs"
             raise LimitError(name, "no thread can be started to read it", remedy) from None
 
-    def _done(self, asker: _Asker, tell: Callable[[], None]) -> None:
-        """Take a thread back, and tell its answer, so that nobody sees one without the other."""
+    def _finish(self, worker: _Worker, set_result: Callable[[], None]) -> None:
+        """Set the result and return the thread to the pool in one step."""
         with self._lock:
-            tell()
-            self._left.discard(asker)
-            self._idle.append(asker)
+            set_result()
+            self._abandoned.discard(worker)
+            self._idle.append(worker)
 
 
-class _Asker(threading.Thread):
-    """One thread that asks."""
+class _Worker(threading.Thread):
+    """Daemon thread that runs one function after another."""
 
-    def __init__(self, done: Callable[[_Asker, Callable[[], None]], None]) -> None:
-        super().__init__(name="ich-ask", daemon=True)
-        self._done = done
-        self._questions: SimpleQueue[tuple[Question, Future[Any]]] = SimpleQueue()
+    def __init__(self, finish: Callable[[_Worker, Callable[[], None]], None]) -> None:
+        super().__init__(name="ich-deadline", daemon=True)
+        self._finish = finish
+        self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self.start()
 
-    def take(self, question: Question) -> Future[Any]:
-        """Begin to ask; the future has the answer."""
-        answer: Future[Any] = Future()
-        self._questions.put((question, answer))
-        return answer
+    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+        """Start a function and return the future of its result."""
+        future: Future[Any] = Future()
+        self._queue.put((function, future))
+        return future
 
     def run(self) -> None:
         while True:
-            self._ask(*self._questions.get())
+            self._run(*self._queue.get())
 
-    def _ask(self, question: Question, answer: Future[Any]) -> None:
+    def _run(self, function: Callable[[], Any], future: Future[Any]) -> None:
         try:
-            tell = partial(answer.set_result, question())
-        except BaseException as error:  # is raised where the answer is read
-            tell = partial(answer.set_exception, error)
-        self._done(self, tell)
+            set_result = partial(future.set_result, function())
+        except BaseException as error:  # raised where the result is read
+            set_result = partial(future.set_exception, error)
+        self._finish(self, set_result)
 
 
-ASKING: Final = Asking()
-"""The threads of this process."""
+_EXECUTOR: Final = DeadlineExecutor()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=ASKING.forget)
+    os.register_at_fork(after_in_child=_EXECUTOR.reset)
+
+
+def run_with_deadline(function: Callable[[], T], seconds: float, name: str) -> T:
+    """Run a blocking read in a daemon thread; see `DeadlineExecutor.run`."""
+    return _EXECUTOR.run(function, seconds, name)

@@ -1,4 +1,4 @@
-"""Write CSV and JSON files whole."""
+"""Atomic writes of CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ich_cli.core.system.atomic import replacing
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a CSV, whole or not at all, and return its SHA-256 as hex."""
+    """Write a CSV atomically and return its SHA-256 as 64 hex digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -25,6 +25,6 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def write_json(path: Path, values: object, *, durable: bool = True) -> None:
-    """Write indented JSON, whole or not at all; see `replacing`."""
+    """Write indented JSON atomically; see `replacing`."""
     with replacing(path, durable=durable) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,4 +1,4 @@
-"""SHA-256 of files and of texts."""
+"""SHA-256 of files and texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def fingerprint(parts: Iterable[str]) -> str:
-    """Return the SHA-256 of a list of texts, order and borders included."""
+    """Return the SHA-256 of a sequence of texts, as 64 hex digits."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(json.dumps(part).encode() + b"\n")
@@ -17,11 +17,11 @@ def fingerprint(parts: Iterable[str]) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the checksum of a file, 64 hex digits."""
+    """Return the SHA-256 of a file, as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sum_of_sums(sums: Sequence[str]) -> str:
-    """Return the checksum of an ensemble: that of its members' checksums, one a line."""
+    """Return the checksum of an ensemble: SHA-256 of its members' checksums, one per line."""
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()

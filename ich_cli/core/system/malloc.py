@@ -1,4 +1,4 @@
-"""Let the C library keep the memory of arrays that come and go by the thousand."""
+"""Memory tuning of glibc: keep freed memory for the next arrays."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from functools import cache
 from typing import Final
 
 _TRIM, _MMAP = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of <malloc.h>
-_KEPT: Final = 64 << 20
-"""Bytes at the end of the heap that are kept for the next arrays."""
-_LARGE: Final = 32 << 20
-"""What is larger still comes from the system, and goes back; glibc allows no more than this."""
+_KEPT_BYTES: Final = 64 << 20
+"""Free bytes at the end of the heap that are not returned to the system."""
+_MMAP_BYTES: Final = 32 << 20
+"""Size from which an array gets its own mapping; the maximum that glibc allows."""
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Stop glibc from giving the memory of each slice back, only to ask for it again.
+    """Stop glibc from returning the memory of every slice to the system.
 
-    By its own thresholds, which begin at 128 KiB, the half dozen arrays of a slice are fetched page
-    by page from the system every time: that takes longer than the work on them. Where there is
-    another C library, or the user has set the thresholds himself, nothing happens.
+    With its default thresholds, from 128 KiB, the arrays of a slice are mapped anew each time,
+    page by page, which takes longer than the work on them. Does nothing with another C library, or
+    if the user has set the thresholds.
     """
     if any(key.startswith(("MALLOC_", "GLIBC_TUNABLES")) for key in os.environ):
         return
@@ -30,5 +30,5 @@ def keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
     except (AttributeError, ValueError, OSError):  # not POSIX, or not glibc
         return
-    library.mallopt(_MMAP, _LARGE)
-    library.mallopt(_TRIM, _KEPT)
+    library.mallopt(_MMAP, _MMAP_BYTES)
+    library.mallopt(_TRIM, _KEPT_BYTES)

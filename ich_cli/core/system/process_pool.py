@@ -1,4 +1,4 @@
-"""Processes that work beside the main one, for what holds Python's lock."""
+"""Pool of worker processes for work that holds the GIL."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from contextlib import contextmanager
 def worker_processes(
     number: int, first: Callable[[], object] | None = None
 ) -> Iterator[Executor | None]:
-    """Yield a pool of at most `number` processes; None below 2: the main one works alone.
+    """Yield a pool of at most `number` processes, or None if `number` is below 2.
 
-    A process starts when there is the first work for it, so a pool that nobody uses costs nothing.
-    With `first`, which each then calls, they start at once: what they import for it they import
-    while the main one looks for work.
+    At the end of the block, work that has not started is cancelled, and running work is awaited.
 
-    At the end what has not begun is dropped, and what has is waited for.
+    Parameters
+    ----------
+    first
+        Called once per process, at once, to import modules early. Without it a process starts
+        when there is work for it.
     """
     if number < 2:
         yield None
         return
     context = multiprocessing.get_context("spawn")  # threads of cv2 do not survive a fork
-    pool = ProcessPoolExecutor(number, context, _begin)
+    pool = ProcessPoolExecutor(number, context, _initialize)
     try:
         if first:
             for _ in range(number):
@@ -37,16 +39,16 @@ def worker_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
+def _initialize() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process acts
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the main process handles it
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """End when the first process does: a killed one would leave this waiting for ever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process does: workers of a killed parent would wait for ever."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

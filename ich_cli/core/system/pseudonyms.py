@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ich_cli.core.errors import UsageError
-from ich_cli.core.system.atomic import aside, output_error
+from ich_cli.core.system.atomic import output_error, temporary_sibling
 
 Names = Callable[[str], str]
 """Path as the user named it → what outputs, notes and errors call it."""
@@ -89,7 +89,7 @@ class AnonymousNames:
 
 def _make_key(path: Path) -> None:
     """Make the file whole or not at all: several processes may begin at once, and share it."""
-    new = aside(path, f"{secrets.token_hex(4)}.key")
+    new = temporary_sibling(path, f"{secrets.token_hex(4)}.key")
     try:
         key = f"{secrets.token_hex(32)}\n"
         _write_new(new, key)

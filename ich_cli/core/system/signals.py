@@ -1,4 +1,4 @@
-"""Stop a long loop between two of its steps: the first signal asks, the second one insists."""
+"""Stop a long loop between two steps at the first signal, and at once at the second."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does, with a code of its own."""
+    """SIGTERM was received: ends a run as Ctrl-C does, with its own exit code."""
 
 
 class Stop:
-    """Whether somebody has asked to stop, and what a run that obeys raises."""
+    """Stop request of a `stoppable` block.
+
+    Attributes
+    ----------
+    requested
+        A signal was received.
+    error
+        Exception class that the loop raises when it stops.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self.error: type[KeyboardInterrupt] = KeyboardInterrupt
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Turn the first Ctrl-C or SIGTERM inside the block into ``asked``; the second acts at once.
+    """Turn the first Ctrl-C or SIGTERM inside the block into ``requested``.
 
-    Outside the main thread, which alone may take signals, nothing is changed.
+    The second signal acts at once. Outside the main thread, which alone may handle signals,
+    nothing is changed.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -35,16 +44,16 @@ def stoppable() -> Iterator[Stop]:
 
     def restore() -> None:
         for number, handler in before.items():
-            if handler is not None:  # None: not set from Python, and so not to be set again
+            if handler is not None:  # None: not set from Python, so Python cannot restore it
                 signal.signal(number, handler)
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.requested = True
         stop.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
         restore()
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, request)
     try:
         yield stop
     finally:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.errors import DataError
 from ich_cli.core.model import write_weights
-from ich_cli.core.system import aside, output_error, sha256_of
+from ich_cli.core.system import output_error, sha256_of, temporary_sibling
 from ich_cli.core.train.config import TrainConfig
 
 TENSORS: Final = "state.safetensors"
@@ -68,7 +68,7 @@ def save_checkpoint(
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
     target = folder / f"step-{state.step:08d}"
-    new = aside(target, "new")
+    new = temporary_sibling(target, "new")
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)

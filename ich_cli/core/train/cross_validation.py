@@ -35,7 +35,7 @@ from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import SequenceModel, device_name, resolve_architecture
 from ich_cli.core.study import StudyRule
-from ich_cli.core.system import claimed, git_state, is_main, meet, versions, write_csv
+from ich_cli.core.system import barrier, exclusive_lock, git_state, is_main, versions, write_csv
 from ich_cli.core.train.fit import FitResult, fit
 from ich_cli.core.train.inference import Logits
 from ich_cli.core.train.out_of_fold import OutOfFold
@@ -73,7 +73,7 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
         _save(plan, folder / "bundle", result, split, metrics=metrics)
         _write_predictions(done, plan.data[0], validation.rows, fold, result.logits)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    meet()
+    barrier()
     return done
 
 
@@ -156,7 +156,7 @@ def _fit(
         for data, some, share in zip(plan.data, all_rows, plan.shares, strict=True)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder) if is_main() else nullcontext():  # folds may train side by side
+    with exclusive_lock(folder) if is_main() else nullcontext():  # folds may train side by side
         return fit(
             replace(plan.config, init=init), train, validation, plan.preprocess, folder,
             device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,

@@ -179,7 +179,7 @@ class _Keeper:
 
     def after_step(self, state: RunState, stop: Stop) -> None:
         """Write where it is due; where somebody asked to stop, say what is kept."""
-        asked = self.run.any_process(stop.asked)
+        asked = self.run.any_process(stop.requested)
         elapsed = time.monotonic() - self.saved_at
         due = self.how.minutes and elapsed >= 60 * self.how.minutes
         if asked or due or (self.how.steps and state.step % self.how.steps == 0):

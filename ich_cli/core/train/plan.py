@@ -17,7 +17,7 @@ from ich_cli.core.data import PreparedDataset, fold_by_patient
 from ich_cli.core.errors import DataError, OutputError, UsageError
 from ich_cli.core.model import SequenceKind
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.system import git_state, is_main, meet, versions, write_json
+from ich_cli.core.system import barrier, git_state, is_main, versions, write_json
 from ich_cli.core.train.config import TrainConfig
 from ich_cli.core.train.fit import CheckpointConfig
 from ich_cli.core.train.sampler import check_alike
@@ -99,7 +99,7 @@ def begin(plan: Plan) -> None:
     }
     if is_main():
         _claim(plan.out, about, resume=plan.resume)
-    meet()
+    barrier()
 
 
 def _claim(out: Path, about: dict[str, Any], *, resume: bool) -> None:

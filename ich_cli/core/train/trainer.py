@@ -21,7 +21,7 @@ from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import CellClassifier, slow_depthwise_in_float32
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.system import map_ahead
+from ich_cli.core.system import prefetch
 from ich_cli.core.train.augment import (
     AugmentConfig,
     Draws,
@@ -172,7 +172,7 @@ class TrainingRun:
         mine = [indices[rank::world].tolist() for indices in todo]
         self.pace = Pace()
         # one batch is read while the model works on another; the order is that of the steps
-        with closing(map_ahead(self.slices.read, mine, workers=1, ahead=2)) as reading:
+        with closing(prefetch(self.slices.read, mine, workers=1, ahead=2)) as reading:
             for indices, loaded in zip(todo, self.pace.waiting_for(reading), strict=True):
                 state.losses.append(self._step(loaded, state.step))
                 self.pace.done(len(indices))

@@ -22,14 +22,14 @@ from ich_cli.core.series import (
     scan,
     scanning as series,
 )
-from ich_cli.core.system.deadline import Asking
+from ich_cli.core.system.deadline import DeadlineExecutor
 from ich_cli.terminal import parse_limits
 from tests.support import dicom as factory
 
 NOTE = "did not answer within 0.01 s; check the disk or network folder, then run again"
 
 
-class Impatient(Asking):
+class Impatient(DeadlineExecutor):
     """Waits long for all but what is called stalled, so that a busy machine fails no test."""
 
     def __init__(self) -> None:
@@ -37,16 +37,16 @@ class Impatient(Asking):
         self.seconds: set[float] = set()
         self.patient = True
 
-    def ask(self, question: Callable[[], Any], seconds: float, name: str) -> Any:
+    def run(self, function: Callable[[], Any], seconds: float, name: str) -> Any:
         self.seconds.add(seconds)
-        return super().ask(question, 60 if self.patient or "stalled" not in name else 0.01, name)
+        return super().run(function, 60 if self.patient or "stalled" not in name else 0.01, name)
 
 
 @pytest.fixture
 def asking(monkeypatch: pytest.MonkeyPatch) -> Impatient:
     asking = Impatient()
     for module in (series, loading, sources, dicom_source):
-        monkeypatch.setattr(module, "ASKING", asking)
+        monkeypatch.setattr(module, "run_with_deadline", lambda *call: asking.run(*call))
     return asking
 
 
@@ -116,8 +116,8 @@ def test_a_run_goes_on(
 
 def test_a_file_is_asked_for_once(scans: Path, asking: Impatient) -> None:
     asked: list[object] = []
-    ask = asking.ask
-    asking.ask = lambda question, seconds, name: asked.append(name) or ask(question, seconds, name)  # type: ignore[method-assign]
+    run = asking.run
+    asking.run = lambda function, seconds, name: asked.append(name) or run(function, seconds, name)  # type: ignore[method-assign]
     scan([scans / "1.dcm"])
     assert len(asked) == 2  # what the system knows of it, then its header
 
@@ -160,11 +160,11 @@ def test_a_zip_that_stalls_half_way_keeps_what_came_before(
     class First(Impatient):
         """Gives the first member all the time that it needs."""
 
-        def ask(self, question: Callable[[], Any], seconds: float, name: str) -> Any:
-            return Asking.ask(self, question, 0.01 if answered.is_set() else 60, name)
+        def run(self, function: Callable[[], Any], seconds: float, name: str) -> Any:
+            return DeadlineExecutor.run(self, function, 0.01 if answered.is_set() else 60, name)
 
     monkeypatch.setattr(series, "_read", slow)
-    monkeypatch.setattr(series, "ASKING", First())
+    monkeypatch.setattr(series, "run_with_deadline", First().run)
     entries = scan([archive])
     assert isinstance(entries[0], FrameRef)
     assert told(entries[1:]) == [NOTE]
