@@ -16,10 +16,10 @@ from gradio.components.api_component import Api
 from gradio.events import api
 
 from gradio_app.api_types import ExplainAnswer, Label, PredictAnswer, SliceAnswer, StudyAnswer
-from gradio_app.downloads import Wish, save_png
-from gradio_app.open_study import Study
-from gradio_app.service import Desk
-from gradio_app.view_state import State, describe, places, study_uids
+from gradio_app.downloads import ExportRequest, export_png
+from gradio_app.open_study import OpenStudy
+from gradio_app.service import Service
+from gradio_app.view_state import ViewState, describe, places, study_uids
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 from ich_cli.core.study import SlicePrediction, StudyPrediction, by_study
@@ -27,7 +27,7 @@ from ich_cli.core.study import SlicePrediction, StudyPrediction, by_study
 T = TypeVar("T")
 
 
-def add_api(blocks: gr.Blocks, desk: Desk) -> None:
+def add_api(blocks: gr.Blocks, service: Service) -> None:
     """Add both endpoints to the `gr.Blocks` that is being built."""
 
     async def predict(files: list[FileData], bundle: str = "") -> PredictAnswer:
@@ -40,7 +40,7 @@ def add_api(blocks: gr.Blocks, desk: Desk) -> None:
             files: DICOM files or zips of them, each a path that an upload returned.
             bundle: Name of the model; empty for the first one that the server has.
         """
-        return await _with_study(desk, files, bundle, _predicted)
+        return await _with_study(service, files, bundle, _predicted)
 
     async def explain(
         files: list[FileData],
@@ -66,11 +66,11 @@ def add_api(blocks: gr.Blocks, desk: Desk) -> None:
         if label not in LABELS:
             raise gr.Error(f"a label is one of {', '.join(LABELS)}", print_exception=False)
 
-        def explained(desk: Desk, study: Study, name: str) -> ExplainAnswer:
-            index = _chosen(desk, study, name, (int(series), int(slice)), label)
-            return _explained(desk, study, name, index, label, picture=picture)
+        def explained(service: Service, study: OpenStudy, name: str) -> ExplainAnswer:
+            index = _chosen(service, study, name, (int(series), int(slice)), label)
+            return _explained(service, study, name, index, label, picture=picture)
 
-        return await _with_study(desk, files, bundle, explained)
+        return await _with_study(service, files, bundle, explained)
 
     for function in (predict, explain):
         api(function, api_name=function.__name__, concurrency_limit=None)
@@ -88,18 +88,18 @@ async def _only_uploads(path: Any) -> str:
 
 
 async def _with_study(
-    desk: Desk,
+    service: Service,
     files: Sequence[Any],
     bundle: str,
-    answer: Callable[[Desk, Study, str], T],
+    answer: Callable[[Service, OpenStudy, str], T],
 ) -> T:
     """Analyse files that were sent in, answer, and delete them."""
     owner = secrets.token_urlsafe(16)
     try:
-        name, predictor = desk.predictor(bundle)
-        study = desk.sessions.open(owner, [_path(one) for one in files])
-        await desk.submit(study, name, predictor).wait()
-        found: T = await desk.look(lambda: answer(desk, study, name))
+        name, predictor = service.predictor(bundle)
+        study = service.sessions.open(owner, [_path(one) for one in files])
+        await service.submit(study, name, predictor).wait()
+        found: T = await service.render(lambda: answer(service, study, name))
         return found
     except IchError as error:
         raise gr.Error(str(error), print_exception=False) from None
@@ -109,7 +109,7 @@ async def _with_study(
         text = f"unexpected {type(error).__name__}; please report it"
         raise gr.Error(text, print_exception=False) from None
     finally:
-        desk.sessions.end(owner)
+        service.sessions.end(owner)
 
 
 def _path(file: Any) -> str:
@@ -120,8 +120,8 @@ def _path(file: Any) -> str:
     return path
 
 
-def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
-    predictor = desk.predictors[name]
+def _predicted(service: Service, study: OpenStudy, name: str) -> PredictAnswer:
+    predictor = service.predictors[name]
     told = describe(study, name, predictor, "done")
     answered = {one.study_uid: one for one in by_study(study.rows[name], predictor.study_rule())}
     uids, place = study_uids(study), places(told)
@@ -137,11 +137,11 @@ def _predicted(desk: Desk, study: Study, name: str) -> PredictAnswer:
             if row.probabilities
         ],
         "refused": [{"file": one["file"], "reason": one["reason"]} for one in told["refused"]],
-        "warning": _warning(desk, name),
+        "warning": _warning(service, name),
     }
 
 
-def _study(one: StudyPrediction, told: State) -> StudyAnswer:
+def _study(one: StudyPrediction, told: ViewState) -> StudyAnswer:
     return {
         "study_uid": one.study_uid,
         "verdict": one.verdict,
@@ -153,7 +153,9 @@ def _study(one: StudyPrediction, told: State) -> StudyAnswer:
     }
 
 
-def _slice(study: Study, index: int, row: SlicePrediction, place: tuple[int, int]) -> SliceAnswer:
+def _slice(
+    study: OpenStudy, index: int, row: SlicePrediction, place: tuple[int, int]
+) -> SliceAnswer:
     return {
         "series": place[0],
         "slice": place[1],
@@ -166,13 +168,15 @@ def _slice(study: Study, index: int, row: SlicePrediction, place: tuple[int, int
     }
 
 
-def _chosen(desk: Desk, study: Study, name: str, wanted: tuple[int, int], label: Label) -> int:
+def _chosen(
+    service: Service, study: OpenStudy, name: str, wanted: tuple[int, int], label: Label
+) -> int:
     """Return the entry at a series and a place; 0 for any: of several the highest one."""
     rows, at = study.rows[name], LABELS.index(label)
     answered = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
     if not answered:
         raise IchError("no slice could be read: " + (rows[0].note if rows else "nothing there"))
-    place = places(describe(study, name, desk.predictors[name], "done"))
+    place = places(describe(study, name, service.predictors[name], "done"))
     count = max(series for series, _ in place.values())
     if wanted[1] and not wanted[0] and count > 1:
         raise IchError(f"there are {count} series: name one, as `predict` numbers them")
@@ -185,12 +189,12 @@ def _chosen(desk: Desk, study: Study, name: str, wanted: tuple[int, int], label:
 
 
 def _explained(
-    desk: Desk, study: Study, name: str, index: int, label: Label, *, picture: bool
+    service: Service, study: OpenStudy, name: str, index: int, label: Label, *, picture: bool
 ) -> ExplainAnswer:
-    predictor, row = desk.predictors[name], study.rows[name][index]
+    predictor, row = service.predictors[name], study.rows[name][index]
     series, place = places(describe(study, name, predictor, "done"))[index]
     values = study.maps(name, predictor, index)[label]
-    png = save_png(Wish(study, name, predictor, index, label)) if picture else b""
+    png = export_png(ExportRequest(study, name, predictor, index, label)) if picture else b""
     return {
         "bundle": name,
         "series": series,
@@ -202,9 +206,9 @@ def _explained(
         "positive": label in row.positive,
         "peak": list(divmod(int(values.argmax()), values.shape[1])) if values.any() else [],
         "png": base64.b64encode(png).decode("ascii"),
-        "warning": _warning(desk, name),
+        "warning": _warning(service, name),
     }
 
 
-def _warning(desk: Desk, name: str) -> str:
-    return f"{RESEARCH_ONLY} {desk.predictors[name].caveat}".strip()
+def _warning(service: Service, name: str) -> str:
+    return f"{RESEARCH_ONLY} {service.predictors[name].caveat}".strip()

@@ -20,8 +20,8 @@ from starlette.middleware import Middleware
 
 from gradio_app.api import add_api
 from gradio_app.component import Viewer
-from gradio_app.middleware import Guard
-from gradio_app.service import Desk, Settings
+from gradio_app.middleware import SecurityMiddleware
+from gradio_app.service import Service, Settings
 from gradio_app.theme import ICON, STYLES, TITLE, theme
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import RESEARCH_ONLY
@@ -38,7 +38,7 @@ class Demo:
     """The page and what stands behind it."""
 
     blocks: gr.Blocks
-    desk: Desk
+    service: Service
 
 
 def build_demo(
@@ -57,8 +57,8 @@ def build_demo(
     """
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
-    desk = Desk(predictors, folder, uploads, settings)
-    viewer = Viewer(desk)
+    service = Service(predictors, folder, uploads, settings)
+    viewer = Viewer(service)
     blocks: gr.Blocks
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(_CLEAN_EVERY_S, _KEEP_S),
@@ -72,10 +72,10 @@ def build_demo(
         blocks.load(viewer.on_open, **hidden)
         page.study(viewer.on_study, **hidden)
         blocks.unload(viewer.on_leave)
-        add_api(blocks, desk)
-    blocks.max_file_size = desk.settings.max_file_mb * 2**20
+        add_api(blocks, service)
+    blocks.max_file_size = service.settings.max_file_mb * 2**20
     blocks.queue(max_size=_BACKLOG, default_concurrency_limit=None)
-    return Demo(blocks, desk)
+    return Demo(blocks, service)
 
 
 def launch(
@@ -113,8 +113,10 @@ def launch(
     IchError
         If the address cannot be had.
     """
-    settings = demo.desk.settings
-    guard = Middleware(Guard, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes)
+    settings = demo.service.settings
+    security = Middleware(
+        SecurityMiddleware, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes
+    )
     try:
         # gradio tells about MCP on stdout, where the address alone belongs
         with redirect_stdout(sys.stderr):
@@ -124,13 +126,13 @@ def launch(
                 auth_message=RESEARCH_ONLY, root_path=root_path, ssr_mode=False, pwa=True,
                 mcp_server=mcp, enable_monitoring=False, run_history=False, footer_links=[],
                 max_file_size=demo.blocks.max_file_size, favicon_path=ICON,
-                theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [guard]},
+                theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [security]},
             )  # fmt: skip
     except OSError:
         raise IchError(
             f"{host}:{port} cannot be listened on; choose another --port, or another --host"
         ) from None
-    demo.desk.start()
+    demo.service.start()
     return str(shared or address)
 
 
@@ -141,4 +143,4 @@ def close(demo: Demo) -> None:
         # the server would tell with a traceback that it was not left the time to wait
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     demo.blocks.close(verbose=False)
-    demo.desk.close()
+    demo.service.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gradio_app.open_study import Study
+from gradio_app.open_study import OpenStudy
 from ich_cli.core.errors import IchError
 from ich_cli.core.explain import explain
 from ich_cli.core.predict import SLICE_COLUMNS, Format, open_table, slice_row
@@ -23,65 +23,67 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportRequest:
     """What is to be saved: of which study, by which bundle, at which slice."""
 
-    study: Study
+    study: OpenStudy
     bundle: str
     predictor: Predictor
     index: int
     label: str
 
 
-def save_csv(wish: Wish) -> bytes:
+def export_csv(request: ExportRequest) -> bytes:
     """Return the table of all slices, as `ich predict` writes it; files are called by number."""
     stream = io.BytesIO()
     with open_table(stream, Format.csv, SLICE_COLUMNS) as table:
-        for entry, row in zip(wish.study.entries, wish.study.rows[wish.bundle], strict=True):
-            table.append({**slice_row(row), "path": f"file {wish.study.file_number(entry)}"})
+        for entry, row in zip(
+            request.study.entries, request.study.rows[request.bundle], strict=True
+        ):
+            table.append({**slice_row(row), "path": f"file {request.study.file_number(entry)}"})
     return stream.getvalue()
 
 
-def save_png(wish: Wish) -> bytes:
+def export_png(request: ExportRequest) -> bytes:
     """Return the slice beside the map of the label, as `ich explain` draws it."""
-    ct, around = wish.study.read(wish.predictor, wish.index)
-    found = explain(wish.predictor, ct, [wish.label], neighbours=around)
+    ct, around = request.study.read(request.predictor, request.index)
+    found = explain(request.predictor, ct, [request.label], neighbours=around)
     panel = Panel(
-        ct, found.maps, found.probabilities, wish.predictor.thresholds, found.method,
-        wish.predictor.caveat,
+        ct, found.maps, found.probabilities, request.predictor.thresholds, found.method,
+        request.predictor.caveat,
     )  # fmt: skip
     stream = io.BytesIO()
     draw_panel(panel).savefig(stream, format="png", dpi=160, metadata={"Software": None})
     return stream.getvalue()
 
 
-def save_report(wish: Wish) -> bytes:
+def export_report(request: ExportRequest) -> bytes:
     """Return the study's report as one page, as `ich predict --report` writes it."""
     from ich_cli.core.report import render_report
 
-    return render_report(_result(wish)).encode("utf-8")
+    return render_report(_result(request)).encode("utf-8")
 
 
-def save_dicom(wish: Wish) -> bytes:
+def export_dicom(request: ExportRequest) -> bytes:
     """Return a zip of the Structured Report and the maps, as `ich predict --dicom` writes them."""
     from ich_cli.core.report import write_dicom
 
     stream = io.BytesIO()
     with (
-        tempfile.TemporaryDirectory(prefix="save-", dir=wish.study.folder) as folder,
+        tempfile.TemporaryDirectory(prefix="save-", dir=request.study.folder) as folder,
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for path in write_dicom(_result(wish), Path(folder, "dicom")):
+        for path in write_dicom(_result(request), Path(folder, "dicom")):
             archive.write(path, path.name)
     return stream.getvalue()
 
 
-def _result(wish: Wish) -> StudyResult:
+def _result(request: ExportRequest) -> StudyResult:
     from ich_cli.core.report import study_results
 
-    rows, limits = wish.study.rows[wish.bundle], wish.study.limits
-    entry = wish.study.entries[wish.index] if 0 <= wish.index < len(rows) else None
-    results = study_results(wish.predictor, wish.study.entries, rows, limits=limits)
+    rows, limits = request.study.rows[request.bundle], request.study.limits
+    entry = request.study.entries[request.index] if 0 <= request.index < len(rows) else None
+    results = study_results(request.predictor, request.study.entries, rows, limits=limits)
     for result in results:
         if any(one is entry for one in result.entries):
             return result
@@ -89,27 +91,29 @@ def _result(wish: Wish) -> StudyResult:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ExportFormat:
     """A kind of file to save."""
 
     button: str
     about: str
     name: str
     type: str
-    make: Callable[[Wish], bytes]
+    make: Callable[[ExportRequest], bytes]
 
 
-KINDS: Final = {
-    "csv": Kind("CSV", "All slices, one a row", "ich-slices.csv", "text/csv", save_csv),
-    "png": Kind("PNG", "This slice and its map", "ich-slice.png", "image/png", save_png),
-    "html": Kind("Report", "The study's report", "ich-report.html", "text/html", save_report),
-    "dicom": Kind(
-        "DICOM SR", "Structured Report and maps", "ich-dicom.zip", "application/zip", save_dicom
+EXPORT_FORMATS: Final = {
+    "csv": ExportFormat("CSV", "All slices, one a row", "ich-slices.csv", "text/csv", export_csv),
+    "png": ExportFormat("PNG", "This slice and its map", "ich-slice.png", "image/png", export_png),
+    "html": ExportFormat(
+        "Report", "The study's report", "ich-report.html", "text/html", export_report
+    ),
+    "dicom": ExportFormat(
+        "DICOM SR", "Structured Report and maps", "ich-dicom.zip", "application/zip", export_dicom
     ),
 }
 
 
-def save(kind: object, wish: Wish) -> dict[str, str]:
+def save(kind: object, request: ExportRequest) -> dict[str, str]:
     """Return a file for the page: ``name``, ``type`` and base64 ``data``.
 
     Raises
@@ -117,13 +121,13 @@ def save(kind: object, wish: Wish) -> dict[str, str]:
     IchError
         For an unknown kind, a study that is not done, or a slice that is gone.
     """
-    chosen = KINDS.get(kind) if isinstance(kind, str) else None
+    chosen = EXPORT_FORMATS.get(kind) if isinstance(kind, str) else None
     if chosen is None:
-        raise IchError(f"a file to save is one of {', '.join(KINDS)}")
-    rows = wish.study.rows.get(wish.bundle, ())
-    if not rows or len(rows) < len(wish.study.entries):
+        raise IchError(f"a file to save is one of {', '.join(EXPORT_FORMATS)}")
+    rows = request.study.rows.get(request.bundle, ())
+    if not rows or len(rows) < len(request.study.entries):
         raise IchError("the study is not done yet")
-    data = base64.b64encode(chosen.make(wish)).decode("ascii")
+    data = base64.b64encode(chosen.make(request)).decode("ascii")
     return {"name": chosen.name, "type": chosen.type, "data": data}
 
 

@@ -1,7 +1,7 @@
 """The waiting line before the model: a few studies at once, a bounded number behind them.
 
     job = line.submit(work)             # BusyError where the line is full
-    async for state in job.states():    # what `work` told by job.tell(...), newest only
+    async for state in job.states():    # what `work` told by job.publish(...), newest only
         ...
 
 Work runs in threads; whoever waits for it holds none.
@@ -32,8 +32,8 @@ class CancelledError(IchError):
 class Job:
     """Work that has been handed in, and what it last told."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, line: JobQueue) -> None:
+        self._queue = line
         self._told: Any = None
         self._version = 0
         self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -46,7 +46,7 @@ class Job:
         self._future = pool.submit(self._run, work)
         self._future.add_done_callback(lambda _: self._wake())
 
-    def tell(self, state: Any) -> None:
+    def publish(self, state: Any) -> None:
         """Say how far the work is; called by the work."""
         self._told, self._version = state, self._version + 1
         self._wake()
@@ -60,7 +60,7 @@ class Job:
         """Ask the work to end; drop it if it has not begun."""
         self.cancelled = True
         if self._future is not None and self._future.cancel():
-            self._line.leave(self)
+            self._queue.leave(self)
 
     @property
     def done(self) -> bool:
@@ -70,7 +70,7 @@ class Job:
     @property
     def ahead(self) -> int:
         """How many are before this one in the line; 0 once it has begun."""
-        return self._line.ahead(self)
+        return self._queue.ahead(self)
 
     async def states(self, waiting: Callable[[int], Any] = lambda _: None) -> AsyncIterator[Any]:
         """Yield what the work tells until it ends, then raise what it raised, if anything.
@@ -124,15 +124,15 @@ class Job:
                 loop.call_soon_threadsafe(news.set)
 
     def _run(self, work: Callable[[Job], Any]) -> Any:
-        self._line.begin(self)
+        self._queue.begin(self)
         try:
             self.check()
             return work(self)
         finally:
-            self._line.leave(self)
+            self._queue.leave(self)
 
 
-class Line:
+class JobQueue:
     """Runs work in threads, first come, first served.
 
     Parameters

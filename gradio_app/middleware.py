@@ -40,7 +40,7 @@ _HEADERS: Final = {
 _FILES: Final = ("/file=", "/file/", "/proxy=", "/stream/")  # nothing of ours is served by these
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware around the whole server.
 
     Parameters

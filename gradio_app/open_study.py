@@ -34,7 +34,7 @@ _MAPS_KEPT: Final = 32  # slices; six maps of 512 x 512 are 1.5 MB
 
 
 @dataclass(eq=False)
-class Study:
+class OpenStudy:
     """The files of one session. Files are numbered; their names are never kept."""
 
     token: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""The desk between the page and the models: takes studies in, hands answers and pictures out.
+"""The service between the page and the models: takes studies in, hands answers and pictures out.
 
 It knows no web page: the page and the API for programs call the same methods.
 """
@@ -15,10 +15,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from gradio_app.encoding import encode_slice
-from gradio_app.job_queue import BusyError, Job, Line
-from gradio_app.open_study import Study
-from gradio_app.session_store import Sessions
-from gradio_app.view_state import Phase, State, describe, message
+from gradio_app.job_queue import BusyError, Job, JobQueue
+from gradio_app.open_study import OpenStudy
+from gradio_app.session_store import SessionStore
+from gradio_app.view_state import Phase, ViewState, describe, message
 from ich_cli.core.dicom import Limits
 from ich_cli.core.errors import IchError
 from ich_cli.core.phantom import write_studies
@@ -31,7 +31,7 @@ EXAMPLE_SUBTYPES: Final = ("intraventricular", "subarachnoid", "subdural")
 
 _EXAMPLE_SEED, _EXAMPLE_SIZE = 2010, 384
 _TELL_EVERY_S: Final = 0.1
-_LOOKS: Final = 64  # maps and files that may be asked for at the same time
+_MAX_RENDERS: Final = 64  # maps and files that may be asked for at the same time
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Settings:
         return 2 * self.max_file_mb * 2**20
 
 
-class Desk:
+class Service:
     """Takes studies in and hands out what the models say of them.
 
     Parameters
@@ -83,11 +83,11 @@ class Desk:
     ) -> None:
         self.predictors = dict(predictors)
         self.settings = settings or Settings()
-        self.sessions = Sessions(root, uploads, self.settings.limits)
-        self._line = Line(self.settings.concurrency, self.settings.queue)
-        self._looks = ThreadPoolExecutor(2, thread_name_prefix="ich-look")
-        self._looking = 0
-        self._example: Study | None = None
+        self.sessions = SessionStore(root, uploads, self.settings.limits)
+        self._queue = JobQueue(self.settings.concurrency, self.settings.queue)
+        self._render_pool = ThreadPoolExecutor(2, thread_name_prefix="ich-look")
+        self._rendering = 0
+        self._example: OpenStudy | None = None
         self._examples: dict[str, Job] = {}
         self._making = Lock()
 
@@ -95,12 +95,12 @@ class Desk:
         """Make and analyse the example, and begin to sweep."""
         self.sessions.start()
         name, predictor = self.predictor(None)
-        self._examples[name] = self._line.submit(self._show_example(name, predictor))
+        self._examples[name] = self._queue.submit(self._show_example(name, predictor))
 
     def close(self) -> None:
         """End all work and delete all files."""
-        self._line.close()
-        self._looks.shutdown(wait=True, cancel_futures=True)
+        self._queue.close()
+        self._render_pool.shutdown(wait=True, cancel_futures=True)
         self.sessions.close()
 
     def predictor(self, name: object) -> tuple[str, Predictor]:
@@ -116,7 +116,7 @@ class Desk:
             raise IchError(f"there is no such bundle; there are {', '.join(self.predictors)}")
         return chosen, self.predictors[chosen]
 
-    async def follow(self, study: Study, bundle: object = None) -> AsyncIterator[State]:
+    async def follow(self, study: OpenStudy, bundle: object = None) -> AsyncIterator[ViewState]:
         """Analyse a study and yield its states; the last one says how it ended."""
         name, predictor = self.predictor(bundle)
         try:
@@ -130,19 +130,19 @@ class Desk:
         finally:
             job.cancel()  # of use where the page went away
 
-    async def example(self, bundle: object = None) -> AsyncIterator[State]:
+    async def example(self, bundle: object = None) -> AsyncIterator[ViewState]:
         """Yield the states of the example study, which is the same for everybody."""
         name, predictor = self.predictor(bundle)
         try:
             if self._examples.get(name) is None:
-                self._examples[name] = self._line.submit(self._show_example(name, predictor))
+                self._examples[name] = self._queue.submit(self._show_example(name, predictor))
         except BusyError as busy:
             yield message("failed", str(busy))
             return
         async for state in self._states(self._examples[name], self._example, name):
             yield state
 
-    def submit(self, study: Study, name: str, predictor: Predictor) -> Job:
+    def submit(self, study: OpenStudy, name: str, predictor: Predictor) -> Job:
         """Queue a study for a bundle, in place of what was queued for it before.
 
         Raises
@@ -152,10 +152,10 @@ class Desk:
         """
         if study.job is not None:
             study.job.cancel()
-        study.job = self._line.submit(lambda job: self._analyse(study, name, predictor, job))
+        study.job = self._queue.submit(lambda job: self._analyse(study, name, predictor, job))
         return study.job
 
-    async def look(self, work: Callable[[], Any]) -> Any:
+    async def render(self, work: Callable[[], Any]) -> Any:
         """Do what takes a moment (a map, a file to save) beside the studies' line.
 
         Raises
@@ -163,22 +163,22 @@ class Desk:
         BusyError
             If too many wait.
         """
-        if self._looking >= _LOOKS:
+        if self._rendering >= _MAX_RENDERS:
             raise BusyError("busy: too many pictures were asked for at once; try again")
-        self._looking += 1
+        self._rendering += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._looks, work)
+            return await asyncio.get_running_loop().run_in_executor(self._render_pool, work)
         finally:
-            self._looking -= 1
+            self._rendering -= 1
 
-    def _analyse(self, study: Study, name: str, predictor: Predictor, job: Job) -> None:
+    def _analyse(self, study: OpenStudy, name: str, predictor: Predictor, job: Job) -> None:
         last = 0.0
 
         def tell(phase: Phase, *, now: bool = False) -> None:
             nonlocal last
             if now or time.monotonic() - last > _TELL_EVERY_S:
                 last = time.monotonic()
-                job.tell(describe(study, name, predictor, phase))
+                job.publish(describe(study, name, predictor, phase))
 
         if not study.entries:
             self._glimpse(study, job)
@@ -187,13 +187,15 @@ class Desk:
         study.predict(name, predictor, job, lambda: tell("predicting"))
         tell("done", now=True)
 
-    def _glimpse(self, study: Study, job: Job) -> None:
+    def _glimpse(self, study: OpenStudy, job: Job) -> None:
         """Show a slice at once: reading all headers, and the model, come after it."""
         ct = study.glimpse()
-        about: State = {"token": study.token, "example": study.shared}
-        job.tell(message("reading", picture=ct and encode_slice(ct), **about))
+        about: ViewState = {"token": study.token, "example": study.shared}
+        job.publish(message("reading", picture=ct and encode_slice(ct), **about))
 
-    async def _states(self, job: Job, study: Study | None, name: str) -> AsyncIterator[State]:
+    async def _states(
+        self, job: Job, study: OpenStudy | None, name: str
+    ) -> AsyncIterator[ViewState]:
         try:
             token = study.token if study else ""
             async for state in job.states(lambda n: message("waiting", ahead=n, token=token)):
@@ -203,14 +205,14 @@ class Desk:
         except Exception as error:  # its text may quote a patient's data
             yield message("failed", f"unexpected {type(error).__name__}; please report it")
 
-    def _ended(self, study: Study | None, name: str, job: Job, text: str) -> State:
+    def _ended(self, study: OpenStudy | None, name: str, job: Job, text: str) -> ViewState:
         if job.cancelled and study is not None and study.entries:
             return describe(study, name, self.predictors[name], "cancelled")
         return message("cancelled" if job.cancelled else "failed", text)
 
     def _show_example(self, name: str, predictor: Predictor) -> Callable[[Job], None]:
         def work(job: Job) -> None:
-            job.tell(message("reading", "Making a synthetic head", example=True))
+            job.publish(message("reading", "Making a synthetic head", example=True))
             with self._making:
                 if self._example is None:
                     self._example = self._make_example()
@@ -218,7 +220,7 @@ class Desk:
 
         return work
 
-    def _make_example(self) -> Study:
+    def _make_example(self) -> OpenStudy:
         folder = self.sessions.new_folder()
         write_studies(folder / "made", 1, seed=_EXAMPLE_SEED, size=_EXAMPLE_SIZE)
         made = sorted((folder / "made").glob("study-*/*.dcm"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
 
-from gradio_app.open_study import Study
+from gradio_app.open_study import OpenStudy
 from ich_cli.core.dicom import Limits
 from ich_cli.core.errors import IchError, NothingFoundError
 
@@ -28,11 +28,11 @@ MAX_FILES: Final = 5000
 
 _LOST: Final = "the upload is no longer there; upload it again"
 _PAGE: Final = "page-"  # the page names its uploads at random; no two people share one
-_SWEEP_EVERY_S: Final = 60.0
-_CLAIMED_S: Final = 120.0
+_CLEAN_EVERY_S: Final = 60.0
+_KEEP_LINKED_S: Final = 120.0
 
 
-class Sessions:
+class SessionStore:
     """All studies that are open, each with its owner.
 
     Parameters
@@ -60,18 +60,18 @@ class Sessions:
     ) -> None:
         self._root, self._uploads, self._limits = root, uploads, limits
         self._keep_s, self._clock = keep_s, clock
-        self._studies: dict[str, Study] = {}
+        self._studies: dict[str, OpenStudy] = {}
         self._lock = Lock()
-        self._claimed: set[Path] = set()
+        self._linked: set[Path] = set()
         self._closing = Event()
-        self._sweeper = Thread(target=self._sweep_on, name="ich-sweep", daemon=True)
+        self._cleaner = Thread(target=self._clean_up, name="ich-cleanup", daemon=True)
         root.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
         """Begin to sweep now and then."""
-        self._sweeper.start()
+        self._cleaner.start()
 
-    def open(self, owner: str, uploaded: Sequence[str]) -> Study:
+    def open(self, owner: str, uploaded: Sequence[str]) -> OpenStudy:
         """Move uploads into a private folder of their own; an owner's earlier study is closed.
 
         Parameters
@@ -104,16 +104,16 @@ class Sessions:
 
     def add(
         self, owner: str, folder: Path, paths: Sequence[Path], *, shared: bool = False
-    ) -> Study:
+    ) -> OpenStudy:
         """Take charge of a study's folder. A shared study, the example, stays for all."""
-        study = Study(secrets.token_urlsafe(16), owner, folder, tuple(paths), self._limits)
+        study = OpenStudy(secrets.token_urlsafe(16), owner, folder, tuple(paths), self._limits)
         study.shared, study.used = shared, self._clock()
         self.end(owner)
         with self._lock:
             self._studies[study.token] = study
         return study
 
-    def get(self, token: object) -> Study:
+    def get(self, token: object) -> OpenStudy:
         """Return the study that a token stands for, and note that it is in use.
 
         Raises
@@ -132,7 +132,7 @@ class Sessions:
         """Close an owner's study and delete its files."""
         self._close(lambda study: not study.shared and study.owner == owner)
 
-    def sweep(self) -> None:
+    def remove_stale(self) -> None:
         """Close studies that nobody has used for an hour, and drop uploads nobody asked about."""
         oldest = self._clock() - self._keep_s
         self._close(lambda study: not study.shared and study.used < oldest)
@@ -141,14 +141,14 @@ class Sessions:
     def close(self) -> None:
         """Close all studies."""
         self._closing.set()
-        if self._sweeper.is_alive():
-            self._sweeper.join()
+        if self._cleaner.is_alive():
+            self._cleaner.join()
         self._close(lambda _: True)
 
     def __len__(self) -> int:
         return len(self._studies)
 
-    def _close(self, which: Callable[[Study], bool]) -> None:
+    def _close(self, which: Callable[[OpenStudy], bool]) -> None:
         with self._lock:
             closed = [study for study in self._studies.values() if which(study)]
             for study in closed:
@@ -172,22 +172,22 @@ class Sessions:
                 source.replace(target)
             else:
                 os.link(source, target)
-                self._claimed.add(source)
+                self._linked.add(source)
         except OSError:
             raise IchError(_LOST) from None
 
     def _drop_uploads(self, now: float) -> None:
         for path in self._uploads.glob("*/*"):
-            kept = _CLAIMED_S if path in self._claimed else self._keep_s
+            kept = _KEEP_LINKED_S if path in self._linked else self._keep_s
             with suppress(OSError):
                 if path.is_file() and path.stat().st_mtime < now - kept:
                     path.unlink()
-                    self._claimed.discard(path)
+                    self._linked.discard(path)
         for folder in self._uploads.glob("*/"):
             with suppress(OSError):  # one that is not empty stays
                 if folder.stat().st_mtime < now - self._keep_s:
                     folder.rmdir()
 
-    def _sweep_on(self) -> None:
-        while not self._closing.wait(_SWEEP_EVERY_S):
-            self.sweep()
+    def _clean_up(self) -> None:
+        while not self._closing.wait(_CLEAN_EVERY_S):
+            self.remove_stale()

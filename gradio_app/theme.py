@@ -1,4 +1,4 @@
-"""What of the page's looks gradio itself draws: its ground, its type, its buttons, its icon."""
+"""Gradio theme, icon and web app manifest of the page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 import gradio as gr
 
-HERE: Final = Path(__file__).parent
-STYLES: Final = tuple(sorted((HERE / "page").glob("*.css")))
-ICON: Final = HERE / "page" / "icon.png"
+STATIC: Final = Path(__file__).with_name("static")
+STYLES: Final = (STATIC / "viewer.css",)
+ICON: Final = STATIC / "icon.png"
 
 TITLE: Final = "Intracranial hemorrhage on head CT"
 
-_ICONS: Final = (192, 512)  # pixels a side; what browsers ask of an app that can be installed
+_ICONS: Final = (192, 512)  # side in pixels; browsers require both of an installable app
 MANIFEST_ICONS: Final = tuple(f"pwa_icon/{side}" for side in _ICONS)
 MANIFEST: Final = {
     "name": TITLE,
@@ -28,9 +28,9 @@ MANIFEST: Final = {
         for side, src in zip(_ICONS, MANIFEST_ICONS, strict=True)
     ],
 }
-"""What makes the page an app that can be installed (W3C Web Application Manifest).
+"""Web app manifest (W3C), which makes the page installable.
 
-Its addresses are relative to its own, so that they hold below a sub-path, too.
+Its URLs are relative to its own URL, so they also work below a sub-path.
 """
 
 _FONTS: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
@@ -38,7 +38,7 @@ _MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospac
 
 
 def theme() -> gr.themes.Base:
-    """Return the theme: fonts of the system alone, so that none is fetched."""
+    """Return the theme. It uses system fonts only, so that no font is fetched."""
     return gr.themes.Base(
         primary_hue="sky", secondary_hue="sky", neutral_hue="slate",
         font=_FONTS, font_mono=_MONO, radius_size="md",

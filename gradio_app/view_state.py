@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from gradio_app.open_study import Study
+from gradio_app.open_study import OpenStudy
 from ich_cli.core.errors import InputError
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.series import Entry
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
 
 Phase = Literal["waiting", "reading", "predicting", "done", "cancelled", "failed"]
-State = dict[str, Any]
+ViewState = dict[str, Any]
 
 _DIGITS: Final = 4
 _SENTENCES: Final = {
@@ -30,12 +30,14 @@ _SENTENCES: Final = {
 }
 
 
-def message(phase: Phase, text: str = "", **more: Any) -> State:
+def message(phase: Phase, text: str = "", **more: Any) -> ViewState:
     """Return the state of a page without a study to show."""
     return {"phase": phase, "message": text, **more}
 
 
-def describe(study: Study, name: str, predictor: Predictor, phase: Phase, text: str = "") -> State:
+def describe(
+    study: OpenStudy, name: str, predictor: Predictor, phase: Phase, text: str = ""
+) -> ViewState:
     """Return the state of a study, whole or half answered.
 
     Parameters
@@ -68,13 +70,13 @@ def describe(study: Study, name: str, predictor: Predictor, phase: Phase, text: 
     }
 
 
-def study_uids(study: Study) -> list[str]:
+def study_uids(study: OpenStudy) -> list[str]:
     """Return the UIDs of the studies in an upload, in its order."""
     found = (one.id.study_uid for one in study.entries if not isinstance(one, InputError))
     return list(dict.fromkeys(found))
 
 
-def places(told: State) -> dict[int, tuple[int, int]]:
+def places(told: ViewState) -> dict[int, tuple[int, int]]:
     """Return index → number of the series and place in it, both from 1, as the page shows them."""
     return {
         one[0]: (number, place)
@@ -83,9 +85,9 @@ def places(told: State) -> dict[int, tuple[int, int]]:
     }
 
 
-def _series(study: Study, rows: Sequence[SlicePrediction]) -> list[State]:
+def _series(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
     """Return the series in the order of the upload, each with its slices from feet to head."""
-    found: dict[str, State] = {}
+    found: dict[str, ViewState] = {}
     numbers: dict[str, int] = {}
     for index, entry in enumerate(study.entries):
         if isinstance(entry, InputError):
@@ -110,8 +112,8 @@ def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
 
 
 def _studies(
-    study: Study, rows: Sequence[SlicePrediction], predictor: Predictor, *, finished: bool
-) -> list[State]:
+    study: OpenStudy, rows: Sequence[SlicePrediction], predictor: Predictor, *, finished: bool
+) -> list[ViewState]:
     """Return what is said of each study of the upload, in its order; the verdict at the end."""
     rule = predictor.study_rule()
     answered = {one.study_uid: one for one in by_study(rows, rule)} if finished else {}
@@ -128,7 +130,7 @@ def _studies(
     return found
 
 
-def verdict(one: StudyPrediction, rows: Sequence[SlicePrediction], rule: StudyRule) -> State:
+def verdict(one: StudyPrediction, rows: Sequence[SlicePrediction], rule: StudyRule) -> ViewState:
     """Return one sentence on a study, what it rests on, and how it is to be painted."""
     if one.probabilities is None:
         return {"tone": "quiet", "text": "No slice of this study could be answered.", "more": ""}
@@ -163,7 +165,7 @@ def _notes(rows: Sequence[SlicePrediction]) -> list[str]:
     ]
 
 
-def _refused(study: Study, rows: Sequence[SlicePrediction]) -> list[State]:
+def _refused(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
     """Return the refused files and frames with their reasons, each reason of a file once."""
     found: dict[tuple[int, str], int] = {}
     for index, entry in enumerate(study.entries):

@@ -76,10 +76,10 @@ def test_the_default_bundle_and_the_pages_assets_are_there(wheel: zipfile.ZipFil
     assert {f"ich_cli/bundles/default/{name}" for name in (
         "config.json", "README.md", "0/model.safetensors", "1/model.safetensors",
     )} <= inside  # fmt: skip
-    assert {f"gradio_app/page/{name}" for name in (
-        "page.html", "style.css", "icon.png", "1-state.js",
+    assert {f"gradio_app/static/{name}" for name in (
+        "viewer.html", "viewer.css", "icon.png", "state.js",
     )} <= inside  # fmt: skip
-    assert {"ich_cli/core/templates/report.html.j2", "ich_cli/py.typed"} <= inside
+    assert {"ich_cli/core/report/templates/report.html.j2", "ich_cli/py.typed"} <= inside
 
 
 def test_it_says_what_it_is(wheel: zipfile.ZipFile) -> None:

@@ -97,10 +97,10 @@ def try_page(python: Path, work: Path) -> None:
             icon = urllib.request.urlopen(f"{address}/favicon.ico", timeout=60).read()
         finally:
             server.terminate()
-    package = next((python.parents[1] / "lib").glob("python*/site-packages/gradio_app/page"))
+    package = next((python.parents[1] / "lib").glob("python*/site-packages/gradio_app/static"))
     if icon != (package / "icon.png").read_bytes():
         raise SystemExit("the page's icon is not the one in the wheel")
-    for name in ("style.css", "page.html", "8-events.js"):
+    for name in ("viewer.css", "viewer.html", "events.js"):
         words = re.findall(r"[\w-]{12,}", (package / name).read_text("utf-8"))
         missing = [word for word in words if word not in text]
         if missing:

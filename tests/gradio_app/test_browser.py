@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from ich_cli.core.labels import LABELS
-from tests.gradio_app.browsing import DONE, Visit, browser, chromium
-from tests.gradio_app.proxy import PREFIX, proxied
-from tests.gradio_app.serving import CAVEAT, PATIENT, Served, named_study, serving
+from tests.support.browsing import DONE, Visit, browser, chromium
+from tests.support.proxy import PREFIX, proxied
+from tests.support.serving import CAVEAT, PATIENT, Served, named_study, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -17,34 +17,36 @@ import pytest
 from PIL import Image
 
 from gradio_app.component import Viewer, _told
-from gradio_app.open_study import Study
-from gradio_app.service import Desk, Settings
+from gradio_app.open_study import OpenStudy
+from gradio_app.service import Service, Settings
 from gradio_app.session_store import GONE
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
-from tests.gradio_app.serving import named_study
+from tests.support.serving import named_study
 
 ME: Any = SimpleNamespace(session_hash="me")
 
 
 @pytest.fixture(scope="module")
-def desk(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def service(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("viewer")
     (folder / "uploads").mkdir()
     predictor = Predictor.load(tiny_bundle, device="cpu")
-    made = Desk({"tiny": predictor}, folder / "studies", folder / "uploads", Settings(16, 50, 1, 2))
+    made = Service(
+        {"tiny": predictor}, folder / "studies", folder / "uploads", Settings(16, 50, 1, 2)
+    )
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def viewer(desk: Desk) -> Viewer:
-    return Viewer(desk)
+def viewer(service: Service) -> Viewer:
+    return Viewer(service)
 
 
-def upload(desk: Desk, folder: Path) -> list[str]:
-    place = desk.sessions._uploads / folder.name
+def upload(service: Service, folder: Path) -> list[str]:
+    place = service.sessions._uploads / folder.name
     place.mkdir(parents=True)
     return [str(path.rename(place / f"page-{at}")) for at, path in enumerate(named_study(folder))]
 
@@ -60,8 +62,8 @@ def asked(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def token(desk: Desk, viewer: Viewer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    last = asked(viewer, {"paths": upload(desk, tmp_path_factory.mktemp("study")), "ask": 7})[-1]
+def token(service: Service, viewer: Viewer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    last = asked(viewer, {"paths": upload(service, tmp_path_factory.mktemp("study")), "ask": 7})[-1]
     assert (last["phase"], last["ask"], last["done"]) == ("done", 7, 4)
     return str(last["token"])
 
@@ -72,40 +74,40 @@ def ask(question: Any, what: Any) -> dict[str, Any]:
     return answer
 
 
-def test_a_slice_is_its_hu(desk: Desk, viewer: Viewer, token: str) -> None:
+def test_a_slice_is_its_hu(service: Service, viewer: Viewer, token: str) -> None:
     answer = ask(viewer.on_slice, {"token": token, "index": 1})
     assert "error" not in answer
-    assert desk.sessions.get(token).slice(1).hu.shape == (64, 64)
+    assert service.sessions.get(token).slice(1).hu.shape == (64, 64)
 
 
 @pytest.mark.parametrize("label", ["any", "subdural"])
-def test_a_map_is_the_studys(desk: Desk, viewer: Viewer, token: str, label: str) -> None:
+def test_a_map_is_the_studys(service: Service, viewer: Viewer, token: str, label: str) -> None:
     answer = ask(viewer.on_map, {"token": token, "index": 1, "label": label})
-    name, predictor = desk.predictor("")
-    values = desk.sessions.get(token).maps(name, predictor, 1)[label]
+    name, predictor = service.predictor("")
+    values = service.sessions.get(token).maps(name, predictor, 1)[label]
     assert answer["columns"] == values.shape[1]
     assert answer["note"] == ("" if values.any() else f"Nothing in this slice speaks for {label}.")
 
 
 def test_an_empty_map_is_told(viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = dict.fromkeys(LABELS, np.zeros((4, 4), np.float32))
-    monkeypatch.setattr(Study, "maps", lambda *_: nothing)
+    monkeypatch.setattr(OpenStudy, "maps", lambda *_: nothing)
     answer = ask(viewer.on_map, {"token": token, "index": 0, "label": "epidural"})
     assert answer["note"] == "Nothing in this slice speaks for epidural."
 
 
 @pytest.mark.parametrize("question", ["on_map", "on_faith"])
 def test_what_the_reader_has_left_is_not_computed(
-    desk: Desk, viewer: Viewer, token: str, question: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, viewer: Viewer, token: str, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = desk.sessions.get(token)
-    look = desk.look
+    study = service.sessions.get(token)
+    render = service.render
 
     async def later(work: Any) -> Any:
         study.wanted, study.watched = ("tiny", 3), ("tiny", 3, "any")  # asked for meanwhile
-        return await look(work)
+        return await render(work)
 
-    monkeypatch.setattr(desk, "look", later)
+    monkeypatch.setattr(service, "render", later)
     what = {"token": token, "index": 0, "label": "any"}
     assert ask(getattr(viewer, question), what) == {"stale": True}
 
@@ -113,7 +115,9 @@ def test_what_the_reader_has_left_is_not_computed(
 def test_faith_is_the_studys_sentence_about_that_label(
     viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Study, "faith", lambda _, name, __, index, label: f"{name} {index} {label}")
+    monkeypatch.setattr(
+        OpenStudy, "faith", lambda _, name, __, index, label: f"{name} {index} {label}"
+    )
     answer = ask(viewer.on_faith, {"token": token, "index": 2, "label": "subdural"})
     assert answer == {"text": "tiny 2 subdural"}
 
@@ -141,10 +145,10 @@ def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, sta
         assert len(packed.namelist()) >= 2
 
 
-def test_cards_and_cancelling(desk: Desk, viewer: Viewer, token: str) -> None:
+def test_cards_and_cancelling(service: Service, viewer: Viewer, token: str) -> None:
     assert "<" in ask(viewer.on_card, {})["html"]
     assert ask(viewer.on_cancel, {"token": token}) == {"cancelled": True}
-    assert desk.sessions.get(token).rows["tiny"]  # what was answered stays
+    assert service.sessions.get(token).rows["tiny"]  # what was answered stays
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -200,11 +204,11 @@ def test_a_study_that_cannot_be_opened_fails_in_words(
 
 
 def test_a_page_that_closes_takes_its_study_along(
-    desk: Desk, viewer: Viewer, tmp_path: Path
+    service: Service, viewer: Viewer, tmp_path: Path
 ) -> None:
-    study = desk.sessions.open("another", upload(desk, tmp_path / "closing"))
+    study = service.sessions.open("another", upload(service, tmp_path / "closing"))
     assert study.folder.exists()
     viewer.on_leave(SimpleNamespace(session_hash="another"))  # type: ignore[arg-type]
     assert not study.folder.exists()
     with pytest.raises(IchError):
-        desk.sessions.get(study.token)
+        service.sessions.get(study.token)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from gradio_app.job_queue import BusyError, CancelledError, Job, Line
+from gradio_app.job_queue import BusyError, CancelledError, Job, JobQueue
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    made = Line(concurrency=1, waiting=2)
+def line() -> Iterator[JobQueue]:
+    made = JobQueue(concurrency=1, waiting=2)
     yield made
     made.close()
 
@@ -28,7 +28,7 @@ def blocked(begun: Event, go: Event) -> Any:
     return work
 
 
-def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: Line) -> None:
+def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: JobQueue) -> None:
     begun, go = Event(), Event()
     first = line.submit(blocked(begun, go))
     begun.wait(10)
@@ -46,14 +46,14 @@ def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: Line) -> N
     assert asyncio.run(line.submit(lambda _: "there is room again").wait())
 
 
-def test_states_are_the_newest_and_waiting_is_told(line: Line) -> None:
+def test_states_are_the_newest_and_waiting_is_told(line: JobQueue) -> None:
     begun, go, told = Event(), Event(), Event()
     first = line.submit(blocked(begun, go))
     begun.wait(10)
 
     def work(job: Job) -> None:
-        job.tell("half")
-        job.tell("whole")
+        job.publish("half")
+        job.publish("whole")
         told.set()
 
     second = line.submit(work)
@@ -70,7 +70,7 @@ def test_states_are_the_newest_and_waiting_is_told(line: Line) -> None:
     assert first.result() == "done"
 
 
-def test_one_that_waits_can_be_cancelled_and_makes_room(line: Line) -> None:
+def test_one_that_waits_can_be_cancelled_and_makes_room(line: JobQueue) -> None:
     begun, go = Event(), Event()
     first = line.submit(blocked(begun, go))
     begun.wait(10)
@@ -86,7 +86,7 @@ def test_one_that_waits_can_be_cancelled_and_makes_room(line: Line) -> None:
     assert first.done
 
 
-def test_one_that_runs_stops_where_it_looks(line: Line) -> None:
+def test_one_that_runs_stops_where_it_looks(line: JobQueue) -> None:
     begun, go = Event(), Event()
 
     def work(job: Job) -> None:
@@ -104,7 +104,7 @@ def test_one_that_runs_stops_where_it_looks(line: Line) -> None:
         asyncio.run(job.wait())
 
 
-def test_what_fails_costs_its_own_job(line: Line) -> None:
+def test_what_fails_costs_its_own_job(line: JobQueue) -> None:
     def work(job: Job) -> None:
         raise ValueError("broken")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gradio_app.middleware import Guard
+from gradio_app.middleware import SecurityMiddleware
 
 
 async def _fine(scope: Any, receive: Any, send: Any) -> None:
@@ -29,7 +29,9 @@ def ask(
 
     pairs = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
     scope = {"type": "http", "path": path, "method": method, "headers": pairs}
-    asyncio.run(Guard(_fine, folder, max_bytes=2**20, free_bytes=free)(scope, receive, send))
+    asyncio.run(
+        SecurityMiddleware(_fine, folder, max_bytes=2**20, free_bytes=free)(scope, receive, send)
+    )
     sent = {k.decode(): v.decode() for k, v in told[0]["headers"]}
     return told[0]["status"], sent, told[1]["body"]
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ich_cli.core.labels import LABELS
-from tests.gradio_app.serving import (
+from tests.support.serving import (
     CAVEAT,
     PATIENT,
     Served,

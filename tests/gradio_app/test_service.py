@@ -1,4 +1,4 @@
-"""The desk: what the page is told of a study, without a page."""
+"""The service: what the page is told of a study, without a page."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gradio_app.downloads import Wish, card_html, save
+from gradio_app.downloads import ExportRequest, card_html, save
 from gradio_app.job_queue import Job
-from gradio_app.open_study import Study
-from gradio_app.service import EXAMPLE_SUBTYPES, Desk, Settings
+from gradio_app.open_study import OpenStudy
+from gradio_app.service import EXAMPLE_SUBTYPES, Service, Settings
 from gradio_app.view_state import describe, verdict
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS
@@ -23,7 +23,7 @@ from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
 from ich_cli.core.study import StudyPrediction, StudyRule
 from ich_cli.core.study.quality_gate import Reason
-from tests.gradio_app.serving import PATIENT, named_study
+from tests.support.serving import PATIENT, named_study
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +37,27 @@ def other(other_bundle: Path) -> Predictor:
 
 
 @pytest.fixture
-def desk(predictor: Predictor, other: Predictor, tmp_path: Path) -> Iterator[Desk]:
+def service(predictor: Predictor, other: Predictor, tmp_path: Path) -> Iterator[Service]:
     (tmp_path / "uploads").mkdir()
     both = {"tiny": predictor, "other": other}
-    made = Desk(both, tmp_path / "studies", tmp_path / "uploads", Settings(16, 50, 1, 2))
+    made = Service(both, tmp_path / "studies", tmp_path / "uploads", Settings(16, 50, 1, 2))
     yield made
     made.close()
 
 
-def opened(desk: Desk, paths: list[Path], owner: str = "me") -> Study:
-    uploads = desk.sessions._uploads
+def opened(service: Service, paths: list[Path], owner: str = "me") -> OpenStudy:
+    uploads = service.sessions._uploads
     given = []
     for number, path in enumerate(paths):
         (uploads / f"hash-{number}").mkdir(exist_ok=True)
         given.append(uploads / f"hash-{number}" / f"page-{number}")
         given[-1].write_bytes(path.read_bytes())
-    return desk.sessions.open(owner, list(map(str, given)))
+    return service.sessions.open(owner, list(map(str, given)))
 
 
-def states(desk: Desk, study: Study, bundle: str = "") -> list[dict[str, Any]]:
+def states(service: Service, study: OpenStudy, bundle: str = "") -> list[dict[str, Any]]:
     async def follow() -> list[dict[str, Any]]:
-        return [state async for state in desk.follow(study, bundle)]
+        return [state async for state in service.follow(study, bundle)]
 
     return asyncio.run(follow())
 
@@ -72,9 +72,9 @@ def upload(tmp_path: Path) -> list[Path]:
 
 
 def test_study_ends_answered_with_the_refused_file_named_by_number(
-    desk: Desk, upload: list[Path]
+    service: Service, upload: list[Path]
 ) -> None:
-    last = states(desk, opened(desk, upload))[-1]
+    last = states(service, opened(service, upload))[-1]
 
     assert last["phase"] == "done"
     assert (last["done"], last["total"], last["bundle"]) == (5, 5, "tiny")
@@ -87,78 +87,81 @@ def test_study_ends_answered_with_the_refused_file_named_by_number(
     assert highest == [max(one[1][k] for one in series["slices"]) for k in range(len(LABELS))]
 
 
-def test_nothing_told_or_saved_names_the_patient(desk: Desk, upload: list[Path]) -> None:
-    study = opened(desk, upload)
-    told = [json.dumps(states(desk, study)[-1])]
-    name, predictor = desk.predictor("")
+def test_nothing_told_or_saved_names_the_patient(service: Service, upload: list[Path]) -> None:
+    study = opened(service, upload)
+    told = [json.dumps(states(service, study)[-1])]
+    name, predictor = service.predictor("")
     told.append(study.faith(name, predictor, 0, "any"))
-    told += [json.dumps(save(k, Wish(study, name, predictor, 0, "any"))) for k in ("csv", "html")]
+    told += [
+        json.dumps(save(k, ExportRequest(study, name, predictor, 0, "any")))
+        for k in ("csv", "html")
+    ]
 
     assert not any("Planted" in text for text in told)
 
 
-def test_zip_counts_as_one_file(desk: Desk, upload: list[Path], tmp_path: Path) -> None:
+def test_zip_counts_as_one_file(service: Service, upload: list[Path], tmp_path: Path) -> None:
     packed = tmp_path / "study"  # content decides, not the name's ending
     with zipfile.ZipFile(packed, "w") as archive:
         for path in upload:
             archive.write(path, path.name)
 
-    last = states(desk, opened(desk, [upload[-1], packed]))[-1]
+    last = states(service, opened(service, [upload[-1], packed]))[-1]
 
     assert len(last["series"][0]["slices"]) == 4
     assert [one["file"] for one in last["refused"]] == [1, 2]
     assert "Planted" not in json.dumps(last)
 
 
-def test_another_bundle_answers_the_same_files_anew(desk: Desk, upload: list[Path]) -> None:
-    study = opened(desk, upload)
-    first, second = states(desk, study)[-1], states(desk, study, "other")[-1]
+def test_another_bundle_answers_the_same_files_anew(service: Service, upload: list[Path]) -> None:
+    study = opened(service, upload)
+    first, second = states(service, study)[-1], states(service, study, "other")[-1]
 
     assert (first["bundle"], second["bundle"]) == ("tiny", "other")
     assert first["series"][0]["slices"] != second["series"][0]["slices"]
-    assert states(desk, study)[-1] == first
+    assert states(service, study)[-1] == first
 
 
-def test_unknown_bundle_is_told(desk: Desk) -> None:
+def test_unknown_bundle_is_told(service: Service) -> None:
     with pytest.raises(IchError, match="there is no such bundle; there are tiny, other"):
-        desk.predictor("third")
+        service.predictor("third")
 
 
-def test_too_many_slices_are_refused(desk: Desk, tmp_path: Path) -> None:
+def test_too_many_slices_are_refused(service: Service, tmp_path: Path) -> None:
     write_studies(tmp_path / "made", 2, seed=1, size=64, slices=(26, 26))
     paths = sorted((tmp_path / "made").glob("study-*/*.dcm"))
 
-    last = states(desk, opened(desk, paths))[-1]
+    last = states(service, opened(service, paths))[-1]
 
     assert last["phase"] == "failed"
     assert last["message"] == "52 slices; this page takes at most 50 at once"
 
 
 def test_full_line_says_busy_and_the_running_study_is_unharmed(
-    desk: Desk, upload: list[Path]
+    service: Service, upload: list[Path]
 ) -> None:
     begun, go = Event(), Event()
-    blocker = desk._line.submit(lambda _: (begun.set(), go.wait(20)))
+    blocker = service._queue.submit(lambda _: (begun.set(), go.wait(20)))
     begun.wait(20)
-    waiting = [desk._line.submit(lambda _: None) for _ in range(2)]
-    study = opened(desk, upload)
+    waiting = [service._queue.submit(lambda _: None) for _ in range(2)]
+    study = opened(service, upload)
 
-    assert states(desk, study) == [
+    assert states(service, study) == [
         {"phase": "failed", "message": "busy: 2 studies are waiting already; try again in a minute"}
     ]
     go.set()
     for job in (blocker, *waiting):
         asyncio.run(job.wait())
-    assert states(desk, study)[-1]["phase"] == "done"
+    assert states(service, study)[-1]["phase"] == "done"
 
 
 def test_cancelled_study_keeps_its_answers_and_goes_on_from_them(
-    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+    service: Service, upload: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = opened(desk, upload)
+    study = opened(service, upload)
     check = type(study).predict
 
-    def after_two(self: Study, name: str, predictor: Predictor, job: Any, told: Any) -> None:
+    def after_two(self: OpenStudy, name: str, predictor: Predictor, job: Any, told: Any) -> None:
         def tell() -> None:
             told()
             if len(self.rows[name]) == 2:
@@ -167,35 +170,35 @@ def test_cancelled_study_keeps_its_answers_and_goes_on_from_them(
         check(self, name, predictor, job, tell)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Study, "predict", after_two)
-        cancelled = states(desk, study)[-1]
+        patch.setattr(OpenStudy, "predict", after_two)
+        cancelled = states(service, study)[-1]
     rows = list(study.rows["tiny"])
-    whole = states(desk, study)[-1]
+    whole = states(service, study)[-1]
 
     assert (cancelled["phase"], cancelled["done"]) == ("cancelled", 2)
     assert (whole["phase"], whole["done"]) == ("done", 5)
     assert study.rows["tiny"][:2] == rows
 
 
-def test_example_is_made_once_and_holds_what_is_said_of_it(desk: Desk) -> None:
+def test_example_is_made_once_and_holds_what_is_said_of_it(service: Service) -> None:
     async def follow() -> tuple[list[Any], list[Any]]:
-        first = [state async for state in desk.example()]
-        return first, [state async for state in desk.example()]
+        first = [state async for state in service.example()]
+        return first, [state async for state in service.example()]
 
     first, second = asyncio.run(follow())
 
     assert first[-1]["phase"] == "done"
     assert first[-1]["example"] is True
     assert second[-1] == first[-1]
-    labels = next(desk.sessions._root.glob("study-*/made/labels.csv")).read_text().splitlines()
+    labels = next(service.sessions._root.glob("study-*/made/labels.csv")).read_text().splitlines()
     names, rows = labels[0].split(","), [line.split(",") for line in labels[1:]]
     found = [n for k, n in enumerate(names) if n in LABELS[1:] and any(r[k] == "1" for r in rows)]
     assert tuple(found) == EXAMPLE_SUBTYPES
 
 
-def test_pictures_of_what_is_not_there_are_told(desk: Desk, upload: list[Path]) -> None:
-    study = opened(desk, upload)
-    states(desk, study)
+def test_pictures_of_what_is_not_there_are_told(service: Service, upload: list[Path]) -> None:
+    study = opened(service, upload)
+    states(service, study)
 
     with pytest.raises(IchError, match="there is no slice 9"):
         study.slice(9)
@@ -207,11 +210,11 @@ def test_pictures_of_what_is_not_there_are_told(desk: Desk, upload: list[Path]) 
 
 
 def test_maps_are_computed_once(
-    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+    service: Service, upload: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = opened(desk, upload)
-    states(desk, study)
-    name, predictor = desk.predictor("")
+    study = opened(service, upload)
+    states(service, study)
+    name, predictor = service.predictor("")
     maps = study.maps(name, predictor, 1)
     monkeypatch.setattr("gradio_app.open_study.explain", lambda *_, **__: pytest.fail("again"))
 
@@ -220,20 +223,20 @@ def test_maps_are_computed_once(
     assert maps["any"].shape == (64, 64)
 
 
-def test_saving_waits_for_the_whole_study(desk: Desk, upload: list[Path]) -> None:
-    study = opened(desk, upload)
-    name, predictor = desk.predictor("")
+def test_saving_waits_for_the_whole_study(service: Service, upload: list[Path]) -> None:
+    study = opened(service, upload)
+    name, predictor = service.predictor("")
 
     with pytest.raises(IchError, match="the study is not done yet"):
-        save("csv", Wish(study, name, predictor, 0, "any"))
+        save("csv", ExportRequest(study, name, predictor, 0, "any"))
     with pytest.raises(IchError, match="a file to save is one of csv, png, html, dicom"):
-        save("../x", Wish(study, name, predictor, 0, "any"))
+        save("../x", ExportRequest(study, name, predictor, 0, "any"))
 
 
-def test_unanswered_slice_has_no_probabilities(desk: Desk, upload: list[Path]) -> None:
-    study = opened(desk, upload)
-    states(desk, study)
-    name, predictor = desk.predictor("")
+def test_unanswered_slice_has_no_probabilities(service: Service, upload: list[Path]) -> None:
+    study = opened(service, upload)
+    states(service, study)
+    name, predictor = service.predictor("")
     study.rows["tiny"] = study.rows["tiny"][:1]
 
     told = describe(study, name, predictor, "predicting")
@@ -274,13 +277,13 @@ def test_card_is_html_without_front_matter_or_scripts() -> None:
 
 
 def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
-    desk: Desk, upload: list[Path], monkeypatch: pytest.MonkeyPatch
+    service: Service, upload: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = opened(desk, upload)
+    study = opened(service, upload)
     events: list[str] = []
-    scan, predict = Study.scan, Study.predict
-    monkeypatch.setattr(Study, "scan", lambda *a: (events.append("scan"), scan(*a))[1])
-    monkeypatch.setattr(Study, "predict", lambda *a: (events.append("predict"), predict(*a))[1])
+    scan, predict = OpenStudy.scan, OpenStudy.predict
+    monkeypatch.setattr(OpenStudy, "scan", lambda *a: (events.append("scan"), scan(*a))[1])
+    monkeypatch.setattr(OpenStudy, "predict", lambda *a: (events.append("predict"), predict(*a))[1])
     tell = Job.tell
 
     def told(job: Job, state: dict[str, Any]) -> None:
@@ -289,33 +292,35 @@ def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
 
     monkeypatch.setattr(Job, "tell", told)
 
-    last = states(desk, study)[-1]
+    last = states(service, study)[-1]
 
     assert events[:4] == ["picture", "scan", "predicting", "predict"]
     assert events[-1] == "done"
     assert last["first"] == 2  # the middle one of five files, which is on show already
 
 
-def test_zip_shows_its_middle_slice_first(desk: Desk, upload: list[Path], tmp_path: Path) -> None:
+def test_zip_shows_its_middle_slice_first(
+    service: Service, upload: list[Path], tmp_path: Path
+) -> None:
     packed = tmp_path / "study"
     with zipfile.ZipFile(packed, "w") as archive:
         for path in upload[:4]:
             archive.write(path, path.name)
-    study = opened(desk, [packed])
+    study = opened(service, [packed])
 
     seen = study.glimpse()
 
-    assert states(desk, study)[-1]["first"] == 2
+    assert states(service, study)[-1]["first"] == 2
     assert seen is not None
     assert (seen.hu == study.slice(2).hu).all()
 
 
 def test_where_the_middle_file_is_no_ct_the_rest_is_unharmed(
-    desk: Desk, upload: list[Path]
+    service: Service, upload: list[Path]
 ) -> None:
-    study = opened(desk, [upload[0], upload[-1], upload[1]])
+    study = opened(service, [upload[0], upload[-1], upload[1]])
 
-    found = states(desk, study)
+    found = states(service, study)
 
     assert not any(state.get("picture") for state in found)
     assert (found[-1]["phase"], found[-1]["first"]) == ("done", None)

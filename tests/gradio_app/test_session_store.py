@@ -1,4 +1,4 @@
-"""Sessions: private folders, reached by token, gone when they end or in an hour."""
+"""SessionStore: private folders, reached by token, gone when they end or in an hour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradio_app.session_store import MAX_FILES, Sessions
+from gradio_app.session_store import MAX_FILES, SessionStore
 from ich_cli.core.dicom import Limits
 from ich_cli.core.errors import IchError, NothingFoundError
 
@@ -32,8 +32,8 @@ def uploads(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sessions(tmp_path: Path, uploads: Path, clock: Clock) -> Iterator[Sessions]:
-    made = Sessions(tmp_path / "studies", uploads, Limits(), clock=clock)
+def sessions(tmp_path: Path, uploads: Path, clock: Clock) -> Iterator[SessionStore]:
+    made = SessionStore(tmp_path / "studies", uploads, Limits(), clock=clock)
     yield made
     made.close()
 
@@ -45,7 +45,9 @@ def uploaded(uploads: Path, name: str = "page-1", content: bytes = b"x") -> str:
     return str(folder / name)
 
 
-def test_files_move_into_a_private_folder_under_numbers(sessions: Sessions, uploads: Path) -> None:
+def test_files_move_into_a_private_folder_under_numbers(
+    sessions: SessionStore, uploads: Path
+) -> None:
     given = [uploaded(uploads, "page-1"), uploaded(uploads, "page-2")]
 
     study = sessions.open("me", given)
@@ -56,7 +58,7 @@ def test_files_move_into_a_private_folder_under_numbers(sessions: Sessions, uplo
     assert study.folder.is_relative_to(uploads.parent / "studies")
 
 
-def test_a_study_is_reached_by_its_token_alone(sessions: Sessions, uploads: Path) -> None:
+def test_a_study_is_reached_by_its_token_alone(sessions: SessionStore, uploads: Path) -> None:
     study = sessions.open("me", [uploaded(uploads)])
 
     assert sessions.get(study.token) is study
@@ -69,7 +71,7 @@ def test_a_study_is_reached_by_its_token_alone(sessions: Sessions, uploads: Path
     "path", ["/etc/passwd", "uploads/../secret", "../secret", "", ".", "uploads/missing", "uploads"]
 )
 def test_nothing_from_outside_the_uploads_is_taken(
-    path: str, sessions: Sessions, tmp_path: Path, uploads: Path
+    path: str, sessions: SessionStore, tmp_path: Path, uploads: Path
 ) -> None:
     (tmp_path / "secret").write_text("secret")
     for given in (path, str(tmp_path / path)):
@@ -79,7 +81,7 @@ def test_nothing_from_outside_the_uploads_is_taken(
 
 
 def test_link_out_of_the_uploads_is_not_followed(
-    sessions: Sessions, tmp_path: Path, uploads: Path
+    sessions: SessionStore, tmp_path: Path, uploads: Path
 ) -> None:
     (tmp_path / "secret").write_text("secret")
     (uploads / "link").symlink_to(tmp_path / "secret")
@@ -87,7 +89,7 @@ def test_link_out_of_the_uploads_is_not_followed(
         sessions.open("me", [str(uploads / "link")])
 
 
-def test_no_file_and_too_many_are_told(sessions: Sessions, uploads: Path) -> None:
+def test_no_file_and_too_many_are_told(sessions: SessionStore, uploads: Path) -> None:
     with pytest.raises(NothingFoundError, match="no file was chosen"):
         sessions.open("me", [])
     with pytest.raises(IchError, match=f"{MAX_FILES + 1} files; at most {MAX_FILES} at once"):
@@ -95,7 +97,7 @@ def test_no_file_and_too_many_are_told(sessions: Sessions, uploads: Path) -> Non
 
 
 def test_end_of_a_session_deletes_its_files_and_nobody_elses(
-    sessions: Sessions, uploads: Path
+    sessions: SessionStore, uploads: Path
 ) -> None:
     mine = sessions.open("me", [uploaded(uploads, "page-1")])
     other = sessions.open("other", [uploaded(uploads, "page-2")])
@@ -108,7 +110,7 @@ def test_end_of_a_session_deletes_its_files_and_nobody_elses(
         sessions.get(mine.token)
 
 
-def test_new_study_of_an_owner_closes_the_old_one(sessions: Sessions, uploads: Path) -> None:
+def test_new_study_of_an_owner_closes_the_old_one(sessions: SessionStore, uploads: Path) -> None:
     first = sessions.open("me", [uploaded(uploads, "page-1")])
     second = sessions.open("me", [uploaded(uploads, "page-2")])
 
@@ -118,7 +120,7 @@ def test_new_study_of_an_owner_closes_the_old_one(sessions: Sessions, uploads: P
 
 
 def test_study_goes_after_an_hour_without_use(
-    sessions: Sessions, uploads: Path, clock: Clock
+    sessions: SessionStore, uploads: Path, clock: Clock
 ) -> None:
     idle = sessions.open("idle", [uploaded(uploads, "page-1")])
     used = sessions.open("used", [uploaded(uploads, "page-2")])
@@ -127,7 +129,7 @@ def test_study_goes_after_an_hour_without_use(
     clock.now = 3000.0
     sessions.get(used.token)
     clock.now = 3700.0
-    sessions.sweep()
+    sessions.remove_stale()
 
     assert not idle.folder.exists()
     assert used.folder.exists()
@@ -135,7 +137,7 @@ def test_study_goes_after_an_hour_without_use(
 
 
 def test_programs_that_upload_the_same_bytes_do_not_disturb_each_other(
-    sessions: Sessions, uploads: Path
+    sessions: SessionStore, uploads: Path
 ) -> None:
     path = uploaded(uploads, "scan.dcm", b"same")  # the server puts both at the same place
 
@@ -147,7 +149,7 @@ def test_programs_that_upload_the_same_bytes_do_not_disturb_each_other(
     assert first.token != second.token
 
 
-def test_uploads_nobody_asked_about_go_too(sessions: Sessions, uploads: Path) -> None:
+def test_uploads_nobody_asked_about_go_too(sessions: SessionStore, uploads: Path) -> None:
     claimed, waiting = uploaded(uploads, "scan.dcm"), uploaded(uploads, "page-1")
     old, fresh = uploaded(uploads, "page-2"), uploaded(uploads, "page-3")
     sessions.open("one", [claimed])
@@ -156,7 +158,7 @@ def test_uploads_nobody_asked_about_go_too(sessions: Sessions, uploads: Path) ->
     os.utime(waiting, (now - 130, now - 130))
     os.utime(old, (now - 3700, now - 3700))
 
-    sessions.sweep()
+    sessions.remove_stale()
 
     assert [Path(path).exists() for path in (claimed, waiting, old, fresh)] == [
         False,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gradio_app.serving import environment, free_port
+from tests.support.serving import environment, free_port
 
 TUNNEL = "https://0123456789.gradio.live"
 

@@ -56,7 +56,7 @@ def test_versions_are_those_of_the_project(tmp_path: Path) -> None:
 
 def test_only_code_goes_along(tmp_path: Path) -> None:
     names = {one.path for one in space_files(WEIGHTS)}
-    assert {"app.py", "ich_cli/core/predict/predictor.py", "gradio_app/page/style.css"} <= names
+    assert {"app.py", "ich_cli/core/predict/predictor.py", "gradio_app/static/viewer.css"} <= names
     assert not [one for one in names if "__pycache__" in one or one.endswith(".safetensors")]
     assert len((ROOT / "hub" / "space" / "app.py").read_text().splitlines()) < 20
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gradio_app.browsing import Visit, browser, chromium
-from tests.gradio_app.serving import serving
 from tests.privacy.ground import Ground
+from tests.support.browsing import Visit, browser, chromium
+from tests.support.serving import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from ich_cli.core.predict import Journal
 from ich_cli.main import app
-from tests.gradio_app.serving import serving
 from tests.privacy.corpus import Planter
 from tests.privacy.ground import Ground
 from tests.privacy.searching import files_of, found_in
+from tests.support.serving import serving
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from gradio_app.component import script
-from gradio_app.theme import HERE, ICON
+from gradio_app.theme import ICON, STATIC
 
-STYLE = (HERE / "page" / "style.css").read_text("utf-8")
-PAGE = (HERE / "page" / "page.html").read_text("utf-8")
+STYLE = (STATIC / "viewer.css").read_text("utf-8")
+PAGE = (STATIC / "viewer.html").read_text("utf-8")
 
 
 def colours(room: str) -> dict[str, str]:
