@@ -103,7 +103,9 @@ def _some(reference: Predictor, folder: Path, count: int) -> Pixels:
     if (folder / "dataset.json").is_file():
         whole = PreparedDataset.open(folder).pixels
         return [np.array(whole[:: max(1, len(whole) // count)])] * len(reference.preprocess)
-    found: list[Entry] = [one for one in series.scan([folder]) if not isinstance(one, IchError)]
+    found: list[Entry] = [
+        one for one in series.scan([folder]).rows if not isinstance(one, IchError)
+    ]
     return prepared(reference, found[:: max(1, len(found) // count)])
 
 

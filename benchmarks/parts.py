@@ -37,7 +37,7 @@ def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
     """Measure files to probabilities against the same engine alone, and against the plain way."""
     predictor, name = subject.fastest, subject.name
     pixels = prepared(predictor, entries)
-    files = [Path(one.id.path) for one in entries if isinstance(one, series.FrameRef)]
+    files = [Path(one.id.path) for one in entries if isinstance(one, series.SliceRef)]
     goals = ("", "") if subject.weights else ("0.75", "")
     goals = ("0.90", "6" if name != "ResNeXt50" else "") if subject.weights else goals
     with tempfile.TemporaryDirectory(prefix="ich-bench-png-") as folder:
@@ -92,7 +92,7 @@ def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
 
 def start_up(entries: list[Entry], rounds: int, weights: str | None) -> list[Measure]:
     """Measure what it takes to begin, each in a process of its own."""
-    file = next(one.id.path for one in entries if isinstance(one, series.FrameRef))
+    file = next(one.id.path for one in entries if isinstance(one, series.SliceRef))
     bundle = ["-w", weights] if weights else []
     jobs = {
         "ich --help": ["-m", "ich_cli", "--help"],

@@ -57,7 +57,7 @@ def phantoms(folder: Path, slices: int) -> list[Entry]:
     studies = max(1, round(slices / A_STUDY))
     each = max(1, slices // studies)
     write_studies(folder, studies, seed=0, slices=(each, each))
-    return [*series.scan(sorted(folder.glob("study-*/*.dcm")))]
+    return [*series.scan(sorted(folder.glob("study-*/*.dcm"))).rows]
 
 
 def bundles(folder: Path, size: int = 512) -> list[Subject]:

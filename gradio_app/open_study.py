@@ -54,7 +54,7 @@ class OpenStudy:
     """Bundle and slice whose maps were asked for last; older wishes are passed over."""
     watched: tuple[str, int, str] | None = None
     """The same for the faithfulness of a map."""
-    _glimpsed: series.FrameRef | None = None
+    _glimpsed: series.SliceRef | None = None
     _maps: OrderedDict[tuple[str, int], Maps] = field(default_factory=OrderedDict)
     _faith: dict[tuple[str, int, str], str] = field(default_factory=dict)
     _predicting: Lock = field(default_factory=Lock)
@@ -78,7 +78,7 @@ class OpenStudy:
         """
         if self.entries:
             return
-        entries = series.scan(self.paths, self.limits, lambda _: job.check())
+        entries = series.scan(self.paths, self.limits, lambda _: job.check()).rows
         count = sum(not isinstance(one, InputError) for one in entries)
         if count > max_slices:
             raise IchError(f"{count} slices; this page takes at most {max_slices} at once")
@@ -183,7 +183,7 @@ class OpenStudy:
             self.job.cancel()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _entry(self, index: int) -> series.FrameRef:
+    def _entry(self, index: int) -> series.SliceRef:
         if not 0 <= index < len(self.entries):
             raise IchError(f"there is no slice {index}")
         entry = self.entries[index]

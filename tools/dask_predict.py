@@ -67,7 +67,7 @@ def predict(client: Client, paths: list[Path], weights: str | None) -> Iterator[
         A bundle, as for `Predictor.load`.
     """
     client.register_plugin(Loaded(weights))
-    entries = scan(paths)
+    entries = scan(paths).rows
     work = [[_without_patient(entries[place]) for place in unit] for unit in series_units(entries)]
     for future in client.map(answer, work, retries=RETRIES, pure=False):
         yield from future.result()

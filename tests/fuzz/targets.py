@@ -37,7 +37,7 @@ def read_dicom(data: bytes, folder: Path) -> str:
     path = folder / "x.dcm"
     path.write_bytes(data)
     worst = "slice"
-    for entry in scan([path]):
+    for entry in scan([path]).rows:
         try:
             if isinstance(entry, InputError):
                 raise entry

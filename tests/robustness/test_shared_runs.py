@@ -270,7 +270,7 @@ class TestResume:
         self, tmp_path: Path, corpus: Path
     ) -> None:
         """What a power cut leaves: zeros in place of the last rows."""
-        entries = scan([corpus])
+        entries = scan([corpus]).rows
         output, rank = tmp_path / "out.csv", Rank(0, 2)
         with Journal(output, rank) as journal:
             part = Part(journal, entries, rank)
@@ -352,7 +352,7 @@ class TestAtOnce:
 
 
 def test_tables_of_a_part_are_written_from_all_its_journals(tmp_path: Path, corpus: Path) -> None:
-    entries = [entry for entry in scan([corpus]) if not isinstance(entry, BrokenFileError)]
+    entries = [entry for entry in scan([corpus]).rows if not isinstance(entry, BrokenFileError)]
     entries = [entry for entry in entries if hasattr(entry, "id")]
     output = tmp_path / "out.csv"
     for number in range(2):

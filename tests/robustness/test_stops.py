@@ -15,7 +15,7 @@ from filelock import FileLock
 from ich_cli.core.dicom import DEFAULT_LIMITS, opened
 from ich_cli.core.errors import BrokenFileError, InputError
 from ich_cli.core.predict import Journal
-from ich_cli.core.series import FrameRef, scanning as series
+from ich_cli.core.series import SliceRef, scanning as series
 from ich_cli.core.system import remove_stale, replacing, replacing_folder
 from tests.robustness.long_run import ROOT, Corpus, make_bundle, make_corpus, predict, studies_of
 
@@ -128,8 +128,8 @@ def test_a_file_that_changes_after_it_was_listed_costs_its_row(
     change: Callable[[Path], None], reason: str, tmp_path: Path
 ) -> None:
     scans = make_corpus(tmp_path / "scans", 5, 0.0, 1).folder
-    entry = series.scan([scans])[2]
-    assert isinstance(entry, FrameRef)
+    entry = series.scan([scans]).rows[2]
+    assert isinstance(entry, SliceRef)
     change(entry.source.path)
 
     with pytest.raises(InputError) as error:

@@ -24,7 +24,7 @@ BEGIN, END = "<!-- odd files: begin -->\n", "<!-- odd files: end -->\n"
 def outcome(path: Path) -> str:
     """Return status and note of a file as a row would have them; of several frames, how many."""
     found: Counter[str] = Counter()
-    for entry in scan([path]):
+    for entry in scan([path]).rows:
         try:
             if isinstance(entry, InputError):
                 raise entry

@@ -13,7 +13,7 @@ from ich_cli.core.series import scan
 def results(bundle: Path, *paths: Path, **thresholds: float) -> list[StudyResult]:
     """Answer for what lies at `paths`; `thresholds` change the bundle's."""
     predictor = Predictor.load(bundle, device="cpu")
-    entries = scan(list(paths))
+    entries = scan(list(paths)).rows
     cut = predictor.thresholds | thresholds
     rows = list(predictor.stream(entries, workers=0, thresholds=cut))
     return study_results(predictor, entries, rows, thresholds=cut)

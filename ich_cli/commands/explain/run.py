@@ -33,7 +33,7 @@ def find(
     from ich_cli.core.series import scan
 
     with progress("Looking for slices", unit="files", quiet=quiet) as advance:
-        entries = scan(paths, limits, lambda count: advance(1), names)
+        entries = scan(paths, limits, lambda count: advance(1), names).rows
     if all(isinstance(entry, InputError) for entry in entries):
         raise next(entry for entry in entries if isinstance(entry, InputError))
     if frame and not _candidates(entries, frame):

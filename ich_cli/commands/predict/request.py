@@ -15,10 +15,10 @@ from ich_cli.terminal import progress
 
 if TYPE_CHECKING:
     from ich_cli.core.dicom import Limits
-    from ich_cli.core.series import FrameRef
+    from ich_cli.core.series import SliceRef
     from ich_cli.core.system import Names
 
-    Entries = list[FrameRef | InputError]
+    Entries = list[SliceRef | InputError]
 
 _PROCESSES: Final = 16  # more of them wait for the disk and for the one that takes their answers
 
@@ -66,7 +66,7 @@ def find(request: Request) -> Entries:
         worker_processes(number) as pool,
         progress("Looking for slices", unit="files", quiet=quiet) as advance,
     ):
-        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool)
+        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool).rows
     return _without_own(found, request)
 
 

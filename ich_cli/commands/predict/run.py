@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from ich_cli.commands.predict.request import Entries
     from ich_cli.core.predict import Predictor
-    from ich_cli.core.series import FrameRef
+    from ich_cli.core.series import SliceRef
     from ich_cli.core.study import StudyRule
 
 __all__ = ["Request", "run"]
@@ -145,7 +145,7 @@ def _answer(ready: _Run, part: Part | None, ranks: int = 1) -> Tally:
 def _rows(ready: _Run, part: Part | None) -> Iterator[SlicePrediction]:
     """Return the rows of this process in order: those kept before, then the new ones."""
     request, seam = ready.request, Seam()
-    entries: Sequence[FrameRef | InputError] = ready.entries
+    entries: Sequence[SliceRef | InputError] = ready.entries
     if part:
         part.begin(ready.manifest, resume=request.resume)
         entries = part.entries

@@ -102,7 +102,7 @@ class MaskedPhantoms:
         """Yield the slices with blood, study by study."""
         for path in sorted(self.root.glob(f"*/{MASKS}")):
             masks = _read_masks(path)
-            entries = series.scan(sorted(path.parent.glob("*.dcm")), limits)
+            entries = series.scan(sorted(path.parent.glob("*.dcm")), limits).rows
             for index, entry in enumerate(entries):
                 uid = "" if isinstance(entry, InputError) else entry.id.sop_uid
                 found = masks.get(uid) if uid in self.patients else None
@@ -155,7 +155,7 @@ def _with_any(masks: dict[str, Mask]) -> dict[str, Mask]:
     return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in there])), *there])
 
 
-def _load(entry: series.FrameRef | InputError | None, limits: Limits) -> CTSlice | None:
+def _load(entry: series.SliceRef | InputError | None, limits: Limits) -> CTSlice | None:
     """Return a slice; None for one that cannot be read, or past the end of the series."""
     if entry is None or isinstance(entry, InputError):
         return None
@@ -173,7 +173,7 @@ def _picture(folder: Path, number: int) -> CTSlice | None:
 
 
 def _neighbours(
-    entries: Sequence[series.FrameRef | InputError], index: int, context: int, limits: Limits
+    entries: Sequence[series.SliceRef | InputError], index: int, context: int, limits: Limits
 ) -> list[CTSlice | None]:
     return [_load(one, limits) for one in series.neighbours(entries, index, context)]
 

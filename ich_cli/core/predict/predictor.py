@@ -239,7 +239,7 @@ class Predictor:
             One a slice, in anatomical order inside a series; files that cannot be used have
             their row, with the reason.
         """
-        return list(self.stream(series.scan([Path(path) for path in paths])))
+        return list(self.stream(series.scan([Path(path) for path in paths]).rows))
 
     def stream(
         self,

@@ -14,7 +14,7 @@ from heapq import heapreplace
 from typing import Final
 
 from ich_cli.core.errors import InputError, UsageError
-from ich_cli.core.series import FrameRef
+from ich_cli.core.series import SliceRef
 
 _NUMBER: Final = "RANK"
 _OF: Final = "WORLD_SIZE"
@@ -102,7 +102,7 @@ def _whole(variables: Mapping[str, str], name: str, least: int, below: int | Non
     raise UsageError(f"{name} is {text!r}: a whole number from {least}{bound} is needed")
 
 
-def series_units(entries: Sequence[FrameRef | InputError]) -> list[range]:
+def series_units(entries: Sequence[SliceRef | InputError]) -> list[range]:
     """Return which entries must stay together: each series, and the refused files behind it.
 
     Parameters
@@ -128,7 +128,7 @@ def series_units(entries: Sequence[FrameRef | InputError]) -> list[range]:
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(entries)], strict=True)]
 
 
-def own_units(entries: Sequence[FrameRef | InputError], rank: Rank) -> list[range]:
+def own_units(entries: Sequence[SliceRef | InputError], rank: Rank) -> list[range]:
     """Return the series of one process: each goes to whoever has the fewest slices so far.
 
     The same entries give the same split in every process, and the splits of all numbers of

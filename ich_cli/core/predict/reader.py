@@ -71,7 +71,7 @@ class Reader:
             note = f"unexpected {type(error).__name__} while reading; please report it"
             return Read(SlicePrediction(entry.id, status="failed", note=note))
 
-    def _read(self, ref: series.FrameRef, index: int) -> Read:
+    def _read(self, ref: series.SliceRef, index: int) -> Read:
         ct = self._load(ref)
         prepared = self._prepare_all(ct, self.around(index))
         note = "; ".join(ct.notes)
@@ -86,7 +86,7 @@ class Reader:
         near = series.neighbours(self._entries, index, context)
         return [None if one is None else self._load_or_none(one) for one in near]
 
-    def _load_or_none(self, ref: series.FrameRef) -> CTSlice | None:
+    def _load_or_none(self, ref: series.SliceRef) -> CTSlice | None:
         try:
             return self._load(ref)
         except InputError:

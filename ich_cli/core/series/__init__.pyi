@@ -1,5 +1,4 @@
 from .attributes import read_source as read_source, shows_patient as shows_patient
-from .frame_ref import Entry as Entry, FrameRef as FrameRef
 from .loading import load as load
 from .scanning import (
     glimpse as glimpse,
@@ -7,3 +6,4 @@ from .scanning import (
     read_slices as read_slices,
     scan as scan,
 )
+from .types import Entry as Entry, Series as Series, SliceRef as SliceRef

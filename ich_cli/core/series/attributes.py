@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ich_cli.core.dicom import Elements, Limits, opened, parse
-from ich_cli.core.series.frame_ref import FrameRef
+from ich_cli.core.series.types import SliceRef
 from ich_cli.core.system import run_with_deadline
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _BURNED: Final = ("BurnedInAnnotation", "SOPClassUID")
 _SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def read_source(ref: FrameRef, limits: Limits, *, keep_patient: bool = False) -> Dataset:
+def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) -> Dataset:
     """Return a data set that stands for a source instance, for references to it.
 
     Parameters
@@ -65,7 +65,7 @@ def read_source(ref: FrameRef, limits: Limits, *, keep_patient: bool = False) ->
     return source
 
 
-def shows_patient(ref: FrameRef, limits: Limits) -> bool:
+def shows_patient(ref: SliceRef, limits: Limits) -> bool:
     """Say whether a patient's data may be burned into the pixels.
 
     True where BurnedInAnnotation is YES (PS3.3 C.7.6.1), and for a secondary capture that does not
@@ -76,7 +76,7 @@ def shows_patient(ref: FrameRef, limits: Limits) -> bool:
     return said == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and said != "NO")
 
 
-def _elements(ref: FrameRef, limits: Limits, keywords: tuple[str, ...]) -> Elements:
+def _elements(ref: SliceRef, limits: Limits, keywords: tuple[str, ...]) -> Elements:
     from pydicom.datadict import tag_for_keyword
 
     tags = [tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]

@@ -26,11 +26,11 @@ from ich_cli.core.dicom import (
     to_hounsfield,
 )
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
-from ich_cli.core.series.frame_ref import FrameRef
+from ich_cli.core.series.types import SliceRef
 from ich_cli.core.system import run_with_deadline
 
 
-def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
+def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
     """Decode one slice to HU. Safe to call from several threads and processes.
 
     Parameters
@@ -64,7 +64,7 @@ def load(ref: FrameRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
     )
 
 
-def _read(ref: FrameRef, limits: Limits) -> bytes:
+def _read(ref: SliceRef, limits: Limits) -> bytes:
     """Return the bytes of a frame, as they lie in its file."""
     with opened(ref.source, limits) as (raw, size):
         if stamp(ref.source) != ref.stamp:
@@ -83,7 +83,7 @@ class _Last(threading.local):
     starts: tuple[int, ...] = ()
     """Where the frames of an encapsulated one begin."""
 
-    def turn_to(self, ref: FrameRef) -> None:
+    def turn_to(self, ref: SliceRef) -> None:
         """Forget what was known of another instance; a forked child must not share a stream."""
         key = (os.getpid(), ref.source, ref.stamp)
         if self.key != key:
@@ -93,7 +93,7 @@ class _Last(threading.local):
 _LAST: Final = _Last()
 
 
-def _frame_bytes(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
+def _frame_bytes(raw: Seekable, size: int | None, ref: SliceRef, limits: Limits) -> bytes:
     name, fmt, index = ref.source.name, ref.format, ref.id.frame - 1
     try:
         if not fmt.native:
@@ -115,7 +115,7 @@ def _frame_bytes(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits)
     return data
 
 
-def _fragments(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -> bytes:
+def _fragments(raw: Seekable, size: int | None, ref: SliceRef, limits: Limits) -> bytes:
     """Join the fragments of an encapsulated frame (PS3.5 section A.4)."""
     fmt, index = ref.format, ref.id.frame - 1
     raw.seek(fmt.offset)
@@ -129,7 +129,7 @@ def _fragments(raw: Seekable, size: int | None, ref: FrameRef, limits: Limits) -
         return frame_at(file, _LAST.starts, index)
 
 
-def _inflated(raw: Seekable, ref: FrameRef, limits: Limits) -> Inflating:
+def _inflated(raw: Seekable, ref: SliceRef, limits: Limits) -> Inflating:
     _LAST.turn_to(ref)
     if _LAST.inflated is not None:
         return _LAST.inflated

@@ -1,65 +1,47 @@
-"""Slices of a series in anatomical order, and what their places tell about the series."""
+"""Anatomical order of the slices of a series, and remarks on their positions."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import median
 from typing import Final
 
 import numpy as np
 
 from ich_cli.core.dicom import Vector, natural
-from ich_cli.core.errors import InputError
-from ich_cli.core.series.frame_ref import Entry, FrameRef
+from ich_cli.core.series.types import SliceRef
 
 _SAME: Final = 2  # positions equal to so many decimals of a millimetre are one
 _LEAST_TILT: Final = 0.5  # degrees
 
 
-def gather(entries: Sequence[Entry]) -> list[Entry]:
-    """Bring the slices of each series together at the place of its first one, in order.
+def in_order(refs: Sequence[SliceRef]) -> tuple[list[SliceRef], tuple[str, ...]]:
+    """Sort the slices of a series from feet to head along their mean normal.
+
+    InstanceNumber, file name and frame number decide where positions are equal or missing.
 
     Parameters
     ----------
-    entries
-        In the order of the files.
+    refs
+        Slices of one series, in any order.
 
     Returns
     -------
-    list
-        The same entries; errors stay between the series where they stood. Inside a series, slices
-        go from the feet to the head along the mean normal; InstanceNumber, name and frame decide
-        where positions are the same or missing.
+    list of SliceRef, tuple of str
+        Slices in order, and remarks on the series.
     """
-    series: dict[str, list[FrameRef]] = {}
-    places: list[InputError | str] = []
-    for entry in entries:
-        if isinstance(entry, InputError):
-            places.append(entry)
-            continue
-        if entry.series not in series:
-            places.append(entry.series)
-        series.setdefault(entry.series, []).append(entry)
-    gathered: list[Entry] = []
-    for place in places:
-        gathered.extend([place] if isinstance(place, InputError) else _ordered(series[place]))
-    return gathered
-
-
-def _ordered(refs: list[FrameRef]) -> list[FrameRef]:
     normal = mean_normal(refs)
     placed = sorted(((_position(ref, normal), ref) for ref in refs), key=_key)
     notes = series_notes([(at, ref) for at, ref in placed if at is not None])
     missing = sum(at is None for at, _ in placed)
     if missing and len(refs) > 1:
         notes = (*notes, f"{missing} of {len(refs)} slices without a position")
-    return [replace(ref, notes=(*ref.notes, *notes)) for _, ref in placed]
+    return [ref for _, ref in placed], notes
 
 
-def mean_normal(refs: Sequence[FrameRef]) -> Vector:
+def mean_normal(refs: Sequence[SliceRef]) -> Vector:
     """Return the mean unit normal of the slices, turned to point to the head; +z if not known."""
     sums: list[list[float]] = [[], [], []]
     for ref in refs:
@@ -74,14 +56,14 @@ def mean_normal(refs: Sequence[FrameRef]) -> Vector:
     return (x / length, y / length, z / length) if length > 0 else (0.0, 0.0, 1.0)
 
 
-def _position(ref: FrameRef, normal: Vector) -> float | None:
+def _position(ref: SliceRef, normal: Vector) -> float | None:
     position = ref.geometry.position
     if position is None:
         return None
     return round(math.fsum(a * b for a, b in zip(position, normal, strict=True)), _SAME) + 0.0
 
 
-def _key(placed: tuple[float | None, FrameRef]) -> tuple[object, ...]:
+def _key(placed: tuple[float | None, SliceRef]) -> tuple[object, ...]:
     at, ref = placed
     number = ref.id.instance
     return (
@@ -96,7 +78,7 @@ def _key(placed: tuple[float | None, FrameRef]) -> tuple[object, ...]:
     )
 
 
-def series_notes(placed: Sequence[tuple[float, FrameRef]]) -> tuple[str, ...]:
+def series_notes(placed: Sequence[tuple[float, SliceRef]]) -> tuple[str, ...]:
     """Say what is unusual in the places of a series: tilt, spacing, gaps, duplicates.
 
     Parameters
@@ -119,7 +101,7 @@ def series_notes(placed: Sequence[tuple[float, FrameRef]]) -> tuple[str, ...]:
 
 
 def _spacing_notes(
-    gaps: list[float], placed: Sequence[tuple[float, FrameRef]], single: bool
+    gaps: list[float], placed: Sequence[tuple[float, SliceRef]], single: bool
 ) -> list[str]:
     """Tell missing slices (wide gaps where InstanceNumber jumps too) from uneven spacing."""
     usual = median(gaps)
@@ -135,7 +117,7 @@ def _spacing_notes(
     return notes
 
 
-def _lost(gap: float, usual: float, pair: Sequence[tuple[float, FrameRef]]) -> int:
+def _lost(gap: float, usual: float, pair: Sequence[tuple[float, SliceRef]]) -> int:
     """Return how many slices a gap lacks; 0 where InstanceNumber does not jump with it."""
     steps = round(gap / usual)
     if steps < 2 or abs(gap - steps * usual) > max(0.1 * usual, 0.3):

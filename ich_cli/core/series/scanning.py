@@ -1,8 +1,8 @@
 """Find the CT slices in files, folders and zips; decode them one by one.
 
-for entry in scan(["study/"]):          # headers only
-if isinstance(entry, FrameRef):
-ct = load(entry)                # one frame, in HU
+for series in scan(["study/"]).series:      # reads headers only
+for ref in series.slices:
+ct = load(ref)                      # decodes one slice to HU
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ich_cli.core.dicom import (
     Limits,
     Source,
     members,
-    natural,
     opened,
     printable,
     read_frames,
@@ -39,19 +38,18 @@ from ich_cli.core.errors import (
     NothingFoundError,
     ReasonCode,
 )
-from ich_cli.core.series.frame_ref import FrameRef
+from ich_cli.core.series.grouping import group
 from ich_cli.core.series.loading import load
-from ich_cli.core.series.ordering import gather
+from ich_cli.core.series.types import Refused, Scan, SliceRef
 from ich_cli.core.system import Names, as_named, run_with_deadline
 
-__all__ = [
-    "FrameRef", "Source", "glimpse", "load", "natural", "neighbours", "read_slices", "scan",
-]  # fmt: skip
-
 _MANY: Final = 1000
-"""Files that are worth the start of other processes: a header takes about 0.8 ms."""
-_PIECE: Final = 64  # files that a process looks at before it tells
-_ENDINGS: Final = (".dcm", ".dicom", ".dic", ".ima")  # who names a file so means DICOM
+"""Number of files from which other processes help to read headers; one takes about 0.8 ms."""
+_PIECE: Final = 64  # files a process reads before it returns them
+_ENDINGS: Final = (".dcm", ".dicom", ".dic", ".ima")  # a file with such a name is meant as DICOM
+
+Found = list[SliceRef | Refused]
+"""What one file, or one member of a zip, holds."""
 
 
 def scan(
@@ -60,51 +58,52 @@ def scan(
     progress: Callable[[int], None] | None = None,
     names: Names = as_named,
     pool: Executor | None = None,
-) -> list[FrameRef | InputError]:
-    """Find the slices in files, folders and zips; read headers, decode nothing.
+) -> Scan:
+    """Find the slices in files, folders and zips. Reads headers, decodes nothing.
 
     Parameters
     ----------
     paths
-        Files, folders, zips, or a DICOMDIR, which stands for its folder. What a file is, its
-        content decides.
+        Files, folders, zips, or a DICOMDIR, which stands for its folder. Content decides the type
+        of a file, not its name.
     limits
-        Bounds on what is tried.
+        Bounds on file size, memory and time.
     progress
-        Called after each file with the number of files looked at.
+        Called after each file with the number of files read.
     names
-        What files are called in rows, notes and errors; `AnonymousNames` hashes them.
+        Names of files in rows, notes and errors; `AnonymousNames` hashes them.
     pool
-        Of `worker_processes`, which look at the files where there are many; None: this one does.
+        Pool of `worker_processes` that helps where there are many files; None reads in this
+        process.
 
     Returns
     -------
-    list of FrameRef or InputError
-        At least one entry a file. Files are in the order of `paths`, folders in natural order;
-        the slices of a series stand together at the place of its first file, from the feet to the
-        head.
+    Scan
+        Series in the order of their first files, and the files that cannot be used. Files are in
+        the order of `paths`, folders in natural order.
 
     Raises
     ------
     NothingFoundError
         If a path does not exist, or there is no file at all.
     """
-    entries: list[FrameRef | InputError] = []
+    found: Found = []
     sources = list(walk([Path(path) for path in paths], names, limits))
-    for count, found in enumerate(_found(sources, limits, names, pool), 1):
-        entries.extend(found)
+    for count, of_file in enumerate(_found(sources, limits, names, pool), 1):
+        found.extend(of_file)
         if progress is not None:
             progress(count)
-    if not entries:
+    if not found:
         shown = ", ".join(names(printable(str(path))) for path in paths) or "no path given"
         raise NothingFoundError(f"{shown}: no file there; name DICOM files, folders or zips")
-    if any(isinstance(entry, FrameRef) and not entry.format.native for entry in entries):
-        CODECS.warm()  # is ready by the time the model is
-    return gather(entries)
+    result = group(found)
+    if any(not ref.format.native for series in result.series for ref in series.slices):
+        CODECS.warm()  # started here, ready by the time the model is
+    return result
 
 
-def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> FrameRef | None:
-    """Find a slice about the middle, so that there is something to see before `scan` is through.
+def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> SliceRef | None:
+    """Find a slice near the middle, to show before `scan` has read all files.
 
     Parameters
     ----------
@@ -113,114 +112,109 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Fra
 
     Returns
     -------
-    FrameRef or None
-        The middle frame of the middle file, or of the middle member of the zip that it is; None
-        where that is no CT slice. `scan` has it too, with the same ``source`` and ``id``.
+    SliceRef or None
+        Middle frame of the middle file, or of the middle member if it is a zip; None if that is no
+        CT slice. `scan` returns it, too, with the same ``source`` and ``id``.
     """
-    look = partial(_glimpse, [Path(path) for path in paths], limits)
+    read = partial(_middle_file, [Path(path) for path in paths], limits)
     try:
-        frames = run_with_deadline(look, limits.max_read_seconds, "")
+        frames = run_with_deadline(read, limits.max_read_seconds, "")
     except InputError:
-        return None  # `scan` comes to it again, and says why
+        return None  # `scan` reads it again, and reports the error
     return frames[len(frames) // 2] if frames else None
 
 
-def _glimpse(paths: list[Path], limits: Limits) -> list[FrameRef]:
-    """Return the frames of the middle file."""
-    found: list[Source | InputError] = list(walk(paths, limits=limits))
-    middle = found[len(found) // 2] if found else None
-    read = _read(middle, limits) if isinstance(middle, Source) else []
-    if read is None and isinstance(middle, Source):
-        found = list(members(middle, limits))
-        middle = found[len(found) // 2] if found else None
-        read = _read(middle, limits) if isinstance(middle, Source) else []
-    return [frame for frame in read or () if isinstance(frame, FrameRef)]
+def _middle_file(paths: list[Path], limits: Limits) -> list[SliceRef]:
+    found = _read_middle(list(walk(paths, limits=limits)), limits)
+    if isinstance(found, Source):
+        found = _read_middle(list(members(found, limits)), limits)
+    return [] if isinstance(found, Source) else [one for one in found if isinstance(one, SliceRef)]
+
+
+def _read_middle(sources: list[Source | InputError], limits: Limits) -> Found | Source:
+    """Return the frames of the middle file, or its source where it is a zip."""
+    middle = sources[len(sources) // 2] if sources else None
+    if not isinstance(middle, Source):
+        return []
+    found = _read(middle, limits)
+    return middle if found is None else found
 
 
 def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[CTSlice]:
-    """Yield the CT slices of files, folders and zips in order, decoded to HU.
+    """Yield the CT slices of files, folders and zips, decoded to HU.
 
     Parameters
     ----------
     *paths
         As for `scan`.
     limits
-        Bounds on what is tried.
+        Bounds on file size, memory and time.
+
+    Yields
+    ------
+    CTSlice
+        Series by series, each in anatomical order.
 
     Raises
     ------
     IchError
-        At the first file that cannot be used. Use `scan` and `load` to go on behind it.
+        At the first file that cannot be used. Use `scan` and `load` to go on after it.
     """
-    for entry in scan(paths, limits):
-        if isinstance(entry, InputError):
-            raise entry
-        yield load(entry, limits)
+    found = scan(paths, limits)
+    for series in found.series:
+        for ref in series.slices:
+            yield load(ref, limits)
+        for refused in series.refused:
+            raise refused.error
+    for refused in found.refused:
+        raise refused.error
 
 
 def neighbours(
-    refs: Sequence[FrameRef | InputError], index: int, context: int
-) -> list[FrameRef | None]:
-    """Return the slices around one in its series.
-
-    Parameters
-    ----------
-    refs
-        As `scan` returned them.
-    index
-        Which one.
-    context
-        How many on each side.
-
-    Returns
-    -------
-    list of FrameRef or None
-        ``2 * context`` entries, those before it first, each in anatomical order; None past the
-        ends of the series.
-    """
+    refs: Sequence[SliceRef | InputError], index: int, context: int
+) -> list[SliceRef | None]:
+    """Temporary: as `Series.neighbours`, in a flat view."""
     centre = refs[index]
     offsets = [step for step in range(-context, context + 1) if step]
     return [_neighbour(refs, centre, index + step) for step in offsets]
 
 
 def _neighbour(
-    refs: Sequence[FrameRef | InputError], centre: FrameRef | InputError, at: int
-) -> FrameRef | None:
+    refs: Sequence[SliceRef | InputError], centre: SliceRef | InputError, at: int
+) -> SliceRef | None:
     other = refs[at] if 0 <= at < len(refs) else None
-    if isinstance(other, FrameRef) and isinstance(centre, FrameRef):
+    if isinstance(other, SliceRef) and isinstance(centre, SliceRef):
         return other if other.series == centre.series else None
     return None
 
 
 def _found(
     sources: Sequence[Source | InputError], limits: Limits, names: Names, pool: Executor | None
-) -> Iterator[list[FrameRef | InputError]]:
-    """Yield the entries of one file or member after the other."""
-    look = partial(_look, limits=limits, names=names)
+) -> Iterator[Found]:
+    """Yield the content of each file; of a zip, member by member."""
     if pool is None or len(sources) < _MANY:
         for source in sources:
-            yield from _asked(source, limits, names)
+            yield from _of_source(source, limits, names)
         return
+    read = partial(_of_sources, limits=limits, names=names)
     pieces = [sources[i : i + _PIECE] for i in range(0, len(sources), _PIECE)]
-    for piece, job in [(piece, pool.submit(look, piece)) for piece in pieces]:
+    for piece, job in [(piece, pool.submit(read, piece)) for piece in pieces]:
         try:
             yield from job.result()
-        except BrokenProcessPool:  # a process was killed, for its memory perhaps: go on alone
-            yield from look(piece)
+        except BrokenProcessPool:  # a process was killed, perhaps for its memory: read here
+            yield from read(piece)
 
 
-def _look(
+def _of_sources(
     sources: Sequence[Source | InputError], limits: Limits, names: Names
-) -> list[list[FrameRef | InputError]]:
-    return [found for source in sources for found in _asked(source, limits, names)]
+) -> list[Found]:
+    return [found for source in sources for found in _of_source(source, limits, names)]
 
 
-def _asked(
-    source: Source | InputError, limits: Limits, names: Names
-) -> Iterator[list[FrameRef | InputError]]:
-    """Yield the entries of a file; of a zip, member by member; each within its time."""
+def _of_source(source: Source | InputError, limits: Limits, names: Names) -> Iterator[Found]:
+    """Yield the content of a file, or of each member of a zip, each read with a deadline."""
     if isinstance(source, InputError):
-        yield [source]
+        yield [Refused.of(source)]
         return
     seconds = limits.max_read_seconds
     try:
@@ -231,38 +225,43 @@ def _asked(
         steps = partial(next, _zip(source, limits, names), None)
         while (found := run_with_deadline(steps, seconds, source.name)) is not None:
             yield found
-    except InputError as error:  # no answer, or no zip: what follows in it is not known
-        yield [error]
+    except InputError as error:  # a timeout or a damaged zip: the rest of it is unknown
+        yield [Refused.of(error)]
 
 
-def _zip(source: Source, limits: Limits, names: Names) -> Iterator[list[FrameRef | InputError]]:
-    held: list[list[FrameRef | InputError]] = []  # until there is DICOM: it may be a spreadsheet
+def _zip(source: Source, limits: Limits, names: Names) -> Iterator[Found]:
+    held: list[Found] = []  # until a member is DICOM: a spreadsheet is a zip, too
     dicom = False
     for member in members(source, limits, names):
-        held.append([member] if isinstance(member, InputError) else _read(member, limits) or [])
-        dicom = dicom or not all(_is_other(entry, source) for entry in held[-1])
+        held.append(
+            [Refused.of(member)] if isinstance(member, InputError) else _read(member, limits) or []
+        )
+        dicom = dicom or not all(_is_other(one, source) for one in held[-1])
         if dicom:
             yield from held
             held = []
     if not dicom:
-        yield [_other(source, "a zip without DICOM")]
+        yield [Refused.of(_other(source, "a zip without DICOM"))]
     else:
         yield from held
 
 
-def _is_other(entry: FrameRef | InputError, archive: Source) -> bool:
-    """Say whether a member gives no hint of DICOM.
+def _is_other(found: SliceRef | Refused, archive: Source) -> bool:
+    """Return whether a member gives no hint that the archive holds DICOM.
 
-    What is zipped inside but not named so (NumPy's ``.npz``, an office document) may pack better
-    than CT ever does: there a member beyond the ratio is no bomb that somebody meant to be read.
+    Zips of other formats (NumPy's ``.npz``, office documents) may compress better than CT ever
+    does. Their members beyond the ratio limit are no attack.
     """
-    if isinstance(entry, LimitError):
+    if isinstance(found, SliceRef):
+        return False
+    error = found.error
+    if isinstance(error, LimitError):
         return archive.found and not (archive.real or archive.name).lower().endswith(".zip")
-    return isinstance(entry, NotApplicableError) and entry.code is ReasonCode.NOT_DICOM
+    return isinstance(error, NotApplicableError) and error.code is ReasonCode.NOT_DICOM
 
 
-def _read(source: Source, limits: Limits) -> list[FrameRef | InputError] | None:
-    """Read the header of one file or member; None where it is a zip to look into."""
+def _read(source: Source, limits: Limits) -> Found | None:
+    """Read the header of a file or member; None where it is a zip to open."""
     try:
         read_at = stamp(source)
         with opened(source, limits) as (raw, size):
@@ -271,14 +270,14 @@ def _read(source: Source, limits: Limits) -> list[FrameRef | InputError] | None:
             if kind == "zip" and source.entry is None:
                 return None
             if kind not in ("dicom", "bare"):
-                return [_no_dicom(source, kind)]
+                return [Refused.of(_no_dicom(source, kind))]
             frames = read_frames(raw, size, source.name, limits)
-        return [
-            frame if isinstance(frame, InputError) else _ref(source, frame, read_at)
-            for frame in frames
-        ]
     except InputError as error:
-        return [error]
+        return [Refused.of(error)]
+    return [
+        Refused.of(one) if isinstance(one, InputError) else _ref(source, one, read_at)
+        for one in frames
+    ]
 
 
 def _no_dicom(source: Source, kind: str) -> InputError:
@@ -290,7 +289,7 @@ def _no_dicom(source: Source, kind: str) -> InputError:
 
 
 def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
-    """Return the row of a file that is no DICOM: failed where the user meant it to be."""
+    """Return the error for a file that is not DICOM: failed if it was named or looks like it."""
     reason = f"not DICOM: {what}" if what else "not DICOM"
     code = ReasonCode.NOT_DICOM
     base = (source.real or source.name).replace("!", "/").rsplit("/", 1)[-1].lower()
@@ -300,12 +299,12 @@ def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
     return BrokenFileError(source.name, reason, remedy, code)
 
 
-def _ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> FrameRef:
+def _ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRef:
     place = source.path if source.entry is not None else source.path.parent
     size = f"{frame.format.rows}x{frame.format.columns}"
     series = frame.id.series_uid or f"{place} {frame.id.study_uid} {size}"
     study, own = sys.intern(frame.id.study_uid), sys.intern(frame.id.series_uid)
-    return FrameRef(
+    return SliceRef(
         source=source,
         id=frame.id._replace(study_uid=study, series_uid=own),
         geometry=frame.geometry,

@@ -9,6 +9,7 @@ from typing import Final, cast
 from ich_cli.core.dicom import SliceId
 from ich_cli.core.errors import InputError, ReasonCode, Status
 from ich_cli.core.labels import ANY, LABELS
+from ich_cli.core.series import Series
 from ich_cli.core.study.quality_gate import Reason, Seen, judge
 from ich_cli.core.study.rule import StudyRule, Verdict
 from ich_cli.core.study.slice_facts import SliceFacts
@@ -60,6 +61,17 @@ class SlicePrediction:
     def by_label(self) -> dict[str, float]:
         """Return label → probability; empty where there is no answer."""
         return dict(zip(LABELS, self.probabilities, strict=True)) if self.probabilities else {}
+
+
+@dataclass(frozen=True)
+class SeriesPrediction:
+    """Predictions for the slices of a series."""
+
+    series: Series
+    slices: tuple[SlicePrediction, ...]
+    """One for each slice of the series, then one for each refused file or frame."""
+    partial: bool = False
+    """True where the prediction was cancelled: only the first slices are there."""
 
 
 @dataclass(frozen=True, slots=True)

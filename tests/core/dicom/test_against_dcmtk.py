@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ich_cli.core.errors import InputError
-from ich_cli.core.series import FrameRef, load, read_slices, scan
+from ich_cli.core.series import SliceRef, load, read_slices, scan
 from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
 from tests.support.dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, ct, save
 
@@ -107,8 +107,8 @@ def test_monochrome1_is_for_the_display(tmp_path: Path) -> None:
 
 
 def test_a_real_head(shared_data: Path, tmp_path: Path) -> None:
-    found = scan([shared_data / "dicom" / "ge-head"])
-    refs = [one for one in found if isinstance(one, FrameRef)]
+    found = scan([shared_data / "dicom" / "ge-head"]).rows
+    refs = [one for one in found if isinstance(one, SliceRef)]
     assert len(refs) == 28
     for ref in refs:
         hu = theirs(ref.source.path, tmp_path / "a.pgm")
@@ -118,7 +118,7 @@ def test_a_real_head(shared_data: Path, tmp_path: Path) -> None:
 def test_a_real_slice_in_the_syntaxes_it_reads(shared_data: Path, tmp_path: Path) -> None:
     read = 0
     for path in sorted((shared_data / "dicom" / "transfer-syntaxes").glob("*.dcm")):
-        (ref,) = scan([path])
+        (ref,) = scan([path]).rows
         if isinstance(ref, InputError) or "lossy compression" in ref.notes:
             continue
         syntax = path.stem.rpartition("_")[2]

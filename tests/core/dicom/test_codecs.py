@@ -163,7 +163,7 @@ def _read_in_child(path: Path) -> None:
 
 
 def _read(path: Path) -> float:
-    (one,) = [load(ref) for ref in scan([path]) if not isinstance(ref, InputError)]
+    (one,) = [load(ref) for ref in scan([path]).rows if not isinstance(ref, InputError)]
     return float(one.hu[16, 16])
 
 
@@ -176,7 +176,7 @@ def test_each_file_has_its_row(codecs: Codecs, tmp_path: Path) -> None:
     for at, order in enumerate([b"", b"ABORT", b"", b"SPIN", b"EAT", b"SEGFAULT", b""]):
         _file(tmp_path / f"{at}.dcm", order, position=(0, 0, at), instance=at)
     found = []
-    for entry in scan([tmp_path]):
+    for entry in scan([tmp_path]).rows:
         assert not isinstance(entry, InputError)
         try:
             found.append(load(entry).status)
@@ -190,7 +190,7 @@ def test_a_frame_that_crashes_leaves_the_others(codecs: Codecs, tmp_path: Path) 
     stored = np.stack([tissue()] * 3)
     path = save(tmp_path / "a", enhanced(stored, [(0, 0, z) for z in range(3)]), RLE, frames)
     found: list[CTSlice | InputError] = []
-    for entry in scan([path]):
+    for entry in scan([path]).rows:
         assert not isinstance(entry, InputError)
         try:
             found.append(load(entry))

@@ -15,7 +15,7 @@ from pydicom.encaps import get_frame
 
 from ich_cli.core.dicom import Bounded, frame_at, frame_starts
 from ich_cli.core.errors import BrokenFileError
-from ich_cli.core.series import FrameRef, load, loading, scan
+from ich_cli.core.series import SliceRef, load, loading, scan
 from tests.support.dicom import encoded, enhanced, save, tissue
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -61,7 +61,7 @@ def test_a_table_that_runs_backwards_is_refused() -> None:
         frame_at(file, (80, 40, 60), 0)
 
 
-def stack(path: Path, values: Sequence[int], table: bool = True) -> list[FrameRef]:
+def stack(path: Path, values: Sequence[int], table: bool = True) -> list[SliceRef]:
     """Write a multi-frame JPEG-LS file, one value of the tissue a frame, and scan it."""
     images = [tissue(hu=value).astype("uint16") for value in values]
     dataset = enhanced(np.stack(images), [(0.0, 0.0, float(z)) for z in range(len(values))])
@@ -71,7 +71,7 @@ def stack(path: Path, values: Sequence[int], table: bool = True) -> list[FrameRe
         at = data.index(item(struct.pack(f"<{len(frames)}I", *_starts(frames))))
         data = data[:at] + item(b"") + data[at + 8 + 4 * len(frames) :]
     path.write_bytes(data)
-    return [one for one in scan([path]) if isinstance(one, FrameRef)]
+    return [one for one in scan([path]).rows if isinstance(one, SliceRef)]
 
 
 def _starts(frames: Sequence[bytes]) -> list[int]:
@@ -108,7 +108,7 @@ def test_another_file_in_its_place_is_looked_at_anew(tmp_path: Path) -> None:
     before = path.stat().st_mtime_ns
     refs = stack(path, [-500, 900, 60, 70, 80, 90])
     os.utime(path, ns=(before + 10**9, before + 10**9))
-    refs = [one for one in scan([path]) if isinstance(one, FrameRef)]
+    refs = [one for one in scan([path]).rows if isinstance(one, SliceRef)]
     assert [load(ref).hu[16, 16] for ref in refs] == [-500, 900, 60, 70, 80, 90]
 
 
@@ -118,7 +118,7 @@ def test_fewer_frames_than_the_header_says(tmp_path: Path) -> None:
     frames = [bytes(imagecodecs.jpegls_encode(tissue(hu=9).astype("uint16")))] * 4
     dataset = enhanced(np.stack([tissue()] * 6), [(0.0, 0.0, float(z)) for z in range(6)])
     save(path, dataset, JPEG_LS, frames)
-    refs = [one for one in scan([path]) if isinstance(one, FrameRef)]
+    refs = [one for one in scan([path]).rows if isinstance(one, SliceRef)]
     assert load(refs[3]).hu[16, 16] == 9
     with pytest.raises(BrokenFileError, match="PixelData is damaged"):
         load(refs[4])

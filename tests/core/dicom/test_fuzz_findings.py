@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.series import FrameRef, load, scan
+from ich_cli.core.series import SliceRef, load, scan
 from tests.fuzz.targets import TARGETS, make
 from tests.support.dicom import ct, encoded
 
@@ -19,8 +19,8 @@ def test_a_sequence_that_is_text(tmp_path: Path) -> None:
     at = data.index(b"\xe0\x7f\x10\x00OW")
     group = b"\x00\x52\x29\x92LO\x06\x00PLANTE"  # SharedFunctionalGroupsSequence
     (tmp_path / "a").write_bytes(data[:at] + group + data[at:])
-    (entry,) = scan([tmp_path / "a"])
-    assert isinstance(entry, FrameRef)
+    (entry,) = scan([tmp_path / "a"]).rows
+    assert isinstance(entry, SliceRef)
     assert load(entry).hu[16, 16] == 40.0
 
 
@@ -30,8 +30,8 @@ def test_an_element_whose_vr_is_none(tmp_path: Path, element: bytes) -> None:
     at = data.index(element, 132)
     data[at + 4 : at + 6] = b"U\0"
     (tmp_path / "a").write_bytes(data)
-    (entry,) = scan([tmp_path / "a"])
-    assert isinstance(entry, FrameRef | InputError)
+    (entry,) = scan([tmp_path / "a"]).rows
+    assert isinstance(entry, SliceRef | InputError)
 
 
 def test_a_member_without_a_name(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_member_without_a_name(tmp_path: Path) -> None:
         archive.writestr("a.dcm", encoded(ct()))
     data = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(data.replace(b"NAMELESS", b"\0AMELESS"))
-    entries = scan([tmp_path / "a.zip"])
-    assert sum(isinstance(entry, FrameRef) for entry in entries) == 1
+    entries = scan([tmp_path / "a.zip"]).rows
+    assert sum(isinstance(entry, SliceRef) for entry in entries) == 1
 
 
 def test_sequences_ten_thousand_deep(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_sequences_ten_thousand_deep(tmp_path: Path) -> None:
     item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     deep = (b"\x00\x52\x29\x92SQ\0\0\xff\xff\xff\xff" + item) * 10_000
     (tmp_path / "a").write_bytes(data[:at] + deep + data[at:])
-    (entry,) = scan([tmp_path / "a"])
+    (entry,) = scan([tmp_path / "a"]).rows
     assert isinstance(entry, BrokenFileError)
     assert "RecursionError" in entry.note
 

@@ -17,7 +17,7 @@ FOLDER = Path(pydicom.data.__file__).parent / "test_files"
 
 def outcome(path: Path) -> list[CTSlice | InputError]:
     results: list[CTSlice | InputError] = []
-    for entry in scan([path]):
+    for entry in scan([path]).rows:
         try:
             results.append(entry if isinstance(entry, InputError) else load(entry))
         except InputError as error:

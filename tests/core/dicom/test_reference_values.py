@@ -151,7 +151,7 @@ def test_wrapped_offsets_of_rsna(tmp_path: Path) -> None:
 
 
 def _slices(folder: Path) -> list[Any]:
-    return [ref for ref in scan([folder]) if not isinstance(ref, InputError)]
+    return [ref for ref in scan([folder]).rows if not isinstance(ref, InputError)]
 
 
 def test_a_real_head(shared_data: Path) -> None:

@@ -14,7 +14,7 @@ from ich_cli.core.dicom import DEFAULT_LIMITS, Limits, files as sources, zip_arc
 from ich_cli.core.errors import InputError
 from ich_cli.core.predict import Predictor
 from ich_cli.core.series import (
-    FrameRef,
+    SliceRef,
     attributes as dicom_source,
     glimpse,
     load,
@@ -75,13 +75,13 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-def told(entries: list[FrameRef | InputError]) -> list[str]:
+def told(entries: list[SliceRef | InputError]) -> list[str]:
     return [one.note if isinstance(one, InputError) else Path(one.id.path).name for one in entries]
 
 
 def test_a_scan_goes_on(scans: Path, stall: Callable[[], None], asking: Impatient) -> None:
     stall()
-    entries = scan([scans], Limits(max_read_seconds=7))
+    entries = scan([scans], Limits(max_read_seconds=7)).rows
     assert sorted(told(entries)) == sorted(["1.dcm", NOTE, "3.dcm"])
     assert asking.seconds == {7}
     (failed,) = [one for one in entries if isinstance(one, InputError)]
@@ -92,7 +92,7 @@ def test_a_scan_goes_on(scans: Path, stall: Callable[[], None], asking: Impatien
 def test_a_load_fails_and_the_next_does_not(
     scans: Path, stall: Callable[[], None], asking: Impatient
 ) -> None:
-    first, second, third = (one for one in scan([scans]) if isinstance(one, FrameRef))
+    first, second, third = (one for one in scan([scans]).rows if isinstance(one, SliceRef))
     stall()
     asking.seconds.clear()
     assert load(first, Limits(max_read_seconds=7)).hu[16, 16] == 40
@@ -106,7 +106,7 @@ def test_a_load_fails_and_the_next_does_not(
 def test_a_run_goes_on(
     scans: Path, stall: Callable[[], None], tiny_bundle: Path, workers: int
 ) -> None:
-    predictor, entries = Predictor.load(tiny_bundle, device="cpu"), scan([scans])
+    predictor, entries = Predictor.load(tiny_bundle, device="cpu"), scan([scans]).rows
     stall()
     rows = list(predictor.stream(entries, workers=workers))
     assert [row.status for row in rows] == ["ok", "failed", "ok"]
@@ -136,7 +136,7 @@ def test_a_folder_that_does_not_list_costs_itself(
     monkeypatch.setattr(sources, "_listed", slow)
     asking.patient = False
     (scans / "2-stalled.dcm").unlink()
-    assert sorted(told(scan([scans]))) == sorted(["1.dcm", "3.dcm", NOTE])
+    assert sorted(told(scan([scans]).rows)) == sorted(["1.dcm", "3.dcm", NOTE])
     over.set()
 
 
@@ -165,8 +165,8 @@ def test_a_zip_that_stalls_half_way_keeps_what_came_before(
 
     monkeypatch.setattr(series, "_read", slow)
     monkeypatch.setattr(series, "run_with_deadline", First().run)
-    entries = scan([archive])
-    assert isinstance(entries[0], FrameRef)
+    entries = scan([archive]).rows
+    assert isinstance(entries[0], SliceRef)
     assert told(entries[1:]) == [NOTE]
     over.set()
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.series import FrameRef, load, read_slices, scan
+from ich_cli.core.series import SliceRef, load, read_slices, scan
 from tests.support.dicom import ct, encoded, enhanced, save, tissue
 
 Encoder = Callable[[NDArray[Any]], bytes]
@@ -73,7 +73,7 @@ def test_twelve_bit_jpeg_extended_is_read_and_noted(tmp_path: Path) -> None:
 
 
 def refusal(path: Path) -> InputError:
-    (entry,) = scan([path])
+    (entry,) = scan([path]).rows
     if isinstance(entry, InputError):
         return entry
     with pytest.raises(InputError) as caught:
@@ -117,8 +117,8 @@ def test_eight_bit_codestream_of_a_sixteen_bit_slice_is_refused(tmp_path: Path) 
 
 
 def test_the_same_slice_in_fourteen_syntaxes(shared_data: Path) -> None:
-    entries = scan([shared_data / "dicom" / "transfer-syntaxes"])
-    refs = [entry for entry in entries if isinstance(entry, FrameRef)]
+    entries = scan([shared_data / "dicom" / "transfer-syntaxes"]).rows
+    refs = [entry for entry in entries if isinstance(entry, SliceRef)]
     assert len(entries) == len(refs) == 14
     sums, notes = {}, {}
     for ref in refs:

@@ -125,7 +125,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     predictor = Predictor.load(staged, device="cpu", batch_size=3)
-    entries = series.scan([study])
+    entries = series.scan([study]).rows
     rows = list(predictor.stream(entries, workers=0))
     pixels = np.stack([predictor.prepare(series.load(entry))[0].pixels for entry in entries])
     logits = smooth(0.5).apply_to(predictor.slice_logits(pixels))
@@ -158,7 +158,7 @@ def mean(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
-    entries = series.scan([study])
+    entries = series.scan([study]).rows
     rows = list(predictor.stream(entries, workers=0))
     each = []
     for (model, config), pixels in zip(
@@ -189,7 +189,7 @@ def test_an_ensemble_without_calibration_of_its_own_has_no_stage(mean: Path) -> 
 
 def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
-    entries = series.scan([study])
+    entries = series.scan([study]).rows
     rows = list(predictor.stream(entries, workers=0))
     ((index, worst),) = explain_series(predictor, entries, rows, Asked(), count=1).worst
     assert worst.explanation.probabilities == rows[index].probabilities
@@ -209,7 +209,7 @@ def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
     staged: Path, study: Path
 ) -> None:
     predictor = Predictor.load(staged, device="cpu")
-    entry = series.scan([study])[4]
+    entry = series.scan([study]).rows[4]
     (row,) = predictor.stream([entry], workers=0)
     (expected,) = predictor.probabilities(predictor.prepare(series.load(entry))[0].pixels[None])
     np.testing.assert_allclose(row.probabilities, expected, atol=1e-6)
@@ -217,7 +217,7 @@ def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
 
 
 def test_what_stands_between_slices_breaks_no_series(study: Path) -> None:
-    entries = series.scan([study])[:4]
+    entries = series.scan([study]).rows[:4]
     error = BrokenFileError("x", "damaged")
     other = replace(entries[0], series="other")
     mixed = [error, entries[0], error, entries[1], error, other, error]

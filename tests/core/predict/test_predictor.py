@@ -14,7 +14,7 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import build_model, normalize
 from ich_cli.core.predict import Predictor, reader as reading
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.series import FrameRef, scanning as series
+from ich_cli.core.series import SliceRef, scanning as series
 from ich_cli.core.study import SlicePrediction
 from tests.support.dicom import PATIENT, ct, save
 
@@ -97,9 +97,9 @@ def test_wrong_shapes_are_refused(predictor: Predictor) -> None:
 def test_every_file_has_a_row_in_the_order_of_the_entries(
     predictor: Predictor, scans: Path
 ) -> None:
-    entries = series.scan([scans])
+    entries = series.scan([scans]).rows
     rows = list(predictor.stream(entries))
-    names = [Path(e.id.path if isinstance(e, FrameRef) else e.name).name for e in entries]
+    names = [Path(e.id.path if isinstance(e, SliceRef) else e.name).name for e in entries]
     assert [Path(row.id.path).name for row in rows] == names
     by_name = {Path(row.id.path).name: row for row in rows}
     assert by_name["a.txt"].status == "skipped"
@@ -115,7 +115,7 @@ def test_every_file_has_a_row_in_the_order_of_the_entries(
 def test_rows_do_not_depend_on_workers_and_batches(
     tiny_bundle: Path, predictor: Predictor, scans: Path, workers: int, batch_size: int
 ) -> None:
-    entries = series.scan([scans])
+    entries = series.scan([scans]).rows
     other = Predictor.load(tiny_bundle, device="cpu", batch_size=batch_size)
     assert list(other.stream(entries, workers=workers)) == list(predictor.stream(entries))
 
@@ -125,7 +125,7 @@ def test_one_bad_file_costs_one_row(
 ) -> None:
     load = series.load
 
-    def moody(ref: FrameRef, *args: object) -> CTSlice:
+    def moody(ref: SliceRef, *args: object) -> CTSlice:
         if ref.id.path.endswith("05.dcm"):
             raise RuntimeError(f"about {PATIENT}")
         return load(ref)
@@ -141,7 +141,7 @@ def test_one_bad_file_costs_one_row(
 def test_interrupt_goes_through_and_ends_the_threads(
     predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = predictor.stream(series.scan([scans]), workers=2)
+    rows = predictor.stream(series.scan([scans]).rows, workers=2)
     next(rows)
 
     def stop(*args: object) -> None:
@@ -154,13 +154,13 @@ def test_interrupt_goes_through_and_ends_the_threads(
 
 def test_start_skips_rows_but_not_neighbours(scans: Path, tmp_path: Path) -> None:
     predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
-    entries = series.scan([scans])
+    entries = series.scan([scans]).rows
     assert list(predictor.stream(entries, start=5)) == list(predictor.stream(entries))[5:]
 
 
 def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path) -> None:
     predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
-    entries = series.scan([scans])
+    entries = series.scan([scans]).rows
     index = next(n for n, e in enumerate(entries) if getattr(e, "id", None) and e.id.instance == 6)  # type: ignore[union-attr]
     middle, around = predictor.read(entries, index)
     slices = [series.load(entries[index + step]) for step in (-1, 0, 1)]  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path)
 
 
 def test_thresholds_decide_what_is_positive(predictor: Predictor, scans: Path) -> None:
-    entries = series.scan([scans / "00.dcm"])
+    entries = series.scan([scans / "00.dcm"]).rows
     (all_,) = predictor.stream(entries, thresholds=dict.fromkeys(LABELS, 0.0))
     assert all_.positive == LABELS
     (row,) = predictor.stream(entries)

@@ -12,7 +12,7 @@ import torch
 from ich_cli.core.errors import BrokenFileError, UsageError
 from ich_cli.core.predict import Rank, series_units
 from ich_cli.core.predict.ranks import own_units
-from ich_cli.core.series import Entry, FrameRef, scan
+from ich_cli.core.series import Entry, SliceRef, scan
 from ich_cli.core.system import AnonymousNames
 from tests.robustness.long_run import make_corpus
 
@@ -75,7 +75,7 @@ class TestEnvironment:
 
 class TestSplit:
     def test_every_entry_is_in_one_series_and_has_one_process(self, corpus: Path) -> None:
-        entries = scan([corpus])
+        entries = scan([corpus]).rows
         units = series_units(entries)
 
         assert [place for unit in units for place in unit] == list(range(len(entries)))
@@ -88,8 +88,10 @@ class TestSplit:
 
     def test_refused_files_go_with_the_series_before_them(self, corpus: Path) -> None:
         bad: Entry = BrokenFileError("x", "broken")
-        a, b, *_ = [entry for entry in scan([corpus / "000001"]) if isinstance(entry, FrameRef)]
-        other = [entry for entry in scan([corpus / "000000"]) if isinstance(entry, FrameRef)]
+        a, b, *_ = [
+            entry for entry in scan([corpus / "000001"]).rows if isinstance(entry, SliceRef)
+        ]
+        other = [entry for entry in scan([corpus / "000000"]).rows if isinstance(entry, SliceRef)]
 
         assert series_units([bad, a, b, bad, *other[:1], bad]) == [range(4), range(4, 6)]
         assert series_units([bad, bad]) == [range(2)]

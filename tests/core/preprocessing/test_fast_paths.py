@@ -22,7 +22,7 @@ from ich_cli.core.dicom.decode import unpack
 from ich_cli.core.imaging import BONE, BRAIN, SUBDURAL, largest_part, to_uint8
 from ich_cli.core.imaging.windowing import apply_window
 from ich_cli.core.preprocessing import PreprocessConfig, prepare
-from ich_cli.core.series import FrameRef, load, scan
+from ich_cli.core.series import SliceRef, load, scan
 from ich_cli.core.study.slice_facts import BONE_HU, _enclosed
 from ich_cli.core.system import malloc as allocator
 from tests.support.dicom import BIG, EXPLICIT, IMPLICIT, ct, save, tissue
@@ -51,8 +51,8 @@ def test_uncompressed_hu_are_those_of_pydicom(
     stored = rng.integers(low, high, (32, 32), endpoint=True)
     dataset = ct(stored, bits=bits, signed=signed, RescaleSlope=slope, RescaleIntercept=intercept)
     path = save(tmp_path / "x.dcm", dataset, syntax)
-    (ref,) = scan([path])
-    assert isinstance(ref, FrameRef)
+    (ref,) = scan([path]).rows
+    assert isinstance(ref, SliceRef)
     read = dcmread(path)
     expected = np.asarray(apply_rescale(read.pixel_array, read), np.float32)
     expected = np.where(expected < -1024, np.float32(-1000), np.minimum(expected, 32767))

@@ -14,7 +14,6 @@ import numpy as np
 import pydicom.data
 import pytest
 
-import ich_cli.core.series as finder
 from ich_cli.core.dicom import DEFAULT_LIMITS, Inflating, Limits
 from ich_cli.core.errors import (
     BrokenFileError,
@@ -23,12 +22,12 @@ from ich_cli.core.errors import (
     NotApplicableError,
     NothingFoundError,
 )
-from ich_cli.core.series import FrameRef, load, read_slices, scan
+from ich_cli.core.series import SliceRef, load, read_slices, scan, scanning as finder
 from ich_cli.core.system import AnonymousNames, worker_processes
 from tests.support.dicom import DEFLATED, ct, encoded, enhanced, save, series, tissue
 
 
-def statuses(entries: list[FrameRef | InputError]) -> dict[str, str]:
+def statuses(entries: list[SliceRef | InputError]) -> dict[str, str]:
     return {
         Path(one.name).name: one.status if isinstance(one, InputError) else "found"
         for one in (one if isinstance(one, InputError) else _Named(one) for one in entries)
@@ -36,7 +35,7 @@ def statuses(entries: list[FrameRef | InputError]) -> dict[str, str]:
 
 
 class _Named:
-    def __init__(self, ref: FrameRef) -> None:
+    def __init__(self, ref: SliceRef) -> None:
         self.name = ref.source.name
 
 
@@ -53,7 +52,7 @@ def test_every_file_of_a_folder_has_a_row(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"anything")
     zipped(tmp_path / "sheet.xlsx", {"xl/a.xml": b"<a/>", "b.xml": b"<b/>"})
     (tmp_path / "broken.dcm").write_text("text")
-    assert statuses(scan([tmp_path])) == {
+    assert statuses(scan([tmp_path]).rows) == {
         ".hidden": "skipped",
         "README": "skipped",
         "IM0": "found",
@@ -67,7 +66,7 @@ def test_every_file_of_a_folder_has_a_row(tmp_path: Path) -> None:
 
 def test_a_named_file_that_is_no_dicom_failed(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("a,b")
-    (entry,) = scan([tmp_path / "labels.csv"])
+    (entry,) = scan([tmp_path / "labels.csv"]).rows
     assert isinstance(entry, BrokenFileError)
 
 
@@ -83,14 +82,14 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_names_are_as_the_user_gave_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     series(tmp_path / "scans", [0])
     monkeypatch.chdir(tmp_path)
-    (entry,) = scan(["scans"])
-    assert isinstance(entry, FrameRef)
+    (entry,) = scan(["scans"]).rows
+    assert isinstance(entry, SliceRef)
     assert entry.source.name == entry.id.path == os.path.join("scans", "001.dcm")  # noqa: PTH118
 
 
 def test_overlapping_paths_give_each_file_once(tmp_path: Path) -> None:
     first, second = series(tmp_path, [0, 5])
-    assert len(scan([second, tmp_path, first])) == 2
+    assert len(scan([second, tmp_path, first]).rows) == 2
 
 
 def test_progress_counts_files(tmp_path: Path) -> None:
@@ -110,7 +109,7 @@ def test_links_and_pipes(tmp_path: Path) -> None:
     (tree / "loop").symlink_to(tree)
     (tree / "gone").symlink_to(tmp_path / "nothing")
     os.mkfifo(tree / "pipe")
-    found = statuses(scan([tree]))
+    found = statuses(scan([tree]).rows)
     assert found == {"file": "found", "loop": "skipped", "gone": "failed", "pipe": "failed"}
 
 
@@ -118,20 +117,20 @@ def test_links_and_pipes(tmp_path: Path) -> None:
 def test_a_file_without_permission(tmp_path: Path) -> None:
     (path,) = series(tmp_path, [0])
     path.chmod(0)
-    (entry,) = scan([tmp_path])
+    (entry,) = scan([tmp_path]).rows
     path.chmod(stat.S_IRUSR)
     assert isinstance(entry, BrokenFileError)
 
 
 def test_names_cannot_spoil_a_table(tmp_path: Path) -> None:
-    (entry,) = scan([zipped(tmp_path / "a.zip", {"x\ny\x1b[2J\t.dcm": encoded(ct())})])
-    assert isinstance(entry, FrameRef)
+    (entry,) = scan([zipped(tmp_path / "a.zip", {"x\ny\x1b[2J\t.dcm": encoded(ct())})]).rows
+    assert isinstance(entry, SliceRef)
     assert entry.source.name.isprintable()
 
 
 def test_dicomdir_stands_for_its_folder() -> None:
     media = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
-    entries = scan([media / "DICOMDIR"])
+    entries = scan([media / "DICOMDIR"]).rows
     rows = statuses(entries)
     assert rows["DICOMDIR"] == "skipped"
     assert len(entries) > 30
@@ -146,21 +145,21 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
     path = zipped(
         tmp_path / "a", {**members, "dir/README": b"text", "../../up": members["dir/IM1"]}
     )
-    entries = scan([path])
+    entries = scan([path]).rows
     names = [one.name if isinstance(one, InputError) else one.source.name for one in entries]
     assert names == [
         f"{path}!{one}" for one in ("dir/IM3", "dir/IM2", "../../up", "dir/IM1", "dir/README")
     ]
     assert statuses(entries)["README"] == "skipped"
-    found = [load(one).hu[16, 16] for one in entries if isinstance(one, FrameRef)]
+    found = [load(one).hu[16, 16] for one in entries if isinstance(one, SliceRef)]
     assert found == [30.0, 20.0, 10.0, 10.0]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a"]
 
 
 def test_a_zip_inside_a_zip_is_not_opened(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "inner.zip", {"a": encoded(ct())}).read_bytes()
-    entries = scan([zipped(tmp_path / "outer.zip", {"inner.zip": inner, "b": encoded(ct())})])
-    assert [type(one) for one in entries] == [FrameRef, BrokenFileError]
+    entries = scan([zipped(tmp_path / "outer.zip", {"inner.zip": inner, "b": encoded(ct())})]).rows
+    assert [type(one) for one in entries] == [SliceRef, BrokenFileError]
     assert "a zip inside a zip" in str(entries[1])
 
 
@@ -168,8 +167,8 @@ def test_a_zip_bomb_is_refused_alone(tmp_path: Path) -> None:
     bomb = encoded(ct()) + b"\0" * (8 << 20)
     path = zipped(tmp_path / "a.zip", {"bomb.dcm": bomb, "good": encoded(ct())})
     assert path.stat().st_size < 20_000
-    bad, good = scan([path])
-    assert isinstance(good, FrameRef)
+    good, bad = scan([path]).rows
+    assert isinstance(good, SliceRef)
     assert isinstance(bad, LimitError)
     assert "200 times" in bad.note
 
@@ -200,8 +199,8 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
     ds = ct(np.zeros((4096, 4096), np.int64))
     path = save(tmp_path / "a", ds, DEFLATED)
     assert path.stat().st_size < 100_000
-    (entry,) = scan([path])
-    assert isinstance(entry, FrameRef)
+    (entry,) = scan([path]).rows
+    assert isinstance(entry, SliceRef)
     with pytest.raises(LimitError, match="times its size"):
         load(entry)
 
@@ -215,7 +214,7 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
 )
 def test_limits_of_the_zip_as_a_whole(tmp_path: Path, limits: Limits) -> None:
     path = zipped(tmp_path / "a.zip", {name: encoded(ct()) for name in "abc"})
-    (entry,) = scan([path], limits)
+    (entry,) = scan([path], limits).rows
     assert isinstance(entry, LimitError)
 
 
@@ -224,7 +223,7 @@ def test_a_zip_whose_directory_claims_gigabytes(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, 0x7FFFFFFF)
     path.write_bytes(data)
-    (entry,) = scan([path])
+    (entry,) = scan([path]).rows
     assert isinstance(entry, LimitError)
 
 
@@ -233,7 +232,7 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    (entry,) = scan([path])
+    (entry,) = scan([path]).rows
     assert isinstance(entry, BrokenFileError)
     assert entry.note == "encrypted; unpack the zip first"
 
@@ -242,24 +241,24 @@ def test_a_damaged_zip_and_a_damaged_member(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a": encoded(ct()), "b": encoded(ct(series="1.9"))})
     data = path.read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
-    (entry,) = scan([tmp_path / "cut.zip"])
+    (entry,) = scan([tmp_path / "cut.zip"]).rows
     assert isinstance(entry, BrokenFileError)
     middle = bytearray(data)
     at = data.index(b"PK\x03\x04") + 40
     middle[at : at + 8] = b"\xff" * 8
     path.write_bytes(middle)
-    entries = scan([path])
+    entries = scan([path]).rows
     assert len(entries) == 2
-    assert any(isinstance(one, FrameRef) and load(one).hu[16, 16] == 40.0 for one in entries)
+    assert any(isinstance(one, SliceRef) and load(one).hu[16, 16] == 40.0 for one in entries)
 
 
 def test_a_zip_without_dicom(tmp_path: Path) -> None:
-    (entry,) = scan([zipped(tmp_path / "a.zip", {"a.txt": b"a", "b.txt": b"b"})])
+    (entry,) = scan([zipped(tmp_path / "a.zip", {"a.txt": b"a", "b.txt": b"b"})]).rows
     assert isinstance(entry, BrokenFileError)
     assert "a zip without DICOM" in entry.note
     (tmp_path / "sub").mkdir()
     zipped(tmp_path / "sub" / "m.npz", {"a.npy": b"a"})
-    (entry,) = scan([tmp_path / "sub"])
+    (entry,) = scan([tmp_path / "sub"]).rows
     assert isinstance(entry, NotApplicableError)
 
 
@@ -273,7 +272,7 @@ def test_many_frames_in_a_zip_and_deflated(tmp_path: Path) -> None:
 
 def test_a_numpy_archive_beside_the_slices_is_skipped_whole(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "masks.npz", masks=np.zeros((2000, 2000), np.uint8))
-    (row,) = scan([tmp_path])
+    (row,) = scan([tmp_path]).rows
     assert isinstance(row, NotApplicableError)
     assert row.note == "not DICOM: a zip without DICOM"
 
@@ -291,8 +290,8 @@ def test_many_files_are_looked_at_side_by_side_with_the_same_answer(
     names = AnonymousNames("k" * 32)
     seen: list[int] = []
     with worker_processes(2) as pool:
-        beside = scan([tmp_path], progress=seen.append, names=names, pool=pool)
-    alone = scan([tmp_path], names=names)
+        beside = scan([tmp_path], progress=seen.append, names=names, pool=pool).rows
+    alone = scan([tmp_path], names=names).rows
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [repr(one) for one in beside] == [repr(one) for one in alone]
     assert len(beside) == 8
@@ -314,5 +313,5 @@ def test_processes_that_are_killed_cost_no_file(
     for name in "ab":
         zipped(tmp_path / f"{name}.zip", {"1": encoded(ct()), "2": encoded(ct())})
     with worker_processes(2) as pool:
-        found = scan([tmp_path], names=dies_elsewhere, pool=pool)
-    assert [type(one) for one in found] == [FrameRef] * 4
+        found = scan([tmp_path], names=dies_elsewhere, pool=pool).rows
+    assert [type(one) for one in found] == [SliceRef] * 4

@@ -11,7 +11,7 @@ import pytest
 
 from ich_cli.core.dicom import CTSlice, Geometry, Note, SliceId
 from ich_cli.core.phantom import PhantomConfig, generate
-from ich_cli.core.series import FrameRef, load, scan
+from ich_cli.core.series import SliceRef, load, scan
 from ich_cli.core.study import measure
 from ich_cli.core.study.quality_gate import Seen, judge
 from ich_cli.core.study.slice_facts import has_skull
@@ -58,15 +58,15 @@ def test_whole_phantoms_pass(seed: int) -> None:
 
 
 def test_a_real_head_with_tilt_and_uneven_spacing_passes(shared_data: Path) -> None:
-    slices = [load(ref) for ref in scan([shared_data / "dicom/ge-head"]) if not is_error(ref)]
+    slices = [load(ref) for ref in scan([shared_data / "dicom/ge-head"]).rows if not is_error(ref)]
 
     assert len(slices) == 28
     assert codes(slices) == []
 
 
 def test_a_real_chest_is_no_head(shared_data: Path) -> None:
-    (ref,) = scan([shared_data / "dicom/transfer-syntaxes/CTImage.dcm"])
-    assert isinstance(ref, FrameRef)
+    (ref,) = scan([shared_data / "dicom/transfer-syntaxes/CTImage.dcm"]).rows
+    assert isinstance(ref, SliceRef)
 
     assert codes([load(ref)]) == ["not-a-head", "few-slices"]
     assert measure(load(ref)).body_mm == pytest.approx(346, abs=5)

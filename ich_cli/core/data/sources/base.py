@@ -24,7 +24,7 @@ from ich_cli.core.system import Names, as_named
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ich_cli.core.series import FrameRef
+    from ich_cli.core.series import SliceRef
 
 SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
@@ -114,7 +114,7 @@ class DicomSeries:
     """A series of DICOM files with labels from a table."""
 
     name: str
-    frames: tuple[FrameRef | InputError, ...]
+    frames: tuple[SliceRef | InputError, ...]
     labels: tuple[LabelRow | None, ...]
     """One a frame."""
     limits: Limits = DEFAULT_LIMITS
@@ -135,7 +135,7 @@ class DicomSeries:
         for frame, labels in zip(self.frames, self.labels, strict=True):
             yield self._read_one(frame, labels)
 
-    def _read_one(self, frame: FrameRef | InputError, labels: LabelRow | None) -> LabelledSlice:
+    def _read_one(self, frame: SliceRef | InputError, labels: LabelRow | None) -> LabelledSlice:
         from ich_cli.core.series import load
 
         if isinstance(frame, InputError):
@@ -203,8 +203,8 @@ def open_dicom(
 
     bare = kind == "unlabelled"
     table = None if bare else read_labels(labels or _find_table(kind, paths))
-    series: dict[str, list[FrameRef | InputError]] = {}
-    for found in scan(paths, limits, names=names, pool=pool):
+    series: dict[str, list[SliceRef | InputError]] = {}
+    for found in scan(paths, limits, names=names, pool=pool).rows:
         name = "unreadable" if isinstance(found, InputError) else found.series
         series.setdefault(name, []).append(found)
     out = [_labelled(name, frames, table, limits) for name, frames in series.items()]
@@ -217,7 +217,7 @@ def open_dicom(
 
 def _labelled(
     name: str,
-    frames: list[FrameRef | InputError],
+    frames: list[SliceRef | InputError],
     table: dict[str, LabelRow] | None,
     limits: Limits,
 ) -> DicomSeries:
