@@ -63,7 +63,7 @@ def test_the_help_loads_neither_torch_nor_numpy() -> None:
 
 _PARTS = """
 import json, sys
-from ich_cli.core.light_timm import timm
+from ich_cli.core.model.fast_timm import timm
 without = "torch._dynamo" in sys.modules
 import torch, torchvision
 boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
@@ -84,7 +84,7 @@ def test_what_was_left_out_comes_when_it_is_called() -> None:
 
 def test_more_than_is_known_is_fetched_from_the_compiler_itself() -> None:
     code = (
-        "import sys; from ich_cli.core import light_timm as l\n"
+        "import sys; from ich_cli.core.model import fast_timm as l\n"
         "with l.without_compiler():\n"
         "    import torch._dynamo as d\n"
         "    assert type(d).__name__ == '_StandIn'\n"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.study import StudyRule
+from ich_cli.core.study import StudyRule, sigmoid
 from ich_cli.core.system import is_number
 
 FORMAT: Final = 1
@@ -305,5 +305,4 @@ def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[
     numpy.ndarray
         float64 ``(N, 6)`` in [0, 1].
     """
-    scaled = logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias)
-    return cast("NDArray[np.float64]", 0.5 * (1.0 + np.tanh(0.5 * scaled)))  # never overflows
+    return sigmoid(logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias))

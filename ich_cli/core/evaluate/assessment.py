@@ -10,7 +10,7 @@ import numpy as np
 
 from ich_cli.core.data import PreparedDataset, read_out_of_fold
 from ich_cli.core.errors import DataError
-from ich_cli.core.evaluate.bootstrap import resample
+from ich_cli.core.evaluate.bootstrap import percentiles, resample
 from ich_cli.core.evaluate.calibration import Targets
 from ich_cli.core.evaluate.cases import Cases, Floats, in_common
 from ich_cli.core.evaluate.cross_fit import (
@@ -22,7 +22,7 @@ from ich_cli.core.evaluate.cross_fit import (
     to_logits,
 )
 from ich_cli.core.evaluate.match_tables import match
-from ich_cli.core.evaluate.metrics import Report, percentiles
+from ich_cli.core.evaluate.metrics import Report
 from ich_cli.core.evaluate.run_bundle import has_learned_from, score
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor

@@ -7,7 +7,7 @@ slices are put into bins of equal score first, and again counts are multiplied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -88,9 +88,8 @@ def resample(
     unique, member = np.unique(scores.patients, return_inverse=True)
     sums = np.stack([_sums(scores, k, member, unique.size) for k in range(len(LABELS))], 1)
     ranks = [_Ranks.of(scores, k, member, unique.size) for k in range(len(LABELS))]
-    rng = np.random.default_rng(seed)
     parts: list[dict[str, Floats]] = []
-    for counts in _draw(rng, unique.size, draws):
+    for counts in _draw(unique.size, draws, seed):
         totals = np.tensordot(counts, sums, 1)  # (draws, 6, sums)
         each = _rates(totals, scores.called_best is not None)
         each["auroc"], each["ap"] = np.stack([one.measure(counts) for one in ranks], 2)
@@ -119,13 +118,70 @@ def log_losses(y: Bools | Floats, p: Floats) -> Floats:
     return np.asarray(-np.where(bleeds, np.log(clipped), np.log1p(-clipped)))
 
 
-def _draw(rng: np.random.Generator, patients: int, draws: int) -> Iterator[Floats]:
+def _draw(patients: int, draws: int, seed: int) -> Iterator[Floats]:
     """Yield float64 ``(some draws, patients)``: how often each patient was drawn."""
+    rng = np.random.default_rng(seed)
     for start in range(0, draws, _CHUNK):
         some = min(_CHUNK, draws - start)
         drawn = rng.integers(0, patients, (some, patients)) + patients * np.arange(some)[:, None]
         flat = np.bincount(drawn.ravel(), minlength=some * patients)
         yield flat.reshape(some, patients).astype(np.float64)
+
+
+def draw_sums(sums: Floats, draws: int, seed: int) -> Floats:
+    """Draw patients with replacement and add up what each of them contributes.
+
+    Parameters
+    ----------
+    sums
+        ``(patients, ...)``: each patient's contribution.
+    draws
+        Number of draws.
+    seed
+        Seed of the draws: the same seed and number of patients give the same draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(draws, ...)``.
+    """
+    return np.concatenate([np.tensordot(one, sums, 1) for one in _draw(len(sums), draws, seed)])
+
+
+def draw_auroc(labels: Bools, probabilities: Floats, draws: int, seed: int) -> dict[str, Floats]:
+    """Draw patients with replacement and return each label's AUROC of each draw.
+
+    Parameters
+    ----------
+    labels, probabilities
+        bool and float64 ``(patients, 6)``: one row for each patient.
+    draws, seed
+        As for `draw_sums`.
+
+    Returns
+    -------
+    dict
+        Label → float64 ``(draws,)``; NaN where a draw has one class only.
+    """
+    scores = Scores(labels, probabilities, np.arange(len(labels)), labels)
+    ranks = [_Ranks.of(scores, k, scores.patients, len(labels)) for k in range(len(LABELS))]
+    parts = [
+        [one.measure(counts)[0] for one in ranks] for counts in _draw(len(labels), draws, seed)
+    ]
+    return dict(zip(LABELS, np.concatenate(parts, 1) if parts else np.empty((6, 0)), strict=True))
+
+
+def percentiles(draws: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of each metric: the 2.5th and 97.5th percentile of its draws.
+
+    A rare label is absent from many draws: where fewer than half are left, there is no interval.
+    """
+    known = {name: values[~np.isnan(values)] for name, values in draws.items()}
+    return {
+        name: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
+        for name, v in known.items()
+        if v.size and v.size >= draws[name].size / 2
+    }
 
 
 def _sums(scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Floats:
@@ -245,11 +301,9 @@ def resample_bins(
     said, seen = np.bincount(place, p, size) / count, np.bincount(place, y, size) / count
     unique, member = np.unique(scores.patients, return_inverse=True)
     index = member * size + place
-    each = np.stack([np.bincount(index, w, unique.size * size) for w in (np.ones_like(p), y)])
-    sums = each.reshape(2, unique.size, size)
-    rng = np.random.default_rng(seed)
-    parts = [counts @ sums for counts in _draw(rng, unique.size, draws)]
-    total, positive = np.concatenate(parts, 1)
+    each = [np.bincount(index, w, unique.size * size) for w in (np.ones_like(p), y)]
+    sums = np.stack([one.reshape(unique.size, size) for one in each], 1).astype(np.float64)
+    total, positive = draw_sums(sums, draws, seed).swapaxes(0, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = positive / total
     share = np.where(np.isnan(share), seen, share)

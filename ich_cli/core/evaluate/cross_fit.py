@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from ich_cli.core.bundle import Calibration, calibrate
 from ich_cli.core.data import fold_by_patient
@@ -85,8 +86,7 @@ def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Ca
 
 def to_logits(probabilities: Floats) -> Floats:
     """Return the logits of probabilities, those of 0 and 1 finite."""
-    inner = np.clip(probabilities, _EDGE, 1 - _EDGE)
-    return np.log(inner / (1 - inner))
+    return np.asarray(logit(np.clip(probabilities, _EDGE, 1 - _EDGE)))
 
 
 def folds_of(cases: Cases) -> NDArray[np.int64]:

@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
 
 from ich_cli.core.data import Floats, SlicesOfPatients
+from ich_cli.core.evaluate.bootstrap import draw_auroc, percentiles
 from ich_cli.core.evaluate.calibration import at_sensitivity, at_specificity, learn_calibration
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.labels import ANY, LABELS
@@ -92,8 +94,7 @@ def learn_rule(
     bleeds = y[:, ANY]
     if min(bleeds.sum(), (~bleeds).sum()) < _FEWEST:
         return None
-    inner = np.clip(together, 1e-6, 1 - 1e-6)
-    learned = learn_calibration(y, np.log(inner / (1 - inner)))
+    learned = learn_calibration(y, logit(np.clip(together, 1e-6, 1 - 1e-6)))
     slope = tuple(round(1 / value, 6) for value in learned.temperature)
     rule = StudyRule(aggregation, slope, tuple(round(value, 6) for value in learned.bias))
     p = rule.calibrate(together)[:, ANY]
@@ -114,16 +115,4 @@ def verdicts(found: SlicesOfPatients, rule: StudyRule) -> dict[str, tuple[int, i
 
 def _compared(name: str, y: NDArray[np.bool_], p: Floats, draws: int, seed: int) -> RuleComparison:
     whole = {label: auroc(y[:, k], p[:, k]) for k, label in enumerate(LABELS)}
-    rng = np.random.default_rng(seed)
-    seen: dict[str, list[float]] = {label: [] for label in LABELS}
-    for _ in range(draws):
-        rows = rng.integers(0, len(y), len(y))
-        for k, label in enumerate(LABELS):
-            if (value := auroc(y[rows, k], p[rows, k])) is not None:
-                seen[label].append(value)
-    intervals = {
-        label: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
-        for label, v in seen.items()
-        if draws and len(v) >= draws / 2
-    }
-    return RuleComparison(name, whole, intervals)
+    return RuleComparison(name, whole, percentiles(draw_auroc(y, p, draws, seed)))

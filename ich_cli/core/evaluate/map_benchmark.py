@@ -15,6 +15,7 @@ from ich_cli.core.bundle import BundleConfig, LoadedBundle, load_bundle
 from ich_cli.core.data import Mask, MaskedData, MaskedSlice
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import DataError
+from ich_cli.core.evaluate.bootstrap import draw_sums, percentiles
 from ich_cli.core.evaluate.localization import chance, mass_inside, pointing_game
 from ich_cli.core.explain import Probe, explain
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
@@ -261,10 +262,7 @@ def _row(method: str, group: str, scores: Sequence[MapScore], seed: int) -> Row:
 
 def _interval(scores: Sequence[MapScore], seed: int) -> tuple[float, float]:
     """Return the 95 % interval of the pointing game, by bootstrap over patients."""
-    patients = sorted({one.patient for one in scores})
-    hits = np.array([sum(s.pointing for s in scores if s.patient == p) for p in patients])
-    counts = np.array([sum(s.patient == p for s in scores) for p in patients])
-    drawn = np.random.default_rng(seed).integers(0, len(patients), (_DRAWS, len(patients)))
-    shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return float(low), float(high)
+    _, member = np.unique([one.patient for one in scores], return_inverse=True)
+    hits = np.bincount(member, [one.pointing for one in scores])
+    drawn = draw_sums(np.stack([hits, np.bincount(member)], 1), _DRAWS, seed)
+    return percentiles({"pointing": drawn[:, 0] / drawn[:, 1]})["pointing"]

@@ -18,7 +18,7 @@ from sklearn.metrics import (
 )
 
 from ich_cli.core.errors import DataError
-from ich_cli.core.evaluate.bootstrap import BINS, WEIGHTS, Scores, log_losses, resample
+from ich_cli.core.evaluate.bootstrap import BINS, WEIGHTS, Scores, log_losses, percentiles, resample
 from ich_cli.core.labels import ANY, LABELS
 
 Floats = NDArray[np.float64]
@@ -170,20 +170,6 @@ def calibration_error(y: NDArray[np.bool_], p: Floats, bins: int = BINS) -> floa
     place = np.minimum((p * bins).astype(int), bins - 1)
     gap = np.bincount(place, weights=p - y, minlength=bins)
     return float(np.abs(gap).sum() / len(p))
-
-
-def percentiles(draws: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
-    """Return the 2.5th and 97.5th percentile of each figure over its draws.
-
-    A label of few patients is absent from many draws: with half of them left or fewer, nothing
-    is claimed.
-    """
-    known = {name: values[~np.isnan(values)] for name, values in draws.items()}
-    return {
-        name: (float(np.percentile(v, 2.5)), float(np.percentile(v, 97.5)))
-        for name, v in known.items()
-        if v.size and v.size >= draws[name].size / 2
-    }
 
 
 def _checked(

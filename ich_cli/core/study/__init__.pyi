@@ -1,4 +1,5 @@
 from .aggregation import AGGREGATIONS as AGGREGATIONS, aggregate as aggregate
+from .logistic import sigmoid as sigmoid
 from .predictions import (
     Probabilities as Probabilities,
     SlicePrediction as SlicePrediction,

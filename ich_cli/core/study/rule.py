@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study.aggregation import AGGREGATIONS, aggregate
+from ich_cli.core.study.logistic import logit, sigmoid
 from ich_cli.core.system import finite_numbers, is_number, require, require_keys
 
 Verdict = Literal["positive", "unsure", "negative", ""]
@@ -101,9 +102,8 @@ class StudyRule:
         """Return the probabilities that aggregates ``(…, 6)`` stand for."""
         if not self.is_calibrated:
             return together
-        inner = np.clip(together, _EDGE, 1 - _EDGE)
-        scaled = np.array(self.slope) * np.log(inner / (1 - inner)) + np.array(self.bias)
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)))
+        x = logit(np.clip(together, _EDGE, 1 - _EDGE))
+        return sigmoid(np.array(self.slope) * x + np.array(self.bias))
 
     def verdict(self, probability: float) -> Verdict:
         """Return what a study with this probability of `any` is called."""
