@@ -1,1 +1,1 @@
-"""How fast `ich` is, as ratios that hold across machines: ``python -m benchmarks``."""
+"""Speed benchmarks, as ratios that carry over between machines: ``python -m benchmarks``."""

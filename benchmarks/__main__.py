@@ -1,7 +1,7 @@
-"""Measure how fast this machine is at it: ratios, printed as a table and saved as bench.json.
+"""Measure speed on this machine; print a table of ratios and save it as bench.json.
 
-python -m benchmarks                     all of it: minutes
-python -m benchmarks --quick             smaller pictures, fewer slices, fewer rounds
+python -m benchmarks                     everything: minutes
+python -m benchmarks --quick             smaller images, fewer slices, fewer rounds
 python -m benchmarks --only explain      one part
 """
 
@@ -17,9 +17,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu, measuring, parts
-from benchmarks.measuring import Measure, load, machine
-from benchmarks.subjects import DATA, Subject, bundles, phantoms
+from benchmarks import cases, gpu, timing
+from benchmarks.fixtures import DATA, Subject, bundles, phantoms
+from benchmarks.timing import Measure, load, machine
 from ich_cli.core.engines import lacking
 from ich_cli.core.model import resolve_device
 from ich_cli.core.series import Entry
@@ -31,7 +31,7 @@ def main() -> None:
     """Run all measurements and print the table."""
     options = _options()
     if options.clock == "cpu":
-        measuring.clock = time.process_time
+        timing.clock = time.process_time
     console = Console()
     with tempfile.TemporaryDirectory(prefix="ich-bench-") as folder:
         entries = phantoms(Path(folder), options.slices)
@@ -50,7 +50,7 @@ def main() -> None:
         "clock": options.clock,
         "side": options.size,
         "machine": about,
-        "parts": {part: [row.told() for row in rows] for part, rows in tables.items()},
+        "parts": {part: [row.to_dict() for row in rows] for part, rows in tables.items()},
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     console.print(" · ".join(f"{key} {value}" for key, value in about.items()), highlight=False)
@@ -63,15 +63,15 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="for a small or busy machine")
-    parser.add_argument("--slices", type=int, help="how many phantom slices")
-    parser.add_argument("--rounds", type=int, help="how often each thing is measured")
-    parser.add_argument("--size", type=int, help="side of the pictures of the large models")
-    parser.add_argument("--weights", help="measure this bundle in place of those chosen")
+    parser.add_argument("--slices", type=int, help="number of phantom slices")
+    parser.add_argument("--rounds", type=int, help="number of measurements of each job")
+    parser.add_argument("--size", type=int, help="image size of the large models in pixels")
+    parser.add_argument("--weights", help="measure this bundle instead")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--compile", action="store_true", help="torch.compile, too: minutes more")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes more")
     parser.add_argument(
         "--clock", choices=("wall", "cpu"), default="wall",
-        help="cpu: the processor's time of this process, for a busy machine",
+        help="cpu: processor time of this process, for a busy machine",
     )  # fmt: skip
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench.json"))
@@ -98,18 +98,18 @@ def _subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
 def _measure(
     part: str, subjects: list[Subject], entries: list[Entry], options: argparse.Namespace
 ) -> list[Measure]:
-    few = entries[: max(4, len(entries) // 4)]  # of the large models, which take their time
+    few = entries[: max(4, len(entries) // 4)]  # for the slow large models
     many = {subject.name: few if subject.weights else entries for subject in subjects}
     rounds, found = options.rounds, []
     for subject in subjects:
         if part == "engines":
-            found += parts.bare_engines(subject, many[subject.name], rounds)
+            found += cases.bare_engines(subject, many[subject.name], rounds)
         elif part == "end-to-end":
-            found += parts.end_to_end(subject, many[subject.name], rounds)
+            found += cases.end_to_end(subject, many[subject.name], rounds)
         elif part == "explain":
-            found += parts.explaining(subject, entries, rounds)
+            found += cases.explaining(subject, entries, rounds)
     if part == "start-up":
-        return parts.start_up(entries, rounds, options.weights)
+        return cases.start_up(entries, rounds, options.weights)
     device = resolve_device(options.device)
     if part == "gpu" and device.type == "cuda":
         return gpu.on_gpu(subjects, entries, rounds, str(device))
@@ -117,9 +117,9 @@ def _measure(
 
 
 def _show(console: Console, part: str, rows: list[Measure], loads: dict[str, Any]) -> None:
-    told = ", ".join(f"{name} {one.get('load', '?')}" for name, one in loads.items())
-    table = Table(title=f"{part} ({told})")
-    for column in ("what", "unit"):
+    loads_text = ", ".join(f"{name} {one.get('load', '?')}" for name, one in loads.items())
+    table = Table(title=f"{part} ({loads_text})")
+    for column in ("job", "unit"):
         table.add_column(column)
     for column in ("median", "lowest", "highest"):
         table.add_column(column, justify="right")

@@ -1,8 +1,8 @@
-"""How long `ich evaluate` takes for tables of RSNA's size, and how much memory.
+"""Time and memory of `ich evaluate` for tables of RSNA's size.
 
 python -m benchmarks.evaluation --slices 750000 --patients 20000
 
-Predictions are made up: labels at the shares of RSNA 2019, probabilities that know them a little.
+Predictions are synthetic: labels as frequent as in RSNA 2019, with weakly related probabilities.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ich_cli.core.labels import LABELS
 _SHARES: Final = np.array([0.004, 0.048, 0.035, 0.047, 0.063])  # of the subtypes, per slice
 
 
-def _made_up(slices: int, patients: int) -> tuple[NDArray[np.int64], ...]:
-    """Return whose each slice is, labels and probabilities in millionths, ``(N,)``, ``(N, 6)``."""
+def _synthetic(slices: int, patients: int) -> tuple[NDArray[np.int64], ...]:
+    """Return patients ``(N,)``, labels and probabilities in millionths, each ``(N, 6)``."""
     rng = np.random.default_rng(0)
     who = np.sort(rng.integers(0, patients, slices))
     z = np.log(_SHARES / (1 - _SHARES)) - 1 + 2 * rng.normal(0, 1, (patients, 5))[who]
@@ -38,7 +38,7 @@ def _made_up(slices: int, patients: int) -> tuple[NDArray[np.int64], ...]:
 
 
 def _write(folder: Path, slices: int, patients: int) -> None:
-    who, y, p = _made_up(slices, patients)
+    who, y, p = _synthetic(slices, patients)
     names = ",".join(LABELS)
     with (folder / "p.csv").open("w") as scores, (folder / "l.csv").open("w") as labels:
         scores.write(f"path,frame,sop_uid,{names},status\n")
@@ -46,8 +46,8 @@ def _write(folder: Path, slices: int, patients: int) -> None:
         for row, (one, true, said) in enumerate(
             zip(who.tolist(), y.tolist(), p.tolist(), strict=True)
         ):
-            told = ",".join(f"{value / 1e6:.6f}" for value in said)
-            scores.write(f"scans/ID_{row:09x}.dcm,1,1.2.3.{row},{told},ok\n")
+            text = ",".join(f"{value / 1e6:.6f}" for value in said)
+            scores.write(f"scans/ID_{row:09x}.dcm,1,1.2.3.{row},{text},ok\n")
             labels.write(f"1.2.3.{row},{one},{','.join(map(str, true))}\n")
 
 
@@ -61,24 +61,24 @@ def _timed(what: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Make the tables, then take the steps of the command one by one."""
+    """Write the tables, then time the steps of the command one by one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=750_000)
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--bootstrap", type=int, default=1000)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     from ich_cli.core.evaluate import Measured, of_tables, render_page, to_json, write_evaluation
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write(folder, asked.slices, asked.patients)
+        _write(folder, options.slices, options.patients)
         with _timed("read and match"):
             half = dict.fromkeys(LABELS, 0.5)
             one = of_tables(folder / "p.csv", folder / "l.csv", half)
-        with _timed(f"slices, {asked.bootstrap} draws"):
-            slices = one.slices.report(asked.bootstrap)
-        with _timed(f"studies, {asked.bootstrap} draws"):
-            studies = one.studies.report(asked.bootstrap)
+        with _timed(f"slices, {options.bootstrap} draws"):
+            slices = one.slices.report(options.bootstrap)
+        with _timed(f"studies, {options.bootstrap} draws"):
+            studies = one.studies.report(options.bootstrap)
         with _timed("page and figures"):
             models = [Measured(one, slices, studies)]
             write_evaluation(folder / "out", models, render_page(models), to_json(models))

@@ -1,4 +1,4 @@
-"""What ``make bench`` measures besides where there is a GPU. `device` may be a CPU, to try it."""
+"""Cases of ``make bench`` that need a GPU. Tests run them with the CPU as the device."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.measuring import Measure, command, rates, ratio
-from benchmarks.parts import end_to_end
-from benchmarks.subjects import Subject
+from benchmarks.cases import end_to_end
+from benchmarks.fixtures import Subject
+from benchmarks.timing import Measure, command, rates, ratio
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.predict import Predictor
 from ich_cli.core.series import Entry
@@ -18,7 +18,7 @@ from ich_cli.core.train import RunState, Selection, TrainConfig, TrainingRun, Wa
 
 
 def forward(predictor: Predictor, rounds: int, batches: int = 8) -> Measure:
-    """Measure the forward pass alone: inputs lie on the device, nothing is copied back."""
+    """Measure the forward pass alone: inputs are on the device, nothing is copied back."""
     (model, *_), (config, *_) = predictor.bundle.models, predictor.bundle.member_configs
     prep, device = config.preprocess, predictor.device
     shape = (predictor.batch_size, prep.channels, prep.size, prep.size)
@@ -38,7 +38,7 @@ def forward(predictor: Predictor, rounds: int, batches: int = 8) -> Measure:
 def training(
     device: str, rounds: int, *, model: str, size: int, batch_size: int, studies: int
 ) -> list[Measure]:
-    """Measure an epoch on prepared phantoms against the bare step on a batch that lies ready."""
+    """Measure an epoch on prepared phantoms against the bare step on a batch in memory."""
     with tempfile.TemporaryDirectory(prefix="ich-bench-train-") as folder:
         out = Path(folder, "prepared")
         command(
@@ -92,7 +92,7 @@ def _wait(device: torch.device) -> None:
 def on_gpu(
     subjects: list[Subject], entries: list[Entry], rounds: int, device: str
 ) -> list[Measure]:
-    """Run all of it."""
+    """Run all GPU cases."""
     found: list[Measure] = []
     for subject in subjects:
         bare = forward(subject.reference, rounds)

@@ -1,13 +1,12 @@
-"""How much faster `ich preprocess` is than a script that takes file by file and writes PNGs.
+"""Compare `ich preprocess` with a script that reads file by file and writes PNGs.
 
 python -m benchmarks.preprocessing --slices 384 --size 512 --workers 2
 
 The script: `pydicom.dcmread`, `apply_rescale`, windows on the whole slice, head crop, square,
-resize, one PNG a slice; one process. `ich`: all that `ich preprocess` does, from looking for the
-files to the data set in its place, the start of its processes and the checksums included. Both in
-turn, round by round, on the same phantoms with a warm page cache; first it is shown that both make
-the same pixels. What only this script needs is imported inside its functions: the processes that
-`ich` starts import this module, and would pay for it.
+resize, one PNG a slice; one process. `ich`: everything that `ich preprocess` does, with the start
+of its processes and checksums. Both run in turn, round by round, on the same phantoms with a warm
+page cache, after a check that both make the same pixels. Imports that only the script needs stand
+inside its functions: the child processes of `ich` import this module.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
 
 _ROUNDS = 3
-_STUDIES, _EACH = 2, 24  # phantoms that are really made; more slices are copies under new UIDs
+_STUDIES, _EACH = 2, 24  # phantoms to generate; further slices are copies with new UIDs
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both and print the comparison."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.preprocessing", description=__doc__)
     parser.add_argument("--slices", type=int, default=384)
     parser.add_argument("--size", type=int, default=512)
@@ -60,11 +59,11 @@ def main() -> None:
         rounds = [
             {way: _spent(run, len(files), out) for way, run in ways.items()} for _ in range(_ROUNDS)
         ]
-    _tell(rounds, len(files), options)
+    _report(rounds, len(files), options)
 
 
 def _phantoms(folder: Path, slices: int) -> None:
-    """Make a few studies, and copies of them as studies of their own."""
+    """Write a few studies, and copies of them with new UIDs."""
     from ich_cli.core.phantom import write_studies
 
     write_studies(folder, _STUDIES, seed=0, slices=(_EACH, _EACH))
@@ -106,12 +105,12 @@ def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> Prep
 def _one_by_one(files: list[Path], out: Path, config: PreprocessConfig) -> None:
     out.mkdir()
     for index, path in enumerate(files):
-        picture = np.ascontiguousarray(_plain(path, config).transpose(1, 2, 0))
+        picture = np.ascontiguousarray(_script_pixels(path, config).transpose(1, 2, 0))
         cv2.imwrite(str(out / f"{index:06}.png"), picture)
 
 
-def _plain(path: Path, config: PreprocessConfig) -> NDArray[np.uint8]:
-    """Return a slice's pixels ``(C, S, S)``, as a short script would make them."""
+def _script_pixels(path: Path, config: PreprocessConfig) -> NDArray[np.uint8]:
+    """Return the pixels ``(C, S, S)`` of a slice, as the script makes them."""
     from pydicom import dcmread
     from pydicom.pixels.processing import apply_rescale
 
@@ -132,21 +131,21 @@ def _plain(path: Path, config: PreprocessConfig) -> NDArray[np.uint8]:
 
 
 def _compare(data: PreparedDataset, files: list[Path], config: PreprocessConfig) -> None:
-    """Show that both ways make the same pixels, or stop."""
+    """Stop unless both ways make the same pixels."""
     ours = {pixels.tobytes() for pixels in data.pixels}
     if len(data.pixels) != len(files) or any(
-        _plain(path, config).tobytes() not in ours for path in files
+        _script_pixels(path, config).tobytes() not in ours for path in files
     ):
-        raise SystemExit("the two ways differ: nothing is measured")
+        raise SystemExit("the two ways give different pixels: nothing is measured")
 
 
 class Spent(NamedTuple):
-    """What a slice takes."""
+    """Cost of one slice."""
 
     wall: float
-    """Milliseconds on the clock."""
+    """Elapsed time in milliseconds."""
     processor: float
-    """Milliseconds of all processors, of children, too: what a busy machine does not change."""
+    """Processor time in milliseconds, child processes included."""
 
 
 def _spent(run: Callable[[], object], slices: int, out: Path) -> Spent:
@@ -157,7 +156,7 @@ def _spent(run: Callable[[], object], slices: int, out: Path) -> Spent:
     return Spent(*(1e3 * t / slices for t in (wall, sum(after[:4]) - sum(before[:4]))))
 
 
-def _tell(rounds: list[dict[str, Spent]], slices: int, options: argparse.Namespace) -> None:
+def _report(rounds: list[dict[str, Spent]], slices: int, options: argparse.Namespace) -> None:
     plain, ours = rounds[0]
     print(f"{slices} phantom slices, 512 x 512 uncompressed, to {options.size} pixels")
     for way in (plain, ours):

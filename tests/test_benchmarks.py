@@ -1,4 +1,4 @@
-"""The bench measures what it says; what it needs a GPU for is tried on the CPU."""
+"""Benchmarks on small data; the GPU cases run on the CPU."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import agreement, gpu, measuring, parts, plain, subjects
-from benchmarks.measuring import Measure, rates, ratio, times
+from benchmarks import baseline, cases, engine_agreement, fixtures, gpu, timing
+from benchmarks.timing import Measure, rates, ratio, times
 from ich_cli.core.predict import Predictor
 
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed")
@@ -25,12 +25,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICH_CACHE", str(tmp_path / "cache"))
 
 
-def test_rates_run_all_once_unmeasured_and_then_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_runs_all_once_unmeasured_and_then_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 2.0, 2.0, 6.0, 6.0, 7.0, 7.0, 17.0])  # seconds: 2, 4, 1, 10
-    monkeypatch.setattr(measuring, "clock", lambda: next(clock))
+    monkeypatch.setattr(timing, "clock", lambda: next(clock))
     order: list[str] = []
 
-    def job(name: str, work: int) -> measuring.Work:
+    def job(name: str, work: int) -> timing.Work:
         return lambda: order.append(name) or work  # type: ignore[func-returns-value]
 
     a, b = rates({"a": job("a", 8), "b": job("b", 20)}, 2)
@@ -43,17 +43,18 @@ def test_rates_run_all_once_unmeasured_and_then_in_turn(monkeypatch: pytest.Monk
 
 def test_times_are_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.25])
-    monkeypatch.setattr(measuring, "clock", lambda: next(clock))
+    monkeypatch.setattr(timing, "clock", lambda: next(clock))
     (found,) = times({"a": lambda: 99}, 1)
     assert found == Measure("a", "s", (0.25,))
 
 
-def test_the_plain_way_gives_a_picture_of_the_windows(tmp_path: Path, tiny_bundle: Path) -> None:
-    entries = subjects.phantoms(tmp_path / "scans", 2)
+def test_the_baseline_writes_the_windows_as_a_png(tmp_path: Path, tiny_bundle: Path) -> None:
+    entries = fixtures.phantoms(tmp_path / "scans", 2)
     predictor = Predictor.load(tiny_bundle, device="cpu")
     files = sorted((tmp_path / "scans").glob("study-*/*.dcm"))
     (tmp_path / "png").mkdir()
-    done = plain.predict(files, tmp_path / "png", predictor.bundle.models, predictor.preprocess[0])
+    models = predictor.bundle.models
+    done = baseline.predict(files, tmp_path / "png", models, predictor.preprocess[0])
     assert done == len(files) == len(entries)
     import cv2
 
@@ -64,31 +65,31 @@ def test_the_plain_way_gives_a_picture_of_the_windows(tmp_path: Path, tiny_bundl
     assert picture.min() == 0
 
 
-def test_the_parts_measure_a_bundle(tmp_path: Path, tiny_bundle: Path) -> None:
-    entries = subjects.phantoms(tmp_path, 2)
-    subject = subjects.Subject("tiny", tiny_bundle)
+def test_cases_measure_a_bundle(tmp_path: Path, tiny_bundle: Path) -> None:
+    entries = fixtures.phantoms(tmp_path, 2)
+    subject = fixtures.Subject("tiny", tiny_bundle)
     subject.load("torch", "cpu")
-    names = [one.name for one in parts.bare_engines(subject, entries, 1)]
+    names = [one.name for one in cases.bare_engines(subject, entries, 1)]
     assert names == ["tiny: torch, float32"]
-    rows = {one.name: one for one in parts.end_to_end(subject, entries, 1)}
+    rows = {one.name: one for one in cases.end_to_end(subject, entries, 1)}
     assert rows["tiny: files to rows / bare engine"].goal == "0.90"
     assert all(value > 0 for row in rows.values() for value in row.values)
-    assert parts.explaining(subject, entries, 1)[-1].unit == "ratio"
+    assert cases.explaining(subject, entries, 1)[-1].unit == "ratio"
 
 
 @needs_openvino
-def test_agreement_tells_what_is_taken(tiny_bundle: Path) -> None:
+def test_engine_agreement_reports_the_bound(tiny_bundle: Path) -> None:
     reference = Predictor.load(tiny_bundle, device="cpu", engine="torch")
     shape = (3, 3, 64, 64)
     pixels = [np.random.default_rng(0).integers(0, 256, shape, np.uint8)]
-    exact, *rest = agreement.compare(reference, "noise", pixels, False)
+    exact, *rest = engine_agreement.compare(reference, "noise", pixels, False)
     assert (exact.data, exact.slices, exact.engine) == ("noise", 3, "openvino, float32")
     assert exact.bound == "holds"
     assert exact.largest < 1e-4
     assert all(row.bound in ("holds", "float32 is taken") for row in rest)
 
 
-def test_the_gpus_part_runs_on_a_cpu(tiny_bundle: Path) -> None:
+def test_the_gpu_case_runs_on_a_cpu(tiny_bundle: Path) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu", batch_size=2)
     found = gpu.forward(predictor, 1, batches=1)
     assert found.unit == "slices/s"

@@ -1,7 +1,7 @@
-"""The plain way to do it: what a script that was written without looking at its speed does.
+"""Baseline: a plain script, written without regard to speed.
 
-Read with pydicom one by one, write PNG, read them back in a DataLoader of batch 1, run torch as it
-comes, in float32. Three windows, as the models here take them.
+Read files with pydicom one by one, write three windows as PNG, read them in a DataLoader of batch
+1, and run torch in float32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ich_cli.core.preprocessing import PreprocessConfig
 
 
 def pictures(files: Sequence[Path], folder: Path, config: PreprocessConfig) -> int:
-    """Write each file's windows as the channels of a PNG."""
+    """Write the windows of each file as the channels of a PNG."""
     for index, file in enumerate(files):
         found = pydicom.dcmread(file)
         slope, intercept = float(found.RescaleSlope), float(found.RescaleIntercept)
@@ -50,7 +50,7 @@ class _Pictures(Dataset[Tensor]):
 def predict(
     files: Sequence[Path], folder: Path, models: Sequence[nn.Module], config: PreprocessConfig
 ) -> int:
-    """Do the whole of it; return the number of slices."""
+    """Run the baseline from files to probabilities; return the number of slices."""
     pictures(files, folder, config)
     with torch.no_grad():
         for batch in DataLoader(_Pictures(folder, config), batch_size=1):

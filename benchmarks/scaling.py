@@ -1,10 +1,9 @@
-"""What one slice costs one core, stage by stage: the figures that docs/scale.md reckons with.
+"""Processor time of one slice, stage by stage, for the estimates of docs/scale.md.
 
-python -m benchmarks.per_core FOLDER --model seresnet50 --size 512
+python -m benchmarks.scaling FOLDER --model seresnet50 --size 512
 
-Counts processor time, not the clock, so that a busy machine spoils little; all on one thread. The
-stages take turns, round by round. A network's weights decide nothing about its speed, so those of
---model are random. The folder holds DICOM files; without one, phantoms are made.
+Everything runs on one thread. Stages run in turn, round by round. Weights of --model are random,
+because they do not change its speed. The folder holds DICOM files; by default phantoms are made.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ from ich_cli.core.preprocessing import PreprocessConfig, prepare
 from ich_cli.core.series import SliceRef
 
 ROUNDS = 5
-FORWARDS = 4  # of a network, each round
+FORWARDS = 4  # forward passes in a round
 Words = NDArray[np.uint16]
 Stage = Callable[[], int]
-"""Does a stage for some slices and returns how many."""
+"""Runs a stage for some slices and returns their number."""
 
 
 def main() -> None:
-    """Measure and print a table; the same as JSON on its last line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.per_core", description=__doc__)
+    """Print a table, and the same as JSON on the last line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--model", default="seresnet50")
     parser.add_argument("--size", type=int, default=512)
@@ -68,7 +67,7 @@ def main() -> None:
 
 
 def _cost(stage: Stage) -> float:
-    """Return seconds of processor time a slice."""
+    """Return the processor time of one slice in seconds."""
     start = time.process_time()
     slices = stage()
     return (time.process_time() - start) / slices
@@ -91,14 +90,14 @@ def _stages(paths: list[Path], name: str, size: int) -> dict[str, Stage]:
         **_codecs(words),
         f"prepare, {small} px": lambda: len([predictor.prepare(one) for one in slices]),
         f"prepare, {size} px": lambda: len([prepare(one, large) for one in slices]),
-        "bundle that ships": lambda: len(predictor.probabilities(np.stack(pixels))),
+        "default bundle": lambda: len(predictor.probabilities(np.stack(pixels))),
         f"{name}, {size} px, fp32": lambda: _forward(model, floats, torch.float32),
         f"{name}, {size} px, bf16": lambda: _forward(model, floats, torch.bfloat16),
     }
 
 
 def _codecs(words: list[Words]) -> dict[str, Stage]:
-    """Return decoders alone, on the slices packed here; how much they pack is printed."""
+    """Return decoding stages for the compressed slices; print the compression ratios."""
     packers: dict[str, Callable[[Words], bytes]] = {
         "jpegls": lambda words: bytes(imagecodecs.jpegls_encode(words)),
         "jpeg2k": lambda words: bytes(imagecodecs.jpeg2k_encode(words, reversible=True)),

@@ -1,4 +1,4 @@
-"""What is measured: bundles, and phantoms to run them on."""
+"""Bundles to measure, and phantoms to run them on."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from ich_cli.core.predict import Predictor, Reader
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import Entry
 
-A_STUDY = 32  # slices
+SLICES_PER_STUDY = 32
 DATA = "phantoms (synthetic head CT, 512 x 512, uncompressed DICOM)"
 _TRAINING = {"real_ct": False, "data": "nothing: random numbers, for their speed"}
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle with the engines that run it."""
+    """A bundle with its predictors, one for each engine."""
 
     name: str
     weights: Path | None
-    """None: the bundle that ships."""
+    """Bundle folder; None for the default bundle."""
     predictors: dict[str, Predictor] = field(default_factory=dict)
-    """By engine and precision; torch is the first."""
+    """Engine and precision → predictor; torch first."""
 
     def load(self, engine: str, device: str) -> Predictor:
-        """Load it once more, on an engine, and keep it."""
+        """Load the bundle for one more engine and keep the predictor."""
         found = Predictor.load(self.weights, device=device, engine=engine)
         return self.predictors.setdefault(str(found.engine), found)
 
     @property
     def reference(self) -> Predictor:
-        """On torch."""
+        """Predictor that runs on torch."""
         return next(iter(self.predictors.values()))
 
     @property
     def fastest(self) -> Predictor:
-        """On what ``auto`` takes for a large job, where that was loaded; else torch."""
+        """Predictor of the engine that ``auto`` takes for a large job, if loaded; else torch."""
         return next(
             (one for one in self.predictors.values() if one.engine.name == "openvino"),
             self.reference,
@@ -53,15 +53,15 @@ class Subject:
 
 
 def phantoms(folder: Path, slices: int) -> list[Entry]:
-    """Write phantoms as DICOM and find them."""
-    studies = max(1, round(slices / A_STUDY))
+    """Write phantoms as DICOM and scan them."""
+    studies = max(1, round(slices / SLICES_PER_STUDY))
     each = max(1, slices // studies)
     write_studies(folder, studies, seed=0, slices=(each, each))
     return [*series.scan(sorted(folder.glob("study-*/*.dcm"))).rows]
 
 
 def bundles(folder: Path, size: int = 512) -> list[Subject]:
-    """Make bundles of random weights: two usual backbones, and both together."""
+    """Make bundles with random weights: two common backbones, and both as an ensemble."""
     folders = []
     for name in ("seresnet50", "resnext50"):
         torch.manual_seed(0)
@@ -78,7 +78,7 @@ def bundles(folder: Path, size: int = 512) -> list[Subject]:
 
 
 def prepared(predictor: Predictor, entries: list[Entry]) -> list[NDArray[np.uint8]]:
-    """Return all entries made ready: one array ``(N, C, S, S)`` for each setting."""
+    """Return prepared slices: one array ``(N, C, S, S)`` for each preprocessing setting."""
     reader = Reader(predictor.prepare, predictor.preprocess, entries, DEFAULT_LIMITS, kept=4)
     reads = [reader(index).pixels for index in range(len(entries))]
     return [np.stack(column) for column in zip(*(one for one in reads if one), strict=True)]

@@ -1,6 +1,6 @@
-"""Let many programs ask one page at once; tell whether all got the same, how long, how much memory.
+"""Send requests of many clients to one page; report equal results, time and memory.
 
-python -m benchmarks.clients --clients 50 --slices 4
+python -m benchmarks.http_clients --clients 50 --slices 4
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ich_cli.core.phantom import write_studies
 
 
 def main() -> None:
-    """Start the page, ask it once alone and then all at once, print what came of it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.clients", description=__doc__)
+    """Start the page, send one request and then all at once, and print the outcome."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_clients", description=__doc__)
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--slices", type=int, default=4, help="of the phantom that each sends")
+    parser.add_argument("--slices", type=int, default=4, help="slices that each client sends")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ich-clients-") as folder:
         write_studies(Path(folder), 1, seed=0, slices=(options.slices, options.slices))
@@ -48,30 +48,30 @@ def _command() -> list[str]:
 
 
 def _measure(address: str, files: Sequence[str], clients: int, pid: int) -> None:
-    expected = _ask(address, files)
+    expected = _request(address, files)
     before = _memory_mb(pid)
     start, peak, stop = time.perf_counter(), [before], threading.Event()
     watcher = threading.Thread(target=_watch, args=(pid, peak, stop))
     watcher.start()
     with ThreadPoolExecutor(clients) as pool:
-        answers = list(pool.map(lambda _: _ask(address, files), range(clients)))
+        answers = list(pool.map(lambda _: _request(address, files), range(clients)))
     took = time.perf_counter() - start
     stop.set()
     watcher.join()
     same = sum(answer == expected for answer in answers)
-    print(f"{same} of {clients} answers are that of a client alone, after {took:.1f} s")
+    print(f"{same} of {clients} results equal that of a single client, after {took:.1f} s")
     print(f"the server's memory: {before} MB before, at most {peak[0]} MB")
 
 
-def _ask(address: str, files: Sequence[str]) -> str:
-    """Return the probabilities of all slices as text, or what went wrong."""
+def _request(address: str, files: Sequence[str]) -> str:
+    """Return the probabilities of all slices as text, or the error."""
     from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 
     try:
         client = Client(address, verbose=False)
         answer: Any = client.predict([handle_file(file) for file in files], api_name="/predict")
         return json.dumps([one["probabilities"] for one in answer["slices"]])
-    except Exception as error:  # any failure counts as a wrong answer
+    except Exception as error:  # any failure counts as a different result
         return f"{type(error).__name__}: {error}"
 
 

@@ -1,6 +1,6 @@
-"""How prepared slices should lie on disk: PNG files, one memory-mapped array, or tar shards.
+"""Compare storage formats for prepared slices: PNG files, one mapped array, tar shards.
 
-python -m benchmarks.storage PREPARED
+python -m benchmarks.disk PREPARED
 
 Reads each slice once, in random order (shards: in order within a shard, as WebDataset does), by
 worker processes, from a cold page cache and from a warm one.
@@ -73,8 +73,8 @@ def _read_tar(folder: Path, shards: Sequence[int]) -> int:
     return count
 
 
-def _forget(folder: Path) -> None:
-    """Ask the system to drop these files, and no others, from its page cache."""
+def _drop_from_cache(folder: Path) -> None:
+    """Drop these files from the page cache."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():
@@ -101,8 +101,8 @@ def main() -> None:
         ("one array, mapped", _read_array, "pixels.npy", rows),
         ("tar shards of PNG", _read_tar, "tar", shards),
     ]
-    with tempfile.TemporaryDirectory() as aside, get_context("spawn").Pool(_WORKERS) as pool:
-        folder = Path(aside)
+    with tempfile.TemporaryDirectory() as temporary, get_context("spawn").Pool(_WORKERS) as pool:
+        folder = Path(temporary)
         _write(folder, pixels)
         print(f"{len(pixels)} slices {pixels.shape[1:]}, {_WORKERS} workers")
         print("| format | bytes a slice | slices/s, cold | slices/s, warm |\n|---|---|---|---|")
@@ -110,7 +110,7 @@ def main() -> None:
             files = [folder / below] if (folder / below).is_file() else (folder / below).iterdir()
             size = sum(path.stat().st_size for path in files) / len(pixels)
             _speed(pool, read, folder, parts[:_WORKERS])  # imports
-            _forget(folder)
+            _drop_from_cache(folder)
             cold, warm = (_speed(pool, read, folder, parts) for _ in range(2))
             print(f"| {name} | {size:,.0f} | {cold:,.0f} | {warm:,.0f} |")
 

@@ -1,4 +1,4 @@
-"""Measure things in turn, round by round, and lay them out as ratios."""
+"""Time jobs in turn, round by round, and form ratios."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 clock = time.perf_counter
-"""`time.process_time` measures this process alone, all its threads: what else runs weighs less."""
+"""Clock in use. `time.process_time` counts this process only, so other load matters less."""
 
 Work = Callable[[], int]
-"""Does something and returns how much of it."""
+"""A job: does some work and returns the number of units done."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Measure:
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """Median of the rounds."""
         return statistics.median(self.values)
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {**asdict(self), "median": self.median}
 
 
 def rates(jobs: Mapping[str, Work], rounds: int, unit: str = "slices/s") -> list[Measure]:
-    """Return each job's units a second. All run once unmeasured, and then in turn.
+    """Return the units per second of each job. All run once unmeasured, then in turn.
 
-    A busy machine so slows all alike, and a ratio of one round's values holds.
+    A busy machine slows all jobs of a round alike, so their ratio is stable.
     """
     for job in jobs.values():
         job()
@@ -53,7 +53,7 @@ def rates(jobs: Mapping[str, Work], rounds: int, unit: str = "slices/s") -> list
 
 
 def times(jobs: Mapping[str, Work], rounds: int) -> list[Measure]:
-    """Return each job's seconds, as `rates` takes them."""
+    """Return the seconds of each job, measured as in `rates`."""
     return [
         Measure(one.name, "s", tuple(1 / value for value in one.values))
         for one in rates({name: _once(job) for name, job in jobs.items()}, rounds)
@@ -67,7 +67,7 @@ def ratio(above: Measure, below: Measure, name: str = "", goal: str = "") -> Mea
 
 
 def command(arguments: Sequence[str], folder: Path | None = None) -> Work:
-    """Return a job that runs Python with arguments in a process of its own."""
+    """Return a job that runs Python with these arguments in a child process."""
 
     def run() -> int:
         subprocess.run(
@@ -80,9 +80,9 @@ def command(arguments: Sequence[str], folder: Path | None = None) -> Work:
 
 
 def processor_times(commands: Mapping[str, Sequence[str]], rounds: int) -> list[Measure]:
-    """Return the processor's seconds of commands of Python, which other work does not stretch.
+    """Return the processor seconds of Python commands, run in child processes.
 
-    They run once unmeasured, which fills the disk's cache, and then in turn. Not on Windows.
+    All run once unmeasured, which fills the disk cache, then in turn. Not on Windows.
     """
     import resource
 
@@ -113,7 +113,7 @@ def _rate(job: Work) -> float:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Describe where this runs; no name of the machine."""
+    """Describe the machine, without its name."""
     import torch
 
     from ich_cli.core.engines import fast_bf16
@@ -138,7 +138,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def load() -> dict[str, Any]:
-    """Return how busy the machine is, with our own work and others'."""
+    """Return the load averages of the machine, this process included."""
     known = hasattr(os, "getloadavg")
     return {"load": [round(one, 1) for one in os.getloadavg()]} if known else {}
 

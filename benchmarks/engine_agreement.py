@@ -1,6 +1,6 @@
-"""Compare what each engine answers with torch in float32, on phantoms and on scans of your own.
+"""Compare the predictions of each engine with torch in float32, on phantoms and your own scans.
 
-python -m benchmarks.agreement [NAME=FOLDER …]
+python -m benchmarks.engine_agreement [NAME=FOLDER …]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.subjects import phantoms, prepared
+from benchmarks.fixtures import phantoms, prepared
 from ich_cli.core import series
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.engines import Choice, choose, fast_bf16, lacking, settle
@@ -26,11 +26,11 @@ from ich_cli.core.predict import Predictor
 from ich_cli.core.series import Entry
 
 BOUNDS = {True: 0.01, False: 1e-4}
-"""Largest difference of a probability: in bfloat16, in float32."""
+"""Is it bfloat16? → largest allowed difference of a probability."""
 
 
 class Row(NamedTuple):
-    """How far an engine is from torch in float32 on some slices."""
+    """Difference between an engine and torch in float32 on some slices."""
 
     data: str
     slices: int
@@ -38,9 +38,9 @@ class Row(NamedTuple):
     largest: float
     mean: float
     turned: int
-    """Labels that are positive by one and not by the other."""
+    """Number of labels that are positive with one engine only."""
     bound: str
-    """Whether it keeps within what is promised."""
+    """`holds`, `BROKEN`, or `float32 is taken` where the precision would not be used."""
 
 
 Pixels = list[NDArray[np.uint8]]
@@ -56,12 +56,12 @@ def compare(reference: Predictor, data: str, pixels: Pixels, compiled: bool) -> 
         apart = np.abs(found - expected)
         turned = int(((found >= cuts) != (expected >= cuts)).sum())
         within = bool(apart.max() <= BOUNDS[choice.bf16])
-        told = ("holds" if within else "BROKEN") if used else "float32 is taken"
-        yield Row(data, len(found), str(choice), float(apart.max()), apart.mean(), turned, told)
+        outcome = ("holds" if within else "BROKEN") if used else "float32 is taken"
+        yield Row(data, len(found), str(choice), float(apart.max()), apart.mean(), turned, outcome)
 
 
 def _answers(reference: Predictor, choice: Choice, pixels: Pixels) -> NDArray[np.float32]:
-    """Return probabilities in the precision that is asked for, whether it would be taken or not."""
+    """Return probabilities in the requested precision, even if `validate_precision` refuses it."""
     forced = Predictor(reference.bundle, reference.device, engine=replace(choice, bf16=False))
     if choice.bf16:
         forced.use(choice)
@@ -78,12 +78,14 @@ def _choices(reference: Predictor, compiled: bool) -> Iterator[Choice]:
 
 
 def main() -> None:
-    """Print the table; end with an error where an engine is further away than it may be."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
-    parser.add_argument("data", nargs="*", metavar="NAME=FOLDER", help="scans, besides phantoms")
+    """Print the table; fail if an engine differs from torch by more than its bound."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engine_agreement", description=__doc__
+    )  # fmt: skip
+    parser.add_argument("data", nargs="*", metavar="NAME=FOLDER", help="further scans")
     parser.add_argument("--weights")
-    parser.add_argument("--slices", type=int, default=64, help="of each, at most")
-    parser.add_argument("--compile", action="store_true", help="torch.compile, too")
+    parser.add_argument("--slices", type=int, default=64, help="at most, of each data set")
+    parser.add_argument("--compile", action="store_true", help="also compare torch.compile")
     options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="ich-agreement-") as folder:
@@ -95,11 +97,11 @@ def main() -> None:
             rows += compare(reference, name, pixels, options.compile)
     _show(rows)
     if any(row.bound == "BROKEN" for row in rows):
-        raise SystemExit("an engine is further from torch than it may be")
+        raise SystemExit("an engine differs from torch by more than its bound")
 
 
 def _some(reference: Predictor, folder: Path, count: int) -> Pixels:
-    """Return slices of a folder of DICOM, or of a data set that `ich preprocess` made."""
+    """Return slices of a DICOM folder or of a prepared data set."""
     if (folder / "dataset.json").is_file():
         whole = PreparedDataset.open(folder).pixels
         return [np.array(whole[:: max(1, len(whole) // count)])] * len(reference.preprocess)

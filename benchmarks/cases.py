@@ -1,4 +1,4 @@
-"""The parts of ``make bench``; each returns rows of its table."""
+"""Cases of ``make bench``; each returns rows of its table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks import plain
-from benchmarks.measuring import Measure, Work, processor_times, rates, ratio, times
-from benchmarks.subjects import Subject, prepared, run
+from benchmarks import baseline
+from benchmarks.fixtures import Subject, prepared, run
+from benchmarks.timing import Measure, Work, processor_times, rates, ratio, times
 from ich_cli.core import series
 from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.explain import explain_batch
@@ -22,7 +22,7 @@ from ich_cli.core.series import Entry
 
 
 def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
-    """Measure the engines alone, on slices that lie ready in memory."""
+    """Measure the engines alone, on prepared slices in memory."""
     pixels = prepared(subject.reference, entries)
     jobs: dict[str, Work] = {
         f"{subject.name}: {engine}": partial(run, predictor, pixels)
@@ -34,7 +34,7 @@ def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Me
 
 
 def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
-    """Measure files to probabilities against the same engine alone, and against the plain way."""
+    """Measure files to probabilities against the engine alone and against the baseline."""
     predictor, name = subject.fastest, subject.name
     pixels = prepared(predictor, entries)
     files = [Path(one.id.path) for one in entries if isinstance(one, series.SliceRef)]
@@ -48,19 +48,19 @@ def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
                 f"{name}: bare engine ({predictor.engine})": partial(run, predictor, pixels),
                 f"{name}: files to rows": partial(_stream, predictor, entries),
                 f"{name}: read and prepare, one thread": partial(_read, predictor, entries),
-                f"{name}: plain way": partial(plain.predict, *work),
+                f"{name}: baseline": partial(baseline.predict, *work),
             },
             rounds,
         )
     return [
         engine, stream, reading, slow,
         ratio(stream, engine, f"{name}: files to rows / bare engine", goals[0]),
-        ratio(stream, slow, f"{name}: files to rows / plain way", goals[1]),
+        ratio(stream, slow, f"{name}: files to rows / baseline", goals[1]),
     ]  # fmt: skip
 
 
 def _as_written(model: nn.Module) -> nn.Module:
-    """Return a model in the memory layout that it was built in."""
+    """Return a copy of a model in PyTorch's default memory layout."""
     return copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
 
 
@@ -74,7 +74,7 @@ def _read(predictor: Predictor, entries: list[Entry]) -> int:
 
 
 def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
-    """Measure all six maps of a slice against one forward pass of it, by torch."""
+    """Measure all six maps of a slice against one forward pass, with torch."""
     predictor = subject.reference
     ct, around = predictor.read(entries, len(entries) // 2)
     inputs = [one.pixels[None] for one in predictor.prepare(ct, around)]
@@ -91,7 +91,7 @@ def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
 
 
 def start_up(entries: list[Entry], rounds: int, weights: str | None) -> list[Measure]:
-    """Measure what it takes to begin, each in a process of its own."""
+    """Measure the start-up time of commands, each in its own process."""
     file = next(one.id.path for one in entries if isinstance(one, series.SliceRef))
     bundle = ["-w", weights] if weights else []
     jobs = {
