@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
-from ich_cli.core import series
 from ich_cli.core.data.lesion_masks import BOXES, Box, Mask, boxes_to_mask, read_boxes
 from ich_cli.core.data.sources.ct_ich import read_pictures
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.errors import DataError, InputError
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
+from ich_cli.core.series import Series, SliceRef, load, scan
 
 MASKS: Final = "masks.npz"
 _TABLE: Final = "labels.csv"
@@ -102,15 +102,15 @@ class MaskedPhantoms:
         """Yield the slices with blood, study by study."""
         for path in sorted(self.root.glob(f"*/{MASKS}")):
             masks = _read_masks(path)
-            entries = series.scan(sorted(path.parent.glob("*.dcm")), limits).rows
-            for index, entry in enumerate(entries):
-                uid = "" if isinstance(entry, InputError) else entry.id.sop_uid
-                found = masks.get(uid) if uid in self.patients else None
-                ct = _load(entry, limits) if found else None
-                if found and ct is not None:
-                    around = {c: _neighbours(entries, index, c, limits) for c in contexts if c}
-                    name = f"{path.parent.name}/{ct.id.instance}"
-                    yield MaskedSlice(name, self.patients[uid], ct, around, found)
+            for one in scan(sorted(path.parent.glob("*.dcm")), limits).series:
+                for index, ref in enumerate(one.slices):
+                    found = masks.get(ref.id.sop_uid) if ref.id.sop_uid in self.patients else None
+                    ct = _load(ref, limits) if found else None
+                    if found and ct is not None:
+                        around = _neighbours(one, index, contexts, limits)
+                        name = f"{path.parent.name}/{ct.id.instance}"
+                        patient = self.patients[ref.id.sop_uid]
+                        yield MaskedSlice(name, patient, ct, around, found)
 
 
 @dataclass(frozen=True)
@@ -155,14 +155,12 @@ def _with_any(masks: dict[str, Mask]) -> dict[str, Mask]:
     return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in there])), *there])
 
 
-def _load(entry: series.SliceRef | InputError | None, limits: Limits) -> CTSlice | None:
-    """Return a slice; None for one that cannot be read, or past the end of the series."""
-    if entry is None or isinstance(entry, InputError):
-        return None
+def _load(ref: SliceRef | None, limits: Limits) -> CTSlice | None:
+    """Return a slice; None beyond the ends of the series and where it cannot be read."""
     try:
-        return series.load(entry, limits)
+        return None if ref is None else load(ref, limits)
     except InputError:
-        return None  # whoever reads counts what is missing
+        return None  # the caller counts missing slices
 
 
 def _picture(folder: Path, number: int) -> CTSlice | None:
@@ -173,9 +171,14 @@ def _picture(folder: Path, number: int) -> CTSlice | None:
 
 
 def _neighbours(
-    entries: Sequence[series.SliceRef | InputError], index: int, context: int, limits: Limits
-) -> list[CTSlice | None]:
-    return [_load(one, limits) for one in series.neighbours(entries, index, context)]
+    one: Series, index: int, contexts: Collection[int], limits: Limits
+) -> dict[int, list[CTSlice | None]]:
+    """Return context → the slices around one."""
+    return {
+        context: [_load(ref, limits) for ref in one.neighbours(index, context)]
+        for context in contexts
+        if context
+    }
 
 
 def _pictures_around(folder: Path, number: int, context: int) -> list[CTSlice | None]:

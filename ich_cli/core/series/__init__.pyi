@@ -6,4 +6,4 @@ from .scanning import (
     read_slices as read_slices,
     scan as scan,
 )
-from .types import Entry as Entry, Series as Series, SliceRef as SliceRef
+from .types import Entry as Entry, Refused as Refused, Series as Series, SliceRef as SliceRef

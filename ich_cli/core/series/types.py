@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple, Self
 
 from ich_cli.core.dicom import Geometry, PixelFormat, Rescale, SliceId, Source
@@ -114,7 +115,11 @@ class Scan:
 
     def __len__(self) -> int:
         """Return the number of slices and refused files."""
-        return self.slices + sum(len(one.refused) for one in self.series) + len(self.refused)
+        return self.slices + len(self.all_refused())
+
+    def all_refused(self) -> list[Refused]:
+        """Return the refused files of each series, then those of no series."""
+        return [*chain.from_iterable(one.refused for one in self.series), *self.refused]
 
     @property
     def rows(self) -> list[SliceRef | InputError]:

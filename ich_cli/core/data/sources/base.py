@@ -24,7 +24,7 @@ from ich_cli.core.system import Names, as_named
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ich_cli.core.series import SliceRef
+    from ich_cli.core.series import Refused, Series, SliceRef
 
 SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
@@ -111,52 +111,62 @@ class PhantomSeries:
 
 @dataclass(frozen=True)
 class DicomSeries:
-    """A series of DICOM files with labels from a table."""
+    """DICOM series with labels from a table."""
 
-    name: str
-    frames: tuple[SliceRef | InputError, ...]
+    series: Series
     labels: tuple[LabelRow | None, ...]
-    """One a frame."""
+    """Labels of each slice; None where the table has no row."""
     limits: Limits = DEFAULT_LIMITS
 
     @property
+    def name(self) -> str:
+        """Return the key of the series."""
+        return self.series.key
+
+    @property
     def most(self) -> int:
-        """Return how many frames have labels."""
-        pairs = zip(self.frames, self.labels, strict=True)
-        return sum(not isinstance(f, InputError) and row is not None for f, row in pairs)
+        """Return the number of slices with labels."""
+        return sum(row is not None for row in self.labels)
 
     def patient(self) -> str:
         """Return PatientID, or the study where there is none."""
-        found = next((f for f in self.frames if not isinstance(f, InputError)), None)
-        return self.name if found is None else found.patient or found.id.study_uid or self.name
+        return self.series.patient or self.series.study or self.name
 
     def read(self) -> Iterator[LabelledSlice]:
-        """Yield the slices in the order of their positions."""
-        for frame, labels in zip(self.frames, self.labels, strict=True):
-            yield self._read_one(frame, labels)
+        """Yield the slices in anatomical order."""
+        for ref, labels in zip(self.series.slices, self.labels, strict=True):
+            yield self._read_one(ref, labels)
 
-    def _read_one(self, frame: SliceRef | InputError, labels: LabelRow | None) -> LabelledSlice:
+    def _read_one(self, ref: SliceRef, labels: LabelRow | None) -> LabelledSlice:
         from ich_cli.core.series import load
 
-        if isinstance(frame, InputError):
-            return LabelledSlice(frame.name, "", "", self.name, error=frame)
+        ids = (_slice_name(ref.id), ref.id.study_uid, ref.id.series_uid, self.patient())
         try:
-            ct = load(frame, self.limits)
+            ct = load(ref, self.limits)
         except InputError as error:
-            ids = (_slice_name(frame.id), frame.id.study_uid, frame.id.series_uid)
-            return LabelledSlice(*ids, self.patient(), error=error)
+            return LabelledSlice(*ids, error=error)
         missing = NotApplicableError(
-            frame.id.path, "the label table has no row for this slice", "add one, or leave it out"
+            ref.id.path, "the label table has no row for this slice", "add one, or leave it out"
         )
-        return LabelledSlice(
-            name=_slice_name(ct.id),
-            study=ct.id.study_uid,
-            series=ct.id.series_uid,
-            patient=self.patient(),
-            ct=ct,
-            labels=labels,
-            error=missing if labels is None else None,
-        )
+        return LabelledSlice(*ids, ct, labels, missing if labels is None else None)
+
+
+@dataclass(frozen=True)
+class RefusedFiles:
+    """Files and frames that cannot be used; they have a row among the skipped ones."""
+
+    refused: tuple[Refused, ...]
+    name: str = "unreadable"
+    most: int = 0
+
+    def patient(self) -> str:
+        """Return the name: none of the files belongs to a patient."""
+        return self.name
+
+    def read(self) -> Iterator[LabelledSlice]:
+        """Yield each file with its error."""
+        for one in self.refused:
+            yield LabelledSlice(one.id.path, "", "", self.name, error=one.error)
 
 
 def open_phantoms(
@@ -203,33 +213,23 @@ def open_dicom(
 
     bare = kind == "unlabelled"
     table = None if bare else read_labels(labels or _find_table(kind, paths))
-    series: dict[str, list[SliceRef | InputError]] = {}
-    for found in scan(paths, limits, names=names, pool=pool).rows:
-        name = "unreadable" if isinstance(found, InputError) else found.series
-        series.setdefault(name, []).append(found)
-    out = [_labelled(name, frames, table, limits) for name, frames in series.items()]
-    if not any(row is not None for one in out for row in one.labels):
+    found = scan(paths, limits, names=names, pool=pool)
+    labelled = [
+        DicomSeries(one, tuple(_labels(ref, table) for ref in one.slices), limits)
+        for one in found.series
+    ]
+    if not any(one.most for one in labelled):
         raise DataError(
             "no slice has a row in the label table; its ids must be SOPInstanceUIDs or file names"
         )
-    return list(out)
+    refused = tuple(found.all_refused())
+    return [*labelled, RefusedFiles(refused)] if refused else [*labelled]
 
 
-def _labelled(
-    name: str,
-    frames: list[SliceRef | InputError],
-    table: dict[str, LabelRow] | None,
-    limits: Limits,
-) -> DicomSeries:
-    rows = tuple(
-        None
-        if isinstance(f, InputError)
-        else NO_LABELS
-        if table is None
-        else find_labels(table, f.id.sop_uid, f.source.real or f.id.path, f.id.frame)
-        for f in frames
-    )
-    return DicomSeries(name, tuple(frames), rows, limits)
+def _labels(ref: SliceRef, table: dict[str, LabelRow] | None) -> LabelRow | None:
+    if table is None:
+        return NO_LABELS
+    return find_labels(table, ref.id.sop_uid, ref.source.real or ref.id.path, ref.id.frame)
 
 
 def _find_table(kind: SourceKind, paths: Sequence[Path]) -> Path:
