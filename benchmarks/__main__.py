@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import cases, gpu, timing
 from benchmarks.fixtures import DATA, Subject, bundles, phantoms
 from benchmarks.timing import Measure, load, machine
-from ich_cli.core.engines import lacking
+from ich_cli.core.engines import unavailable_reason
 from ich_cli.core.model import resolve_device
 from ich_cli.core.series import Entry
 
@@ -86,11 +86,11 @@ def _subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
     shipped = Subject("default bundle", None)
     made = [] if options.weights else bundles(folder / "bundles", options.size)
     subjects = [Subject("bundle", Path(options.weights))] if options.weights else [shipped, *made]
-    device = resolve_device(options.device)
+    device = str(resolve_device(options.device))
     wanted = ["torch", "openvino", *(["compile"] if options.compile else [])]
     for subject in subjects:
         for engine in wanted:
-            if engine == "torch" or not lacking(engine, device):  # type: ignore[arg-type]
+            if engine == "torch" or not unavailable_reason(engine, device):
                 subject.load(engine, options.device)
     return subjects
 
@@ -110,9 +110,9 @@ def _measure(
             found += cases.explaining(subject, entries, rounds)
     if part == "start-up":
         return cases.start_up(entries, rounds, options.weights)
-    device = resolve_device(options.device)
-    if part == "gpu" and device.type == "cuda":
-        return gpu.on_gpu(subjects, entries, rounds, str(device))
+    device = str(resolve_device(options.device))
+    if part == "gpu" and device.startswith("cuda"):
+        return gpu.on_gpu(subjects, entries, rounds, device)
     return found
 
 

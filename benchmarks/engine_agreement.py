@@ -20,7 +20,14 @@ from rich.table import Table
 from benchmarks.fixtures import phantoms, prepared
 from ich_cli.core import series
 from ich_cli.core.data import PreparedDataset
-from ich_cli.core.engines import Choice, choose, fast_bf16, lacking, settle
+from ich_cli.core.engines import (
+    Choice,
+    choose,
+    fast_bf16,
+    start_engine,
+    unavailable_reason,
+    validate_precision,
+)
 from ich_cli.core.errors import IchError
 from ich_cli.core.predict import Predictor
 from ich_cli.core.series import Entry
@@ -51,7 +58,8 @@ def compare(reference: Predictor, data: str, pixels: Pixels, compiled: bool) -> 
     expected = reference.probabilities(*pixels)
     cuts = np.array([*reference.thresholds.values()])
     for choice in _choices(reference, compiled):
-        used = settle(choice, reference.members, reference.device).bf16 == choice.bf16
+        valid = validate_precision(choice, reference.bundle.members, reference.device)
+        used = valid.bf16 == choice.bf16
         found = _answers(reference, choice, pixels)
         apart = np.abs(found - expected)
         turned = int(((found >= cuts) != (expected >= cuts)).sum())
@@ -64,13 +72,16 @@ def _answers(reference: Predictor, choice: Choice, pixels: Pixels) -> NDArray[np
     """Return probabilities in the requested precision, even if `validate_precision` refuses it."""
     forced = Predictor(reference.bundle, reference.device, engine=replace(choice, bf16=False))
     if choice.bf16:
-        forced.use(choice)
+        forced.engines = tuple(
+            start_engine(choice, *member, forced.device, forced.batch_size)
+            for member in forced.bundle.members
+        )
     return forced.probabilities(*pixels)
 
 
 def _choices(reference: Predictor, compiled: bool) -> Iterator[Choice]:
     for name in ("openvino", "compile") if compiled else ("openvino",):
-        if not lacking(name, reference.device):
+        if not unavailable_reason(name, reference.device):
             chosen = choose(name, reference.device)
             yield Choice(chosen.name, False)
             if fast_bf16(reference.device):

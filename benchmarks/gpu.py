@@ -20,7 +20,7 @@ from ich_cli.core.train import RunState, Selection, TrainConfig, TrainingRun, Wa
 def forward(predictor: Predictor, rounds: int, batches: int = 8) -> Measure:
     """Measure the forward pass alone: inputs are on the device, nothing is copied back."""
     (model, *_), (config, *_) = predictor.bundle.models, predictor.bundle.member_configs
-    prep, device = config.preprocess, predictor.device
+    prep, device = config.preprocess, torch.device(predictor.device)
     shape = (predictor.batch_size, prep.channels, prep.size, prep.size)
     x = torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last)
 

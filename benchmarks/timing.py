@@ -124,7 +124,7 @@ def machine(device: str) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "bfloat16": fast_bf16(torch.device("cpu")) or "not fast",
+        "bfloat16": fast_bf16("cpu") or "not fast",
         "python": platform.python_version(),
     }
     for package in ("ich-cli", "torch", "timm", "openvino"):

@@ -49,11 +49,10 @@ def _gather(weights: str | None) -> dict[str, Any]:
     from ich_cli.core.system import versions
 
     bundle, about = _bundle(weights)
-    loaded = (bundle.member_configs, bundle.models) if bundle else ((), ())
     return {
         "versions": {"ich": __version__, **versions(_PACKAGES)},
         "devices": devices(),
-        "engines": engine_facts(resolve_device("auto"), *loaded),
+        "engines": engine_facts(str(resolve_device("auto")), bundle),
         "bundle": about,
         "decoders": decoders(),
         "use": RESEARCH_ONLY,

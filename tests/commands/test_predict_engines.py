@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from ich_cli.core.engines import base as engines
+from ich_cli.core.engines import selection
 from ich_cli.main import app
 from tests.support.dicom import ct, save
 
@@ -64,7 +64,7 @@ def test_a_small_job_is_told_to_be_torch(predict: Predict) -> None:
 def test_what_is_not_installed_is_one_line(
     predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(selection, "find_spec", lambda name: None)
     done = predict("-o", "out.csv", "--engine", "openvino", "--device", "cpu")
     assert done.exit_code == 2
     assert done.stderr == (

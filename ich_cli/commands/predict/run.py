@@ -74,7 +74,7 @@ class _Run:
             "weights": fingerprint([bundle]),
             "thresholds": dict(self.thresholds),
             "files": fingerprint(files),
-            "device": self.predictor.device.type,
+            "device": self.predictor.device.partition(":")[0],
             "batch size": self.together,
             "engine": str(self.predictor.engine),
         }
@@ -82,7 +82,7 @@ class _Run:
     @property
     def together(self) -> int:
         """Slices whose probabilities may depend on each other by rounding."""
-        return 1 if self.predictor.device.type == "cpu" else self.predictor.batch_size
+        return 1 if self.predictor.device == "cpu" else self.predictor.batch_size
 
 
 def run(request: Request) -> tuple[Tally | None, str]:
@@ -125,7 +125,7 @@ def _answer(ready: _Run, part: Part | None, ranks: int = 1) -> Tally:
     request, predictor = ready.request, ready.predictor
     rows = _rows(ready, part)
     kept_before = part.kept if part else 0
-    tally = Tally(len(ready.entries), kept_before, ranks=ranks, engine=predictor.engine.told)
+    tally = Tally(len(ready.entries), kept_before, ranks=ranks, engine=predictor.engine.describe())
     rule = predictor.study_rule(ready.thresholds)
     with _interruptible(part):
         kept = _consume(part.weave(rows) if part else rows, request, tally, rule)

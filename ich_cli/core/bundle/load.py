@@ -46,6 +46,11 @@ class LoadedBundle:
     sequence: SequenceModel | None = None
     """The second stage over whole series; on the CPU."""
 
+    @property
+    def members(self) -> tuple[tuple[nn.Module, BundleConfig], ...]:
+        """Each model with its config."""
+        return tuple(zip(self.models, self.member_configs, strict=True))
+
 
 def load_bundle(folder: Path) -> LoadedBundle:
     """Load a bundle from a folder.

@@ -1,7 +1,7 @@
-"""Run a network: with PyTorch, torch.compile or OpenVINO.
+"""Run networks with PyTorch, torch.compile or OpenVINO.
 
-An engine is chosen by name and hardware, its precision is checked, and converted networks are
-cached.
+An engine takes prepared uint8 pixels and returns logits, both as NumPy arrays. `choose` selects it
+by name, hardware and job size; `load_engines` checks its precision and starts it.
 """
 
 import lazy_loader

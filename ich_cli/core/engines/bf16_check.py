@@ -1,8 +1,8 @@
-"""Whether a bundle's answers bear bfloat16.
+"""Check that bfloat16 barely changes a bundle's predictions.
 
-It has eight bits of mantissa. Most networks do not mind; one whose logits are steep does. So each
-bundle is tried once on a few phantom slices, and takes bfloat16 on a CPU only if no logit moves by
-so much that a probability could move by half the bound that is promised.
+bfloat16 has eight bits of mantissa. Most networks tolerate that; one with steep logits does not.
+Each bundle is run once on a few phantom slices, and uses bfloat16 on a CPU only if no probability
+could change by more than half of the guaranteed bound of 0.01.
 """
 
 from __future__ import annotations
@@ -15,103 +15,103 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from ich_cli._version import __version__
 from ich_cli.core.bundle import BundleConfig
 from ich_cli.core.dicom import CTSlice, SliceId
-from ich_cli.core.engines.base import Choice, fast_bf16, start
+from ich_cli.core.engines.base import Choice
 from ich_cli.core.engines.cache import fetch, keep, path_of
+from ich_cli.core.engines.load import start_engine
+from ich_cli.core.engines.torch_engine import bf16_hardware, model_input
 from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.model import normalize
 from ich_cli.core.preprocessing import prepare
 
 BOUND: Final = 0.005
-"""Of a probability's change, half of what is promised: the slices tried are few."""
+"""Largest change of a probability: half of what is guaranteed, since few slices are tried."""
 _SLICES: Final = 8
 
 Member = tuple[nn.Module, BundleConfig]
 
 
-def settle(choice: Choice, members: Sequence[Member], device: torch.device) -> Choice:
-    """Return the choice with float32 where it has bfloat16 that the bundle does not bear.
+def validate_precision(choice: Choice, members: Sequence[Member], device: str) -> Choice:
+    """Return the choice, with float32 where bfloat16 would change the predictions too much.
 
     Parameters
     ----------
     choice
-        As `engines.choose` gave it.
+        As `choose` returned it.
     members
         The bundle's models, on `device`, with their configs.
     device
-        Only a CPU is asked: on a GPU bfloat16 stays, as its users expect.
+        Only ``cpu`` is checked: on a GPU bfloat16 stays, as its users expect.
     """
-    if not choice.bf16 or device.type != "cpu":
+    if not choice.bf16 or device != "cpu":
         return choice
-    moved = max(_remembered(choice, member) for member in members)
-    if moved <= BOUND:
-        return replace(choice, why=f"{choice.why}; moves probabilities by {moved:.4f} at most")
-    why = f"{choice.why}; in bfloat16 this bundle's answers could move by {moved:.3f}"
+    change = max(_cached_change(choice, member) for member in members)
+    if change <= BOUND:
+        return replace(choice, why=f"{choice.why}; changes probabilities by at most {change:.4f}")
+    why = f"{choice.why}; bfloat16 could change this bundle's probabilities by {change:.3f}"
     return replace(choice, bf16=False, why=why)
 
 
-def _remembered(choice: Choice, member: Member) -> float:
+def _cached_change(choice: Choice, member: Member) -> float:
     config = member[1]
     if not config.sha256:
-        return largest_move(choice, member)
+        return largest_change(choice, member)
     packages = ["torch", "timm", *(["openvino"] if choice.name == "openvino" else [])]
     path = path_of(
         {
-            "question": [choice.name, fast_bf16(torch.device("cpu")), _SLICES],
+            "question": [choice.name, bf16_hardware("cpu"), _SLICES],
             "weights": [config.sha256, config.architecture, config.model_args],
             "input": config.preprocess.to_dict(),
             "temperature": config.calibration.temperature,
             "versions": [__version__, *map(version, packages)],
         }
     )
-    if kept := fetch(path):
-        return float(json.loads(kept[0]))
-    moved = largest_move(choice, member)
-    keep(path, json.dumps(moved).encode(), b"")
-    return moved
+    if cached := fetch(path):
+        return float(json.loads(cached[0]))
+    change = largest_change(choice, member)
+    keep(path, json.dumps(change).encode(), b"")
+    return change
 
 
-def largest_move(choice: Choice, member: Member) -> float:
-    """Return by how much bfloat16 could move a probability: a quarter of its logit's change.
+def largest_change(choice: Choice, member: Member) -> float:
+    """Return how much bfloat16 could change a probability: a quarter of its logit's change.
 
-    The slope of a sigmoid is 1/4 at most, so this holds for slices with other logits, too.
+    The slope of a sigmoid is at most 1/4, so the bound holds for other logits as well.
     """
     model, config = member
-    inputs, cpu = _phantoms(config), torch.device("cpu")
-    exact = _run(start(Choice("torch"), model, config, cpu, 1), inputs)
+    pixels = _phantoms(config)
+    exact = start_engine(Choice("torch"), model, config, "cpu", 1)(pixels)
     if choice.name == "openvino":
-        engine: Callable[[Tensor], Tensor] = start(
-            replace(choice, bf16=True), model, config, cpu, 1
+        run: Callable[[NDArray[np.uint8]], NDArray[np.float64]] = start_engine(
+            replace(choice, bf16=True), model, config, "cpu", 1
         )
     else:  # compiling takes minutes; torch rounds at the same places
-        engine = _autocast(model)
-    change = (_run(engine, inputs) - exact).abs().numpy() / np.array(config.calibration.temperature)
+        run = _autocast(model, config)
+    change = np.abs(run(pixels) - exact) / np.array(config.calibration.temperature)
     return float(change.max()) / 4
 
 
-def _autocast(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    def call(inputs: Tensor) -> Tensor:
+def _autocast(
+    model: nn.Module, config: BundleConfig
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return cast(Tensor, cast(Any, model)(inputs)).float()
+            rows = [
+                cast(Any, model)(model_input(one[None], config.preprocess, "cpu")) for one in pixels
+            ]
+        return cast("NDArray[np.float64]", torch.cat(rows).float().numpy().astype(np.float64))
 
-    return call
+    return run
 
 
-def _run(engine: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    return torch.cat([engine(one[None]) for one in inputs])
-
-
-def _phantoms(config: BundleConfig) -> Tensor:
-    """Return a head that bleeds everywhere as a model's input ``(N, C, S, S)``."""
+def _phantoms(config: BundleConfig) -> NDArray[np.uint8]:
+    """Return slices of a phantom with all subtypes as uint8 ``(8, C, S, S)``."""
     from ich_cli.core.phantom import PhantomConfig, generate
 
     study = generate(PhantomConfig(seed=0, subtypes=SUBTYPES, size=256, slices=(_SLICES, _SLICES)))
     slices = [CTSlice(hu.astype(np.float32), SliceId("phantom")) for hu in study.hu]
-    prep = config.preprocess
-    pixels = np.stack([prepare(one, prep).pixels for one in slices])
-    scaled = normalize(torch.from_numpy(pixels), prep.mean, prep.std)
-    return scaled.contiguous(memory_format=torch.channels_last)
+    return np.stack([prepare(one, config.preprocess).pixels for one in slices])

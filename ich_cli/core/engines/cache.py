@@ -1,8 +1,8 @@
-"""Converted models, kept in the user's own cache folder.
+"""Cache of converted models in the user's cache folder.
 
-Never beside a bundle: a folder that somebody published could then bring a network that nobody
-compared with its weights. A file here is named by all it depends on, readable by its owner alone,
-and begins with the SHA-256 of the rest: what is damaged counts as not there.
+It is never beside a bundle: a published folder could then bring a graph that was not made from its
+weights. A file is named by a hash of all that it depends on, readable by its owner only, and begins
+with the SHA-256 of the rest; a damaged file counts as missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 from ich_cli.core.errors import OutputError
 from ich_cli.core.system import replacing
 
-_KEPT: Final = 16  # files; the one used longest ago goes first
+_MAX_FILES: Final = 16  # files; the least recently used one is removed first
 _ENDING: Final = ".openvino"
 
 
@@ -38,13 +38,13 @@ def cache_folder() -> Path:
 
 
 def path_of(facts: Mapping[str, Any]) -> Path:
-    """Return where the model that depends on `facts` lies, whether it does or not."""
+    """Return the path of the cached model that depends on `facts`; it may not exist."""
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return cache_folder() / "engines" / f"{key}{_ENDING}"
 
 
 def fetch(path: Path) -> tuple[bytes, bytes] | None:
-    """Return a model's graph and weights; None if they are missing, damaged or not our own."""
+    """Return a model's graph and weights; None if missing, damaged or writable by others."""
     try:
         with path.open("rb") as file:
             if not _is_own(os.fstat(file.fileno())):
@@ -56,12 +56,12 @@ def fetch(path: Path) -> tuple[bytes, bytes] | None:
     if digest.strip() != _digest(sizes, content) or graph + weights != len(content):
         return None
     with suppress(OSError):
-        os.utime(path)  # used just now
+        os.utime(path)
     return content[:graph], content[graph:]
 
 
 def keep(path: Path, graph: bytes, weights: bytes) -> None:
-    """Keep a model for the next run. Where that cannot be, the next one converts it again."""
+    """Store a model; errors are ignored, since the next run can convert it again."""
     sizes, content = b"%d %d\n" % (len(graph), len(weights)), graph + weights
     with suppress(OutputError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,7 +69,7 @@ def keep(path: Path, graph: bytes, weights: bytes) -> None:
             if hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), 0o600)
             file.write(_digest(sizes, content) + b"\n" + sizes + content)
-        _forget(path.parent)
+        _remove_oldest(path.parent)
 
 
 def _digest(sizes: bytes, content: bytes) -> bytes:
@@ -77,16 +77,16 @@ def _digest(sizes: bytes, content: bytes) -> bytes:
 
 
 def _is_own(about: os.stat_result) -> bool:
-    """Say whether nobody else could have written a file."""
+    """Return whether only this user could have written a file."""
     if not hasattr(os, "getuid"):
-        return True  # Windows: the user's folder is closed to others
+        return True  # Windows: other users cannot write to the user's folder
     others = stat.S_IWGRP | stat.S_IWOTH
     return stat.S_ISREG(about.st_mode) and about.st_uid == os.getuid() and not (
         about.st_mode & others
     )  # fmt: skip
 
 
-def _forget(folder: Path) -> None:
+def _remove_oldest(folder: Path) -> None:
     found = sorted(folder.glob(f"*{_ENDING}"), key=lambda one: one.stat().st_mtime)
-    for old in found[:-_KEPT]:
+    for old in found[:-_MAX_FILES]:
         old.unlink(missing_ok=True)

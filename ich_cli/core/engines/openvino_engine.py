@@ -1,41 +1,38 @@
-"""A network run by OpenVINO on the CPU.
-
-The network is traced once and its graph kept (`engine_cache`). OpenVINO's own ``convert_model`` is
-not called: it reports its use over the network, which nothing here does. Its frontend is.
-"""
+"""Networks run by OpenVINO on the CPU; imports no torch."""
 
 from __future__ import annotations
 
-import tempfile
-import warnings
+from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.bundle import BundleConfig
 from ich_cli.core.engines.cache import fetch, keep, path_of
 from ich_cli.core.errors import IchError
+from ich_cli.core.labels import LABELS
+from ich_cli.core.preprocessing import PreprocessConfig
 
 
 class OpenVinoEngine:
-    """A network with a batch of one, several of which are on their way at once.
+    """A network with a batch of one and several requests in flight.
 
-    Each slice is a request of its own, so its answer does not depend on the others; requests run
-    side by side on as many streams as OpenVINO takes for the cores.
+    Each slice is a request of its own, so its result does not depend on the others. Requests run
+    in parallel on as many streams as OpenVINO takes for the cores.
 
     Parameters
     ----------
-    model
-        On the CPU, in eval mode.
     config
-        Its bundle's: what the converted model is kept under.
+        The config of its bundle; the converted model is cached by it.
+    convert
+        Returns the graph and the weights; called where the cache does not have them.
     bf16
         Multiply in bfloat16.
+    threads
+        CPU threads.
 
     Raises
     ------
@@ -43,81 +40,79 @@ class OpenVinoEngine:
         If OpenVINO cannot run it.
     """
 
-    def __init__(self, model: nn.Module, config: BundleConfig, *, bf16: bool) -> None:
+    def __init__(
+        self,
+        config: BundleConfig,
+        convert: Callable[[], tuple[bytes, bytes]],
+        *,
+        bf16: bool,
+        threads: int,
+    ) -> None:
+        self._preprocess = config.preprocess
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_NUM_THREADS": threads,
+        }
         try:
-            self._queue = self._start(model, config, bf16)
+            self._queue = _load(config, convert, settings)
         except Exception as error:  # whatever tracing, the frontend or the compiler raise
             first = str(error).strip().partition("\n")[0]
             raise IchError(
                 f"OpenVINO cannot run {config.architecture} ({type(error).__name__}: {first}); "
                 "use --engine torch"
             ) from error
-        self.step = 4 * len(self._queue)
+        self.batch_size = 4 * len(self._queue)
 
-    @staticmethod
-    def _start(model: nn.Module, config: BundleConfig, bf16: bool) -> Any:
-        import openvino
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return logits, float64 ``(N, 6)``, of uint8 pixels ``(N, C, S, S)``."""
+        logits = np.empty((len(pixels), len(LABELS)))
 
-        core = openvino.Core()
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        path = path_of(_facts(config)) if config.sha256 else None
-        kept = fetch(path) if path else None
-        if kept and path:
-            try:
-                read = core.read_model(model=kept[0], weights=kept[1])
-                return openvino.AsyncInferQueue(core.compile_model(read, "CPU", settings))
-            except RuntimeError:  # whole, but not to be read: made by another build
-                path.unlink(missing_ok=True)
-        graph, weights = convert(model, config)
-        if path:
-            keep(path, graph, weights)
-        read = core.read_model(model=graph, weights=weights)
-        return openvino.AsyncInferQueue(core.compile_model(read, "CPU", settings))
+        def store(request: Any, index: int) -> None:
+            logits[index] = request.get_output_tensor(0).data
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return logits ``(N, 6)``."""
-        slices = np.ascontiguousarray(inputs.numpy())
-        logits: list[Any] = [None] * len(slices)
-
-        def done(request: Any, index: int) -> None:
-            logits[index] = request.get_output_tensor(0).data.copy()
-
-        self._queue.set_callback(done)
-        for index in range(len(slices)):
-            self._queue.start_async({0: slices[index : index + 1]}, index)
+        self._queue.set_callback(store)
+        for index in range(len(pixels)):
+            inputs = scale(pixels[index : index + 1], self._preprocess)
+            self._queue.start_async({0: inputs}, index)
         self._queue.wait_all()
-        return torch.from_numpy(np.concatenate(logits))
+        return logits
 
 
-def convert(model: nn.Module, config: BundleConfig) -> tuple[bytes, bytes]:
-    """Return a network's graph and float32 weights, for a batch of one."""
+def scale(pixels: NDArray[np.uint8], preprocess: PreprocessConfig) -> NDArray[np.float32]:
+    """Scale prepared pixels as `model.to_input` does, to the bit; float32, the same shape."""
+    slices = pixels.shape[1] // len(preprocess.mean)
+    mean, std = (
+        np.tile(np.array(values, np.float32), slices).reshape(1, -1, 1, 1)
+        for values in (preprocess.mean, preprocess.std)
+    )
+    scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+    return np.ascontiguousarray(scaled)
+
+
+def _load(
+    config: BundleConfig, convert: Callable[[], tuple[bytes, bytes]], settings: dict[str, Any]
+) -> Any:
     import openvino
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    prep = config.preprocess
-    shape = [1, prep.channels, prep.size, prep.size]
-    example = torch.zeros(shape)
-    # torch wants torch.export in place of a trace, which takes twenty times as long here
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")
-        trace = torch.jit.trace(model, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
-        decoder = TorchScriptPythonDecoder(trace, example_input=(example,))
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    found = frontend.convert(frontend.load(decoder))
-    found.reshape(shape)
-    with tempfile.TemporaryDirectory(prefix="ich-openvino-") as folder:
-        graph, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
-        openvino.serialize(found, str(graph), str(weights))
-        return graph.read_bytes(), weights.read_bytes()
+    core = openvino.Core()
+    path = path_of(_cache_key(config)) if config.sha256 else None
+    cached = fetch(path) if path else None
+    if cached and path:
+        try:
+            read = core.read_model(model=cached[0], weights=cached[1])
+            return openvino.AsyncInferQueue(core.compile_model(read, "CPU", settings))
+        except RuntimeError:  # intact, but written by another build of OpenVINO
+            path.unlink(missing_ok=True)
+    graph, weights = convert()
+    if path:
+        keep(path, graph, weights)
+    read = core.read_model(model=graph, weights=weights)
+    return openvino.AsyncInferQueue(core.compile_model(read, "CPU", settings))
 
 
-def _facts(config: BundleConfig) -> dict[str, Any]:
-    """Return all that a converted model depends on. Mean and std are no part of it."""
+def _cache_key(config: BundleConfig) -> dict[str, Any]:
+    """Return all that a converted model depends on; mean and std are not part of the graph."""
     packages = ("torch", "timm", "openvino")
     return {
         "weights": config.sha256,

@@ -186,7 +186,9 @@ def load_together(bundles: Sequence[Path], device: str) -> Predictor:
         sha256=sum_of_sums([one.sha256 for one in configs]), members=tuple(map(str, bundles)),
     )  # fmt: skip
     models = tuple(one.models[0] for one in loaded)
-    return Predictor(LoadedBundle(config, models, configs, "", bundles[0]), resolve_device(device))
+    return Predictor(
+        LoadedBundle(config, models, configs, "", bundles[0]), str(resolve_device(device))
+    )
 
 
 def trained_on(predictor: Predictor) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def recalibrate(
             f"this bundle learned from {data.name}, and is too sure there; calibrate it on others"
         )
     plain = not predictor.bundle.config.members and predictor.bundle.sequence is None
-    single = len(predictor.members) == 1 and plain
+    single = len(predictor.bundle.models) == 1 and plain
     logits = (
         score_logits(predictor, data, advance)
         if single

@@ -51,8 +51,7 @@ def score_logits(
     predictor: Predictor, data: PreparedDataset, advance: Callable[[int], None] = lambda n: None
 ) -> NDArray[np.float64]:
     """Return the logits ``(N, 6)`` of a single model, before its calibration; see `score`."""
-    ((model, config),) = predictor.members
-    return _each(predictor, data, advance, lambda pixels: predictor.logits(model, pixels, config))
+    return _each(predictor, data, advance, predictor.slice_logits)
 
 
 def _each(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.bundle import BundleConfig, calibrate
 from ich_cli.core.dicom import CTSlice
+from ich_cli.core.engines import model_input
 from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES, outside_inference_mode, raw_maps
 from ich_cli.core.labels import LABELS
@@ -65,7 +66,7 @@ class Explanation:
 
 def methods_of(predictor: Predictor) -> tuple[str, ...]:
     """Return those of `METHODS` that a predictor has, the one that tells most first."""
-    if all(isinstance(model, CellClassifier) for model, _ in predictor.members):
+    if all(isinstance(model, CellClassifier) for model, _ in predictor.bundle.members):
         return METHODS
     return tuple(CLASSES)
 
@@ -138,7 +139,7 @@ def explain_batch(
             _see(predictor, model, config, ct, other, mirrored=method == CELLS)
             for ct, other in zip(slices, around, strict=True)
         ]
-        for model, config in predictor.members
+        for model, config in predictor.bundle.members
     ]
     sixes = [_answer(predictor, of_slice) for of_slice in zip(*seen, strict=True)]
     positive = [over_thresholds(six, predictor.thresholds) for six in sixes]
@@ -148,7 +149,7 @@ def explain_batch(
     ]
     stacks = [
         _member_maps(model, of_member, slices, wanted, method)
-        for of_member, (model, _) in zip(seen, predictor.members, strict=True)
+        for of_member, (model, _) in zip(seen, predictor.bundle.members, strict=True)
     ]
     return [
         Explanation(ct, sixes[k], positive[k], _mean_maps([s[k] for s in stacks]), method)
@@ -194,7 +195,7 @@ def _see(
     around = (neighbours or {}).get(config.preprocess.context, ())
     prepared = prepare(ct, config.preprocess, around)
     with outside_inference_mode():
-        pixels = predictor.to_input(prepared.pixels[None], config.preprocess)
+        pixels = model_input(prepared.pixels[None], config.preprocess, predictor.device)
         features = cast(Any, model).forward_features(pixels)
         if not isinstance(features, Tensor) or features.ndim != 4 or not _is_nchw(features, model):
             raise IchError(

@@ -1,7 +1,7 @@
 from .bf16_depthwise import slow_depthwise_in_float32 as slow_depthwise_in_float32
 from .device import device_name as device_name, devices as devices, resolve_device as resolve_device
 from .initial_weights import compare_keys as compare_keys, load_initial as load_initial
-from .inputs import normalize as normalize
+from .inputs import to_input as to_input
 from .networks import (
     MODEL_ARGS as MODEL_ARGS,
     build_model as build_model,

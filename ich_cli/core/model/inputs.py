@@ -1,4 +1,4 @@
-"""Scale prepared pixels to what a network takes."""
+"""Scale prepared pixels to a network's input."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import torch
 from torch import Tensor
 
 
-def normalize(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Turn prepared pixels into a model's input: divide by 255, subtract mean, divide by std.
+def to_input(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Turn prepared pixels into a network's input: divide by 255, subtract mean, divide by std.
 
     Parameters
     ----------
     pixels
-        uint8 ``(N, C, S, S)``; windows vary fastest along C, slices slowest.
+        ``(N, C, S, S)``, 0 to 255; windows vary fastest along C, slices slowest.
     mean, std
         One value a window; repeated over the slices.
 
     Returns
     -------
     torch.Tensor
-        float32 of the same shape, on the same device.
+        float32 of the same shape, on the same device, channels last, which is the fastest layout.
     """
     slices = pixels.shape[1] // len(mean)
     shape = (1, pixels.shape[1], 1, 1)
     means = torch.tensor([*mean] * slices, device=pixels.device).view(shape)
     stds = torch.tensor([*std] * slices, device=pixels.device).view(shape)
-    return (pixels.float() / 255.0 - means) / stds
+    scaled = (pixels.float() / 255.0 - means) / stds
+    return scaled.contiguous(memory_format=torch.channels_last)

@@ -10,23 +10,19 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ich_cli.core import series
 from ich_cli.core.bundle import (
-    BundleConfig,
     LoadedBundle,
     calibrate,
     load_bundle,
     resolve_weights,
 )
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
-from ich_cli.core.engines import Choice, Engine, choose, or_torch, settle, start
+from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
 from ich_cli.core.errors import IchError, InputError
-from ich_cli.core.labels import LABELS
-from ich_cli.core.model import normalize, resolve_device
+from ich_cli.core.model import resolve_device
 from ich_cli.core.predict.reader import Read, Reader
 from ich_cli.core.predict.series_stage import Answered, by_series, series_start
 from ich_cli.core.preprocessing import Around, Prepared, PreprocessConfig, prepare
@@ -63,7 +59,7 @@ class Predictor:
     def __init__(
         self,
         bundle: LoadedBundle,
-        device: torch.device,
+        device: str = "cpu",
         batch_size: int | None = None,
         engine: Choice | None = None,
     ) -> None:
@@ -72,35 +68,19 @@ class Predictor:
         keep_freed_memory()  # of each slice's arrays, and of the model's activations
         self.bundle = bundle
         self.device = device
-        self.batch_size = batch_size or _BATCH[device.type]
+        self.batch_size = batch_size or _BATCH[device.partition(":")[0]]
         self.thresholds: dict[str, float] = dict(bundle.config.thresholds)
         """Label → probability from which it counts as positive; may be changed."""
         self.preprocess: tuple[PreprocessConfig, ...] = tuple(
             dict.fromkeys(one.preprocess for one in bundle.member_configs)
         )
         """The distinct settings of the members: what `probabilities` takes, in this order."""
-        for model in bundle.models:
-            model.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-        self.engine = settle(engine or choose("torch", device), self.members, device)
-        """What runs the models, and why."""
-        self._engines: dict[nn.Module, Engine] = {}
-        self.use(self.engine)
-        if batch_size is None:  # an engine that works at several slices at once wants as many
-            self.batch_size = max(self.batch_size, *(one.step for one in self._engines.values()))
-
-    def use(self, engine: Choice) -> None:
-        """Run the models on an engine from here on, in its precision.
-
-        Raises
-        ------
-        IchError
-            If it cannot run a model of the bundle.
-        """
-        self._engines = {
-            model: start(engine, model, config, self.device, self.batch_size)
-            for model, config in self.members
-        }
-        self.engine = engine
+        self.engine, self.engines = load_engines(
+            engine or choose("torch", device), bundle, device, self.batch_size
+        )
+        """The engine with its precision, and one engine for each member."""
+        if batch_size is None:  # fill an engine that runs several slices at once
+            self.batch_size = max(self.batch_size, *(one.batch_size for one in self.engines))
 
     @classmethod
     def load(
@@ -134,18 +114,18 @@ class Predictor:
         IchError
             A bundle that cannot be had or trusted; a device or an engine that is not there.
         """
-        where = resolve_device(device)
+        where = str(resolve_device(device))
         chosen = weights if weights is not None else os.environ.get("ICH_WEIGHTS")
         if engine != "auto":
             choose(engine, where)  # what is not there is told before the weights are fetched
         bundle = load_bundle(resolve_weights(chosen))
-        choice = choose(engine, where, bundle.member_configs, bundle.models, slices)
+        choice = choose(engine, where, bundle, slices)
         try:
             return cls(bundle, where, batch_size, choice)
         except IchError as error:
             if engine != "auto" or choice.name == "torch":
                 raise
-            return cls(bundle, where, batch_size, or_torch(choice, error))
+            return cls(bundle, where, batch_size, fall_back_to_torch(choice, error))
 
     @property
     def caveat(self) -> str:
@@ -163,11 +143,6 @@ class Predictor:
         """
         stated = self.bundle.config.study
         return stated or StudyRule.from_threshold((thresholds or self.thresholds)["any"])
-
-    @property
-    def members(self) -> tuple[tuple[nn.Module, BundleConfig], ...]:
-        """Each model with its config."""
-        return tuple(zip(self.bundle.models, self.bundle.member_configs, strict=True))
 
     def prepare(self, ct: CTSlice, neighbours: Around | None = None) -> tuple[Prepared, ...]:
         """Make a slice ready, once for each of `preprocess`.
@@ -211,8 +186,8 @@ class Predictor:
     def _each(self, pixels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         by_config = dict(zip(self.preprocess, pixels, strict=True))
         return [
-            self.logits(model, by_config[config.preprocess], config)
-            for model, config in self.members
+            engine(by_config[config.preprocess])
+            for engine, config in zip(self.engines, self.bundle.member_configs, strict=True)
         ]
 
     def combine(self, logits: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -226,7 +201,7 @@ class Predictor:
             return calibrate(np.mean(logits, axis=0), whole.calibration)
         each = [
             calibrate(of_member, config.calibration)
-            for of_member, (_, config) in zip(logits, self.members, strict=True)
+            for of_member, config in zip(logits, self.bundle.member_configs, strict=True)
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
@@ -339,27 +314,6 @@ class Predictor:
 
     def _sequence(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.sequence_probabilities(logits).astype(np.float32)
-
-    def logits(
-        self, model: nn.Module, pixels: NDArray[np.uint8], config: BundleConfig
-    ) -> NDArray[np.float64]:
-        """Return one member's logits ``(N, 6)`` of prepared pixels, before its calibration."""
-        run = self._engines[model]
-        parts = [
-            run(self.to_input(pixels[start : start + run.step], config.preprocess))
-            for start in range(0, len(pixels), run.step)
-        ]
-        logits = torch.cat(parts) if parts else torch.empty((0, len(LABELS)))
-        return cast("NDArray[np.float64]", logits.float().cpu().numpy().astype(np.float64))
-
-    def to_input(self, pixels: NDArray[np.uint8], config: PreprocessConfig) -> Tensor:
-        """Return prepared pixels ``(N, C, S, S)`` as the model's input, float32 on the device."""
-        tensor = torch.from_numpy(np.array(pixels, order="C"))  # a view may run backwards
-        if self.device.type == "cuda":  # pinned memory goes over while the GPU is still at work
-            tensor = tensor.pin_memory()
-        tensor = tensor.to(self.device, non_blocking=self.device.type == "cuda")
-        scaled = normalize(tensor, config.mean, config.std)
-        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def answer(

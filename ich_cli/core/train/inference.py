@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import normalize, resolve_device
+from ich_cli.core.model import resolve_device, to_input
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.train.sampler import Selection, SliceDataset, in_order
 
@@ -54,17 +54,11 @@ def predict_logits(
         x = slices.__getitems__(indices.tolist())[0].to(device)
         with torch.inference_mode(), (autocast or torch.inference_mode)():
             views = [x, x.flip(-1)] if flip else [x]
-            inputs = [to_input(view, preprocess) for view in views]
+            inputs = [to_input(view, preprocess.mean, preprocess.std) for view in views]
             logits = torch.stack([model(view).float() for view in inputs]).mean(0)
         out.append(logits.cpu().numpy())
         advance(len(indices))
     return np.concatenate(out) if out else np.zeros((0, len(LABELS)), np.float32)
-
-
-def to_input(pixels: Tensor, preprocess: PreprocessConfig) -> Tensor:
-    """Return what the model takes of pixels in 0 … 255, in the memory format that is fastest."""
-    x = normalize(pixels, preprocess.mean, preprocess.std)
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def make_accelerator(device: str, precision: str) -> Any:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import CellClassifier, slow_depthwise_in_float32
+from ich_cli.core.model import CellClassifier, slow_depthwise_in_float32, to_input
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import prefetch
 from ich_cli.core.train.augment import (
@@ -32,7 +32,7 @@ from ich_cli.core.train.augment import (
 )
 from ich_cli.core.train.checkpoints import RunState
 from ich_cli.core.train.config import TrainConfig
-from ich_cli.core.train.inference import Logits, make_accelerator, predict_logits, to_input
+from ich_cli.core.train.inference import Logits, make_accelerator, predict_logits
 from ich_cli.core.train.initial_weights import initialize
 from ich_cli.core.train.lesion_paste import transplant
 from ich_cli.core.train.mask_loss import CellLearner, MaskLearner, cell_loss, mask_loss, mask_planes
@@ -247,19 +247,22 @@ class TrainingRun:
         widths = [window.width for window in self.preprocess.windows]
         if config.augmentations == "dlmi":
             moved = move(pixels.float(), draw_dlmi_pose(len(pixels), draws), "border")
-            return to_input(moved, self.preprocess), labels, None
+            return self._scale(moved), labels, None
         if loaded[2] is None:
             x = augment(pixels, how, widths, draws)
-            return to_input(x, self.preprocess), labels, None
+            return self._scale(x), labels, None
         masks = loaded[2].to(device)
         if config.transplants:
             batch = pixels, labels, masks
             windows = self.preprocess.windows
             pixels, labels, masks = transplant(batch, config.transplants, windows, draws.generator)
         pose = draw_pose(len(pixels), how, draws)
-        x = to_input(augment(pixels, how, widths, draws, pose), self.preprocess)
+        x = self._scale(augment(pixels, how, widths, draws, pose))
         planes = move(mask_planes(masks), pose) if config.mask_weight else None
         return x, labels, planes
+
+    def _scale(self, pixels: Tensor) -> Tensor:
+        return to_input(pixels, self.preprocess.mean, self.preprocess.std)
 
     def _draws(self, step: int) -> Draws:
         generator = torch.Generator(device=self.accelerator.device)

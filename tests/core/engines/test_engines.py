@@ -15,27 +15,31 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ich_cli.core.bundle import BundleConfig, Calibration, save_bundle, save_ensemble
+from ich_cli.core.bundle import BundleConfig, Calibration, LoadedBundle, save_bundle, save_ensemble
 from ich_cli.core.engines import (
     Choice,
-    base as engines,
-    bf16_check as engine_precision,
+    bf16_check,
     cache as engine_cache,
     choose,
     engine_facts,
-    start,
+    fast_bf16,
+    load,
+    selection,
+    start_engine,
+    unavailable_reason,
 )
-from ich_cli.core.engines.base import enough_slices
 from ich_cli.core.engines.cache import cache_folder, fetch, keep
+from ich_cli.core.engines.openvino_engine import scale
+from ich_cli.core.engines.selection import enough_slices
 from ich_cli.core.errors import IchError, UsageError
-from ich_cli.core.model import build_model
+from ich_cli.core.model import build_model, to_input
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import PreprocessConfig
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 needs_openvino = pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed")
 needs_compiler = pytest.mark.skipif(
-    bool(engines.lacking("compile", CPU)), reason="no C++ compiler here"
+    bool(unavailable_reason("compile", CPU)), reason="no C++ compiler here"
 )
 MISSING = "not installed: pip install 'ich-cli[openvino]'"
 TRAINING = {"real_ct": True, "data": "x"}
@@ -49,12 +53,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "fast_bf16", lambda device: "AMX")
+    monkeypatch.setattr(selection, "fast_bf16", lambda device: "AMX")
 
 
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "fast_bf16", lambda device: "")
+    monkeypatch.setattr(selection, "fast_bf16", lambda device: "")
 
 
 @pytest.fixture
@@ -98,7 +102,7 @@ def test_few_slices_and_an_unknown_number_are_for_torch(tiny_bundle: Path) -> No
 
 
 def test_a_small_job_does_not_ask_for_what_would_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(selection, "find_spec", lambda name: None)
     assert choose("auto", CPU, slices=63).why == "a small job: OpenVINO pays from 64 slices on"
     assert choose("auto", CPU, slices=64).why == f"openvino: {MISSING}"
 
@@ -106,56 +110,61 @@ def test_a_small_job_does_not_ask_for_what_would_not_help(monkeypatch: pytest.Mo
 def test_how_many_slices_are_enough_by_hand() -> None:
     million = torch.nn.Linear(1000, 1000, bias=False)  # 1e6 parameters
     small, large = (BundleConfig("x", TRAINING, PreprocessConfig(size=size)) for size in (256, 512))
-    assert enough_slices([small], [million]) == 1000
-    assert enough_slices([large], [million]) == 250  # four times the pixels
-    assert enough_slices([small, large], [million, million]) == 200
-    assert enough_slices([large] * 20, [million] * 20) == 64
+
+    def enough(*configs: BundleConfig) -> int:
+        models = (million,) * len(configs)
+        return enough_slices(LoadedBundle(configs[0], models, configs, "", Path()))
+
+    assert enough(small) == 1000
+    assert enough(large) == 250  # four times the pixels
+    assert enough(small, large) == 200
+    assert enough(*[large] * 20) == 64
 
 
 @pytest.mark.parametrize(
     ("here", "fast", "slices", "expected"),
     [
         (True, "AMX", 10**6, Choice("openvino", True, "the processor has AMX")),
-        (True, "", 10**6, Choice("openvino", False, "it is installed")),
+        (True, "", 10**6, Choice("openvino", False, "installed")),
         (False, "AMX", 10**6, Choice("torch", False, f"openvino: {MISSING}")),
     ],
 )  # fmt: skip
 def test_auto_looks_at_the_processor_and_what_is_installed(
     monkeypatch: pytest.MonkeyPatch, here: bool, fast: str, slices: int, expected: Choice
 ) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: here or None)
-    monkeypatch.setattr(engines, "fast_bf16", lambda device: fast)
+    monkeypatch.setattr(selection, "find_spec", lambda name: here or None)
+    monkeypatch.setattr(selection, "fast_bf16", lambda device: fast)
     assert choose("auto", CPU, slices=slices) == expected
 
 
 def test_what_is_not_here_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(selection, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"openvino: not installed: pip install 'ich-cli\[openv"):
         Predictor.load("/no/such/bundle", device="cpu", engine="openvino")
-    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
+    monkeypatch.setattr(selection.shutil, "which", lambda name: None)
     with pytest.raises(UsageError, match="needs a C\\+\\+ compiler"):
         choose("compile", CPU)
     with pytest.raises(UsageError, match="on the CPU, not on cuda"):
-        choose("openvino", torch.device("cuda"))
-    with pytest.raises(UsageError, match="no engine is called 'onnx'"):
+        choose("openvino", "cuda")
+    with pytest.raises(UsageError, match="unknown engine 'onnx'"):
         choose("onnx", CPU)
 
 
 def test_a_gpu_has_torch_in_bfloat16() -> None:
-    chosen = choose("auto", torch.device("cuda"), slices=10**6)
+    chosen = choose("auto", "cuda", slices=10**6)
     assert (chosen.name, chosen.bf16) == ("torch", True)
 
 
 def test_a_processor_that_torch_cannot_ask_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert engines.fast_bf16(CPU) == ""
-    assert engines.fast_bf16(torch.device("mps")) == ""
+    assert fast_bf16(CPU) == ""
+    assert fast_bf16("mps") == ""
 
 
 def test_facts_name_every_engine_and_the_rule(monkeypatch: pytest.MonkeyPatch, bf16: None) -> None:
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    found = engine_facts(CPU, (), ())
+    monkeypatch.setattr(selection, "find_spec", lambda name: None)
+    found = engine_facts(CPU)
     assert found["bfloat16"] == "AMX"
     assert found["torch"] == "float32"
     assert found["openvino"] == MISSING
@@ -204,11 +213,11 @@ def test_openvino_float32_agrees_for_an_ensemble(
 
 
 @needs_openvino
-@pytest.mark.skipif(not engines.fast_bf16(CPU), reason="this processor does not multiply bfloat16")
+@pytest.mark.skipif(not fast_bf16(CPU), reason="this processor does not multiply bfloat16")
 def test_openvino_bfloat16_agrees(mild: Path) -> None:
     expected, found, predictor = both(mild, "openvino")
     assert predictor.engine.bf16
-    assert "moves probabilities by 0.00" in predictor.engine.why
+    assert "changes probabilities by at most 0.00" in predictor.engine.why
     assert not np.array_equal(found, expected)  # it was asked for, and is in use
     np.testing.assert_allclose(found, expected, atol=0.01)
 
@@ -225,19 +234,18 @@ def test_a_bundle_whose_answers_would_move_stays_with_float32(
     for _ in range(2):  # tried, and remembered
         found = Predictor(loaded, CPU, engine=choose("openvino", CPU))
         assert not found.engine.bf16
-        assert "in bfloat16 this bundle's answers could move by" in found.engine.why
+        assert "bfloat16 could change this bundle's probabilities by" in found.engine.why
 
 
-def test_what_the_move_is_by_hand(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_largest_change_by_hand(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu", engine="torch")
-    model, config = predictor.members[0]
+    model, config = predictor.bundle.members[0]
     cold = replace(config, calibration=Calibration((1.0, 2.0, 1.0, 1.0, 1.0, 1.0), (0.0,) * 6))
-    shift = torch.tensor([[0.008, -0.08, 0.0, 0.0, 0.0, 0.0]])
-    monkeypatch.setattr(
-        engine_precision, "_autocast", lambda model: lambda x: model(x).detach() + shift
-    )
+    shift = np.array([[0.008, -0.08, 0.0, 0.0, 0.0, 0.0]])
+    exact = predictor.slice_logits
+    monkeypatch.setattr(bf16_check, "_autocast", lambda *_: lambda pixels: exact(pixels) + shift)
     # the larger change is 0.08 / temperature 2; a quarter of it is 0.01
-    found = engine_precision.largest_move(Choice("compile", True), (model, cold))
+    found = bf16_check.largest_change(Choice("compile", True), (model, cold))
     assert found == pytest.approx(0.01, abs=1e-5)
 
 
@@ -281,12 +289,19 @@ def test_a_batch_that_is_not_full_is_filled_up(
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)  # the padding alone
     plain = Predictor.load(tiny_bundle, device="cpu", engine="torch")
     (model,), (config,) = plain.bundle.models, plain.bundle.member_configs
-    engine = start(Choice("compile"), model, config, CPU, 4)
-    engine.step = 4  # as on a GPU
-    x = plain.to_input(pixels(3), config.preprocess)
-    found = engine(x)
-    assert found.shape == (3, 6)
-    np.testing.assert_allclose(found, model(x), atol=1e-5)
+    engine = start_engine(Choice("compile"), model, config, CPU, 4)
+    engine.batch_size = 4  # as on a GPU
+    found = engine(pixels(7))
+    assert found.shape == (7, 6)
+    np.testing.assert_allclose(found, plain.slice_logits(pixels(7)), atol=1e-5)
+
+
+def test_scale_in_numpy_is_that_of_torch_to_the_bit() -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    config = PreprocessConfig(size=64, context=1, mean=mean, std=std)
+    every = np.arange(256 * 9, dtype=np.uint8).reshape(256, 9, 1, 1)
+    expected = to_input(torch.from_numpy(every), mean, std)
+    assert np.array_equal(scale(every, config), expected.numpy())
 
 
 def test_what_an_engine_cannot_run_is_told_or_falls_to_torch(
@@ -294,11 +309,11 @@ def test_what_an_engine_cannot_run_is_told_or_falls_to_torch(
 ) -> None:
     def fail(choice: Choice, *rest: Any) -> Any:
         if choice.name == "torch":
-            return start(choice, *rest)
+            return start_engine(choice, *rest)
         raise IchError("OpenVINO cannot run test_resnet")
 
-    monkeypatch.setattr("ich_cli.core.predict.predictor.start", fail)
-    monkeypatch.setattr(engines, "lacking", lambda name, device: "")
+    monkeypatch.setattr(load, "start_engine", fail)
+    monkeypatch.setattr(selection, "unavailable_reason", lambda name, device: "")
     with pytest.raises(IchError, match="cannot run"):
         Predictor.load(tiny_bundle, device="cpu", engine="openvino")
     auto = Predictor.load(tiny_bundle, device="cpu", slices=10**6)
@@ -325,7 +340,7 @@ def test_a_converted_model_is_kept_for_its_owner_and_mended(
         assert np.array_equal(again.probabilities(pixels(2)), whole)
         assert fetch(kept) is not None
     monkeypatch.setattr(
-        "ich_cli.core.engines.openvino_engine.convert", lambda *_: pytest.fail("converted again")
+        "ich_cli.core.engines.openvino_convert.convert", lambda *_: pytest.fail("converted again")
     )
     Predictor.load(tiny_bundle, device="cpu", engine="openvino")
 
@@ -364,7 +379,7 @@ def test_what_others_could_have_written_is_not_read(tmp_path: Path) -> None:
 
 
 def test_old_files_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_cache, "_KEPT", 2)
+    monkeypatch.setattr(engine_cache, "_MAX_FILES", 2)
     for number in range(4):
         keep(tmp_path / f"{number}.openvino", b"g", b"w")
         os.utime(tmp_path / f"{number}.openvino", (number, number))

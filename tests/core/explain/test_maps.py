@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.bundle import BundleConfig, LoadedBundle, save_bundle, save_ensemble
 from ich_cli.core.dicom import CTSlice, SliceId
+from ich_cli.core.engines import model_input
 from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.explain import explain
 from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES
@@ -68,7 +69,7 @@ def bright(size: int = 128) -> Predictor:
     prep = PreprocessConfig(size=size, windows=(Window(40, 80),), mean=(0,), std=(1,))
     config = BundleConfig("bright", TRAINING, prep)
     bundle = LoadedBundle(config, (Bright().eval(),), (config,), "", Path())
-    return Predictor(bundle, torch.device("cpu"))
+    return Predictor(bundle, "cpu")
 
 
 def head_with_spot(
@@ -180,11 +181,11 @@ def test_probabilities_are_the_predictors(predictor: Predictor) -> None:
 def test_gradcam_is_class_activation_mapping_behind_a_pooled_linear_head(
     predictor: Predictor,
 ) -> None:
-    model, config = predictor.members[0]
+    model, config = predictor.bundle.members[0]
     prepared = predictor.prepare(noise())[0]
     with torch.no_grad():
         features = model.forward_features(  # type: ignore[operator]
-            predictor.to_input(prepared.pixels[None], config.preprocess)
+            model_input(prepared.pixels[None], config.preprocess, "cpu")
         )[0]
         weights = model.get_classifier().weight[5]  # type: ignore[operator]
     cam = torch.einsum("k,khw->hw", weights, features).clamp(min=0).numpy()
@@ -255,7 +256,7 @@ def celled() -> Predictor:
     model = build_model("test_resnet", head="cells").eval()
     torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
     config = BundleConfig("test_resnet", TRAINING, PreprocessConfig(size=96))
-    return Predictor(LoadedBundle(config, (model,), (config,), "", Path()), torch.device("cpu"))
+    return Predictor(LoadedBundle(config, (model,), (config,), "", Path()), "cpu")
 
 
 def test_a_model_with_cells_shows_their_probabilities(celled: Predictor) -> None:
@@ -263,8 +264,8 @@ def test_a_model_with_cells_shows_their_probabilities(celled: Predictor) -> None
     ct.hu[:] = np.random.default_rng(2).integers(0, 90, (96, 96))  # fills it: nothing is cropped
     found = explain(celled, ct, LABELS)
     assert found.method == "cells"
-    model, config = celled.members[0]
-    pixels = celled.to_input(celled.prepare(ct)[0].pixels[None], config.preprocess)
+    model, config = celled.bundle.members[0]
+    pixels = model_input(celled.prepare(ct)[0].pixels[None], config.preprocess, "cpu")
     with torch.no_grad():
         one, other = (
             model.cells(model.forward_features(x)).sigmoid()[0]  # type: ignore[operator]
@@ -298,6 +299,6 @@ def test_a_backbone_without_a_feature_map_is_refused() -> None:
     prep = PreprocessConfig(size=160)
     config = BundleConfig("test_vit", TRAINING, prep)
     model = build_model("test_vit").eval()
-    vit = Predictor(LoadedBundle(config, (model,), (config,), "", Path()), torch.device("cpu"))
+    vit = Predictor(LoadedBundle(config, (model,), (config,), "", Path()), "cpu")
     with pytest.raises(IchError, match="test_vit has no feature map"):
         explain(vit, noise())

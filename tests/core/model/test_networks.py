@@ -14,9 +14,9 @@ from ich_cli.core.model import (
     compare_keys,
     devices,
     load_initial,
-    normalize,
     resolve_architecture,
     resolve_device,
+    to_input,
 )
 from ich_cli.core.model.networks import ALIASES
 
@@ -147,10 +147,10 @@ def test_keys_are_compared_by_name_and_shape() -> None:
     assert told == "missing b; unexpected c; shape: a is [3, 2], not [2, 3]"
 
 
-def test_normalize_repeats_the_windows_over_the_slices() -> None:
+def test_to_input_repeats_the_windows_over_the_slices() -> None:
     pixels = torch.full((1, 6, 1, 1), 255, dtype=torch.uint8)
     pixels[0, 3:] = 0
-    out = normalize(pixels, (0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
+    out = to_input(pixels, (0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
     assert out.dtype == torch.float32
     np.testing.assert_allclose(out[0, :, 0, 0], [1, 3, 0.5, -1, -1, 0])
 

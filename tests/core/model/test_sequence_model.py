@@ -161,11 +161,11 @@ def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     entries = series.scan([study]).rows
     rows = list(predictor.stream(entries, workers=0))
     each = []
-    for (model, config), pixels in zip(
-        predictor.members, zip(*map(predictor.prepare, map(series.load, entries)), strict=True),
+    for engine, pixels in zip(
+        predictor.engines, zip(*map(predictor.prepare, map(series.load, entries)), strict=True),
         strict=True,
     ):  # fmt: skip
-        each.append(predictor.logits(model, np.stack([one.pixels for one in pixels]), config))
+        each.append(engine(np.stack([one.pixels for one in pixels])))
     logits = (each[0] + each[1]) / 2
     expected = calibrate(smooth(0.5).apply_to(logits), Calibration((2.0,) * 6, (0.5,) * 6))
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
@@ -282,7 +282,7 @@ def test_a_run_learns_it_out_of_fold_and_bundles_it(tmp_path: Path) -> None:
     assert bundle.config.sequence is not None
     assert bundle.config.sequence.calibration == found.calibration
     assert bundle.config.calibration == found.without.calibration
-    predictor = Predictor(bundle, torch.device("cpu"))
+    predictor = Predictor(bundle, "cpu")
     p = score(predictor, data)
     logits = predictor.slice_logits(np.array(data.pixels[own]))
     np.testing.assert_allclose(p[own], predictor.sequence_probabilities(logits), atol=1e-6)

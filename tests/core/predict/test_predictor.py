@@ -11,7 +11,7 @@ from ich_cli.core.bundle import BundleConfig, Calibration, calibrate, save_bundl
 from ich_cli.core.dicom import CTSlice, SliceId
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import build_model, normalize
+from ich_cli.core.model import build_model, to_input
 from ich_cli.core.predict import Predictor, reader as reading
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import SliceRef, scanning as series
@@ -63,7 +63,7 @@ def test_probabilities_are_those_of_the_model(predictor: Predictor) -> None:
     assert found.dtype == np.float32
     assert found.shape == (3, 6)
     config = predictor.preprocess[0]
-    x = normalize(torch.from_numpy(pixels(3)), config.mean, config.std)
+    x = to_input(torch.from_numpy(pixels(3)), config.mean, config.std)
     with torch.no_grad():
         expected = torch.sigmoid(predictor.bundle.models[0](x))
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)

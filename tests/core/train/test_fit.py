@@ -13,6 +13,7 @@ import torch
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
+from ich_cli.core.model import to_input
 from ich_cli.core.train import (
     RECIPES,
     Plan,
@@ -26,7 +27,7 @@ from ich_cli.core.train import (
     train_fold,
 )
 from ich_cli.core.train.fit import fit
-from ich_cli.core.train.inference import make_accelerator, predict_logits, to_input
+from ich_cli.core.train.inference import make_accelerator, predict_logits
 from ich_cli.core.train.sampler import SliceDataset
 from ich_cli.core.train.throughput import TIMING
 from ich_cli.core.train.trainer import positive_weights
@@ -143,7 +144,8 @@ def test_masks_pull_the_models_own_map_onto_the_blood(
     run = train(changed(mask_weight=3.0, epochs=25), located, tmp_path)
     rows = np.flatnonzero(located.labels[:, 0] == 1)
     model = run.model.eval()
-    x = to_input(torch.from_numpy(located.pixels[rows]), located.preprocess)
+    prep = located.preprocess
+    x = to_input(torch.from_numpy(located.pixels[rows]), prep.mean, prep.std)
     with torch.no_grad():
         features = model.forward_features(x)
         weight = model.get_classifier().weight[0]
@@ -159,7 +161,8 @@ def test_masks_pull_the_models_own_map_onto_the_blood(
 def test_cells_learn_where_it_bleeds(located: PreparedDataset, tmp_path: Path) -> None:
     run = train(changed(head="cells", mask_weight=3.0, epochs=12), located, tmp_path)
     rows = np.flatnonzero(located.labels[:, 0] == 1)
-    x = to_input(torch.from_numpy(located.pixels[rows]), located.preprocess)
+    prep = located.preprocess
+    x = to_input(torch.from_numpy(located.pixels[rows]), prep.mean, prep.std)
     with torch.no_grad():
         cells = run.model.cells(run.model.forward_features(x))[:, 0]
     masks = torch.from_numpy(located.masks[rows] > 0).float()[:, None]
