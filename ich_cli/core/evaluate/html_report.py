@@ -19,6 +19,7 @@ from ich_cli.core.evaluate.metrics import Report
 from ich_cli.core.evaluate.record import Measured, drawn
 from ich_cli.core.evaluate.worst_cases import mistakes, thumb
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.viz import render_html
 
 RANKING: Final = {"auroc": "AUROC", "ap": "average precision", "f1": "F1",
                   "f1_at_half": "F1 at 0.5", "f1_best": "best F1, chosen elsewhere"}  # fmt: skip
@@ -60,14 +61,9 @@ def render_page(
     before
         The first one before it was calibrated.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ich_cli.core.evaluate"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     first = models[0]
-    return environment.get_template("evaluation.html.j2").render(
+    return render_html(
+        "ich_cli.core.evaluate", "evaluation.html.j2",
         version=__version__, research_only=RESEARCH_ONLY, labels=LABELS, models=models,
         first=first, tables=[_tables(one) for one in models], compared=compared,
         figures=FIGURES, panels=_panels(models, before), worst=_worst(first, names),

@@ -19,8 +19,9 @@ from ich_cli.core.report.probability_lanes import Lane, lanes
 from ich_cli.core.report.study_result import StudyResult, refused
 from ich_cli.core.series import shows_patient
 from ich_cli.core.system import replacing
-from ich_cli.core.viz import METHOD_NAMES
+from ich_cli.core.viz import METHOD_NAMES, render_html
 
+_PACKAGE: Final = "ich_cli.core.report"
 LARGE: Final = 4
 """Slices shown as pictures, at most."""
 NAMES: Final = {"any": "any hemorrhage", **{label: label for label in LABELS[1:]}}
@@ -87,7 +88,13 @@ def write_worklist(results: Sequence[StudyResult], path: Path) -> None:
         If it cannot be written.
     """
     caveat = results[0].predictor.caveat
-    page = _render("worklist", results=results, research_only=RESEARCH_ONLY, caveat=caveat)
+    page = render_html(
+        "ich_cli.core.report",
+        "worklist.html.j2",
+        results=results,
+        research_only=RESEARCH_ONLY,
+        caveat=caveat,
+    )
     with replacing(path) as file:
         file.write(page.encode("utf-8"))
 
@@ -97,21 +104,7 @@ def render_report(result: StudyResult) -> str:
 
     It holds the study's UID, numbers of series and instances, and no name of a patient or a file.
     """
-    return _render("report", **_context(result))
-
-
-def _render(name: str, **values: Any) -> str:
-    """Fill a template; all text in it is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ich_cli.core.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(f"{name}.html.j2").render(values)
+    return render_html(_PACKAGE, "report.html.j2", **_context(result))
 
 
 def choose_slices(result: StudyResult) -> dict[int, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from .canvas import (
     write_figure as write_figure,
     write_text as write_text,
 )
+from .html import render_html as render_html
 from .method_names import METHOD_NAMES as METHOD_NAMES
 from .series_sheet import (
     ContactSheet as ContactSheet,

@@ -20,10 +20,11 @@ from ich_cli.core.report import StudyResult, html_report, render_report, write_r
 from ich_cli.core.report.html_report import choose_slices
 from ich_cli.core.report.probability_lanes import height_of, lanes
 from ich_cli.core.study.quality_gate import Reason
+from ich_cli.core.viz import html
 from tests.support.dicom import series
 from tests.support.reports import result
 
-CSS = Path(html_report.__file__).with_name("templates") / "report.css"
+CSS = Path(html.__file__).with_name("templates") / "report.css"
 
 
 @pytest.fixture(scope="module")
