@@ -20,7 +20,7 @@ from ich_cli.core.dicom import CTSlice, Limits
 from ich_cli.core.errors import IchError, InputError
 from ich_cli.core.explain import Faithfulness, explain, faithfulness
 from ich_cli.core.labels import LABELS
-from ich_cli.core.preprocessing import Around
+from ich_cli.core.preprocessing import Neighbours
 from ich_cli.core.series import Entry
 from ich_cli.core.study import SlicePrediction
 
@@ -162,7 +162,7 @@ class OpenStudy:
             self._faith[key] = _sentence(faithfulness(predictor, found, around).get(label))
         return self._faith[key]
 
-    def read(self, predictor: Predictor, index: int) -> tuple[CTSlice, Around]:
+    def read(self, predictor: Predictor, index: int) -> tuple[CTSlice, Neighbours]:
         """Decode an entry and the neighbours that the model looks at."""
         self._entry(index)
         try:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ich_cli.core.errors import UsageError
 from ich_cli.terminal import AnonymousPaths, Json, Limit, Quiet, Seed, Workers, console
+
+if TYPE_CHECKING:
+    from ich_cli.core.preprocessing import PreprocessConfig
 
 Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
 
@@ -67,15 +71,10 @@ def preprocess(
     Example: ich preprocess rsna/ -s rsna -o prepared --size 256
     """
     from ich_cli.core.data import open_source, prepare_dataset, start_early
-    from ich_cli.core.preprocessing import PreprocessConfig
     from ich_cli.core.system import worker_processes
     from ich_cli.terminal import parse_limits, parse_names
 
-    config = (
-        PreprocessConfig.dlmi(size)
-        if preset == "dlmi"
-        else PreprocessConfig(size=size, context=context)
-    )
+    config = _config(preset, size, context)
     number = (os.cpu_count() or 1) if workers is None else workers
     with worker_processes(number, start_early) as pool:
         series, info = open_source(
@@ -88,6 +87,17 @@ def preprocess(
                 pool=pool, resume=resume, progress=lambda done, total: advance(1),
             )  # fmt: skip
     _tell(data.about, output, json)
+
+
+def _config(preset: str, size: int, context: int) -> PreprocessConfig:
+    from ich_cli.core.preprocessing import PreprocessConfig
+
+    try:
+        if preset == "dlmi":
+            return PreprocessConfig.dlmi(size)
+        return PreprocessConfig(size=size, context=context)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
 
 
 def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:

@@ -41,6 +41,8 @@ def test_phantoms_need_no_files(tmp_path: Path) -> None:
         (["--source", "phantom", "x"], 2, "made, not read"),
         (["--source", "ct-ich", "x"], 1, "hemorrhage_diagnosis.csv"),
         (["--source", "folder", "x"], 1, "--labels"),
+        (["--size", "8"], 2, "--size must be between 16 and 2048"),
+        (["--context", "9"], 2, "--context must be between 0 and 5"),
     ],
 )
 def test_what_cannot_be_is_one_line(

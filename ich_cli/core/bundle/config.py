@@ -202,7 +202,7 @@ class BundleConfig:
     def _single(
         cls, whole: Mapping[str, Any], own: Mapping[str, Any], shared: dict[str, Any]
     ) -> BundleConfig:
-        preprocess = PreprocessConfig.from_dict(_mapping(own["preprocess"], "ich.preprocess"))
+        preprocess = _preprocess(_mapping(own["preprocess"], "ich.preprocess"))
         args = dict(_mapping(whole.get("model_args", {}), "model_args"))
         if args.pop("in_chans", 3) != preprocess.channels:
             raise BundleError(
@@ -306,3 +306,10 @@ def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[
         float64 ``(N, 6)`` in [0, 1].
     """
     return sigmoid(logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias))
+
+
+def _preprocess(values: Mapping[str, Any]) -> PreprocessConfig:
+    try:
+        return PreprocessConfig.from_dict(values)
+    except ValueError as error:
+        raise BundleError(str(error)) from None

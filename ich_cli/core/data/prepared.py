@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.data.label_table import LabelRow
-from ich_cli.core.errors import BundleError, DataError
+from ich_cli.core.errors import DataError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import write_csv
@@ -157,7 +157,7 @@ class PreparedDataset:
             pixels = np.load(folder / PIXELS, mmap_mode="r")
             located = (folder / MASKS).is_file()
             masks = np.load(folder / MASKS, mmap_mode="r") if located else None
-        except (BundleError, OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: does not open ({error}); prepare it again") from None
         shape = (len(rows), config.channels, config.size, config.size)
         if [row.row for row in rows] != list(range(len(rows))):

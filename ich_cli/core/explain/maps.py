@@ -29,7 +29,7 @@ from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES, outside_inference_
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import CellClassifier
 from ich_cli.core.predict import Predictor
-from ich_cli.core.preprocessing import Around, Placement, prepare, uncrop
+from ich_cli.core.preprocessing import Neighbours, Placement, prepare, uncrop
 from ich_cli.core.study import Probabilities, over_thresholds
 from ich_cli.core.viz import METHOD_NAMES
 
@@ -77,7 +77,7 @@ def explain(
     labels: Sequence[str] = (),
     *,
     method: str = AUTO,
-    neighbours: Around | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Explanation:
     """Say where the model looked for each label.
 
@@ -115,7 +115,7 @@ def explain_batch(
     labels: Sequence[str] = (),
     *,
     method: str = AUTO,
-    neighbours: Sequence[Around | None] = (),
+    neighbours: Sequence[Neighbours | None] = (),
 ) -> list[Explanation]:
     """Explain several slices at once: as `explain`, with one backward pass for all of them.
 
@@ -188,7 +188,7 @@ def _see(
     model: nn.Module,
     config: BundleConfig,
     ct: CTSlice,
-    neighbours: Around | None,
+    neighbours: Neighbours | None,
     *,
     mirrored: bool,
 ) -> _Seen:

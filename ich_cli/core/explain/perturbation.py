@@ -21,7 +21,7 @@ from ich_cli.core.explain.maps import Explanation
 from ich_cli.core.imaging import Mask, head_mask, healthy_twin, replace
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
-from ich_cli.core.preprocessing import Around
+from ich_cli.core.preprocessing import Neighbours
 
 SHARE: Final = 0.1
 """Of the head's pixels that are replaced."""
@@ -64,7 +64,7 @@ class Faithfulness:
 def faithfulness(
     predictor: Predictor,
     explanation: Explanation,
-    neighbours: Around | None = None,
+    neighbours: Neighbours | None = None,
     *,
     share: float = SHARE,
     draws: int = DRAWS,
@@ -112,7 +112,7 @@ class Probe:
         self,
         predictor: Predictor,
         ct: CTSlice,
-        neighbours: Around | None = None,
+        neighbours: Neighbours | None = None,
         *,
         share: float = SHARE,
         draws: int = DRAWS,

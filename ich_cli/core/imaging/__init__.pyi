@@ -1,4 +1,5 @@
 from .head import (
+    Box as Box,
     Mask as Mask,
     body_part as body_part,
     filled as filled,

@@ -25,7 +25,7 @@ from ich_cli.core.errors import IchError, InputError
 from ich_cli.core.model import resolve_device
 from ich_cli.core.predict.reader import Read, Reader
 from ich_cli.core.predict.series_stage import Answered, by_series, series_start
-from ich_cli.core.preprocessing import Around, Prepared, PreprocessConfig, prepare
+from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
 from ich_cli.core.series import Entry
 from ich_cli.core.study import Probabilities, SlicePrediction, StudyRule, over_thresholds
 from ich_cli.core.system import keep_freed_memory, prefetch
@@ -144,7 +144,7 @@ class Predictor:
         stated = self.bundle.config.study
         return stated or StudyRule.from_threshold((thresholds or self.thresholds)["any"])
 
-    def prepare(self, ct: CTSlice, neighbours: Around | None = None) -> tuple[Prepared, ...]:
+    def prepare(self, ct: CTSlice, neighbours: Neighbours | None = None) -> tuple[Prepared, ...]:
         """Make a slice ready, once for each of `preprocess`.
 
         Parameters
@@ -155,8 +155,7 @@ class Predictor:
             Context n → the n slices before and the n after it; without it, the slice itself
             stands in for its neighbours.
         """
-        around = neighbours or {}
-        return tuple(prepare(ct, one, around.get(one.context, ())) for one in self.preprocess)
+        return prepare_each(ct, self.preprocess, neighbours)
 
     def probabilities(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return calibrated probabilities.
@@ -270,7 +269,7 @@ class Predictor:
 
     def read(
         self, entries: Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
-    ) -> tuple[CTSlice, Around]:
+    ) -> tuple[CTSlice, Neighbours]:
         """Read one entry and those of its neighbours that the models look at, for `prepare`.
 
         Raises

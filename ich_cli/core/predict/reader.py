@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ich_cli.core import series
 from ich_cli.core.dicom import CTSlice, Limits
 from ich_cli.core.errors import InputError
-from ich_cli.core.preprocessing import Around, Prepared, PreprocessConfig
+from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig
 from ich_cli.core.series import Entry
 from ich_cli.core.study import SlicePrediction, measure
 
-PrepareAll = Callable[[CTSlice, Around], Sequence[Prepared]]
+PrepareAll = Callable[[CTSlice, Neighbours], Sequence[Prepared]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
-from .config import DLMI_WINDOWS as DLMI_WINDOWS, PreprocessConfig as PreprocessConfig
-from .neighbours import Around as Around
+from .config import PreprocessConfig as PreprocessConfig
+from .dlmi import DLMI_WINDOWS as DLMI_WINDOWS
 from .pipeline import (
-    Placement as Placement,
-    Prepared as Prepared,
+    Neighbours as Neighbours,
     prepare as prepare,
+    prepare_each as prepare_each,
     prepare_mask as prepare_mask,
-    uncrop as uncrop,
 )
+from .placement import Placement as Placement, Prepared as Prepared, uncrop as uncrop

@@ -9,10 +9,10 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ich_cli.core.errors import BundleError, IchError, UsageError
+from ich_cli.core.errors import BundleError, UsageError
 
 
-def require(condition: bool, message: str, error: type[IchError] = UsageError) -> None:
+def require(condition: bool, message: str, error: type[Exception] = UsageError) -> None:
     """Raise `error` with `message` unless the condition holds."""
     if not condition:
         raise error(message)
@@ -23,7 +23,7 @@ def require_keys(
     required: Collection[str],
     optional: Collection[str] = (),
     prefix: str = "",
-    error: type[IchError] = BundleError,
+    error: type[Exception] = BundleError,
 ) -> None:
     """Raise `error` where a required key is missing or a key is unknown; name the first such key.
 
@@ -45,7 +45,7 @@ def require_keys(
         raise error(f"the key {prefix}{key} is unknown to this version")
 
 
-def require_choices(config: object, error: type[IchError] = UsageError) -> None:
+def require_choices(config: object, error: type[Exception] = UsageError) -> None:
     """Raise `error` where a dataclass field annotated as a `Literal` has another value."""
     for name, hint in get_type_hints(type(config)).items():
         if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
@@ -53,7 +53,7 @@ def require_choices(config: object, error: type[IchError] = UsageError) -> None:
 
 
 def finite_numbers(
-    values: Any, count: int, name: str, error: type[IchError] = BundleError
+    values: Any, count: int, name: str, error: type[Exception] = BundleError
 ) -> tuple[float, ...]:
     """Return a parsed JSON list as `count` floats; raise `error` where it is anything else."""
     valid = isinstance(values, list | tuple) and len(values) == count

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
-from ich_cli.core.imaging import BRAIN, SUBDURAL, Window, to_uint8
+from ich_cli.core.imaging import BONE, BRAIN, SUBDURAL, Window, to_uint8
 from ich_cli.core.imaging.windowing import apply_window
 
 
@@ -57,3 +59,18 @@ def test_stays_in_range_and_keeps_the_order(hu: list[float], center: int, width:
     assert out.min() >= 0
     assert out.max() <= 1
     assert (np.diff(out) >= 0).all()
+
+
+@given(
+    hnp.arrays(np.float32, hnp.array_shapes(max_dims=2), elements=st.floats(-3000, 3000, width=32))
+)
+def test_windows_leave_their_input_alone(hu: NDArray[np.float32]) -> None:
+    before = hu.copy()
+    for window in (BRAIN, SUBDURAL, BONE):
+        low = np.float32(window.center - window.width / 2)
+        plain = np.clip((hu - low) / np.float32(window.width), 0, 1)
+        np.testing.assert_array_equal(apply_window(hu, window), plain)
+        np.testing.assert_array_equal(
+            to_uint8(hu, window), (plain * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        )
+    np.testing.assert_array_equal(hu, before)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from ich_cli.core.errors import BundleError
 from ich_cli.core.preprocessing import PreprocessConfig
 
 
@@ -44,5 +43,5 @@ def test_survives_json() -> None:
     ],
 )
 def test_refuses_what_makes_no_sense(values: dict[str, object], message: str) -> None:
-    with pytest.raises(BundleError, match=message):
+    with pytest.raises(ValueError, match=message):
         PreprocessConfig.from_dict(values)

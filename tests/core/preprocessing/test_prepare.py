@@ -1,17 +1,25 @@
-"""The one path of a slice, on small slices whose result can be worked out by hand."""
+"""Model input of small slices, with expected values worked out by hand."""
 
 from __future__ import annotations
 
 import importlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom import CTSlice, SliceId
-from ich_cli.core.imaging import Window, head_box
-from ich_cli.core.preprocessing import Placement, PreprocessConfig, prepare, uncrop
+from ich_cli.core.imaging import BONE, BRAIN, SUBDURAL, Window, head_box, to_uint8
+from ich_cli.core.preprocessing import (
+    Placement,
+    PreprocessConfig,
+    pipeline,
+    prepare,
+    prepare_each,
+    uncrop,
+)
 
 ONE_WINDOW = PreprocessConfig(size=32, windows=(Window(40, 80),), mean=(0,), std=(1,))
 
@@ -27,10 +35,23 @@ def disc(shape: tuple[int, int], row: float, column: float, radius: float) -> ND
     return np.where(inside, 40, -1000).astype(np.float32)
 
 
-def test_every_caller_holds_the_same_function() -> None:
-    for caller in ("predictor", "gradcam", "preparing"):
+def test_every_caller_uses_the_same_function() -> None:
+    for caller in ("preprocessing.pipeline", "explain.maps", "data.prepare"):
         module = importlib.import_module(f"ich_cli.core.{caller}")
         assert module.prepare is prepare, caller
+    predictor = importlib.import_module("ich_cli.core.predict.predictor")
+    assert predictor.prepare_each is prepare_each
+
+
+def test_an_ensemble_of_two_sizes_finds_the_head_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(pipeline, "head_box", lambda hu: calls.append(hu) or head_box(hu))
+    slice_ = ct(disc((128, 128), 60, 70, 30))
+    configs = [PreprocessConfig(size=32), PreprocessConfig(size=48)]
+    small, large = prepare_each(slice_, configs)
+    assert len(calls) == 1
+    assert np.array_equal(small.pixels, prepare(slice_, configs[0]).pixels)
+    assert np.array_equal(large.pixels, prepare(slice_, configs[1]).pixels)
 
 
 @pytest.mark.parametrize("shape", [(1, 700), (700, 1), (2, 1300), (1, 1)])
@@ -159,3 +180,19 @@ class TestDlmi:
     def test_a_slice_of_one_value_is_black_and_does_not_fail(self) -> None:
         pixels, _ = prepare(ct(np.full((20, 30), 40, np.float32)), self.config)
         assert not pixels.any()
+
+
+@pytest.mark.parametrize("size", [16, 64, 200])
+def test_the_crop_before_the_window_is_the_window_before_the_crop(size: int) -> None:
+    rng = np.random.default_rng(size)
+    hu = np.full((120, 90), -1000, np.float32)
+    hu[20:100, 10:70] = rng.normal(40, 200, (80, 60))
+    pixels, placement = prepare(CTSlice(hu, SliceId("x")), PreprocessConfig(size=size))
+    top, left, bottom, right = placement.box
+    for plane, window in zip(pixels, (BRAIN, SUBDURAL, BONE), strict=True):
+        square = np.zeros((placement.side, placement.side), np.uint8)
+        row, column = top - placement.top, left - placement.left
+        cut = to_uint8(hu, window)[top:bottom, left:right]
+        square[row : row + bottom - top, column : column + right - left] = cut
+        how = cv2.INTER_AREA if placement.side > size else cv2.INTER_LINEAR
+        np.testing.assert_array_equal(plane, cv2.resize(square, (size, size), interpolation=how))

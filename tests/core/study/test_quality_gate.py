@@ -14,7 +14,7 @@ from ich_cli.core.phantom import PhantomConfig, generate
 from ich_cli.core.series import SliceRef, load, scan
 from ich_cli.core.study import measure
 from ich_cli.core.study.quality_gate import Seen, judge
-from ich_cli.core.study.slice_facts import has_skull
+from ich_cli.core.study.slice_facts import BONE_HU, _enclosed, has_skull
 
 
 def phantom(seed: int = 3, size: int = 128) -> list[CTSlice]:
@@ -174,3 +174,23 @@ def test_any_picture_has_facts(shape: tuple[int, int]) -> None:
 
 def is_error(entry: object) -> bool:
     return isinstance(entry, Exception)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("shape", [(40, 40), (41, 43), (37, 50)])
+def test_bone_wins_a_coarse_pixel(shape: tuple[int, int], step: int) -> None:
+    rng = np.random.default_rng(step)
+    hu = np.where(rng.random(shape) < 0.02, BONE_HU + 1, 0).astype(np.float32)
+    hu[4:-4, 4] = hu[4:-4, -5] = hu[4, 4:-4] = hu[-5, 4:-4] = 900
+    rows, columns = -(-shape[0] // step), -(-shape[1] // step)
+    bone = np.array(
+        [
+            [(hu[r * step : (r + 1) * step, c * step : (c + 1) * step] > BONE_HU).any()
+             for c in range(columns)]
+            for r in range(rows)
+        ]
+    )  # fmt: skip
+    found = _enclosed(hu, step)
+    assert found.shape == bone.shape
+    assert found.any()
+    assert not (found & bone).any()
