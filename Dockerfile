@@ -1,11 +1,11 @@
-# The page in a container; docs/serve.md says how to run it.
+# Serve the page in a container: see docs/serve.md.
 FROM python:3.12-slim
 
 RUN useradd --create-home --uid 1000 ich
 WORKDIR /opt/ich
 
-# torch first: it is the largest part, and changes least. TORCH_INDEX: an index with builds for the
-# CPU alone makes the image smaller by gigabytes.
+# torch comes first because it is the largest part and changes least. Set TORCH_INDEX to an index
+# with CPU-only builds to save gigabytes.
 ARG TORCH_INDEX=""
 COPY constraints.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt \

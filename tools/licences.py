@@ -33,15 +33,15 @@ STATED: Final = {
     "pywin32": "PSF-2.0",
     "pywin32-ctypes": "BSD-3-Clause",
     "pyyaml-ft": "MIT",
-    "atheris": "Apache-2.0",  # its wheel says nothing; its repository has the licence
-    # say it in words that no table of spellings should hold
+    "atheris": "Apache-2.0",  # not in its wheel; stated in its repository
+    # their metadata hold free text
     "cuda-toolkit": PROPRIETARY,  # NVIDIA's empty package that names the others
     "kiwisolver": "BSD-3-Clause",
     "matplotlib": "PSF-2.0",
     "nvidia-cusparselt-cu13": PROPRIETARY,
     "scipy": "BSD-3-Clause",
 }
-"""Package → licence, where the metadata here does not tell."""
+"""Package → licence, where the installed metadata does not state it."""
 
 EXCUSED: Final = {
     "docutils": (
@@ -49,7 +49,7 @@ EXCUSED: Final = {
         "nothing imports. `twine check` uses it when a distribution is made; it is never shipped"
     ),
 }
-"""GPL packages that are let in, with the reason."""
+"""Allowed packages with a GPL licence → reason."""
 
 _SPELLINGS: Final = {
     "3-clause bsd license": "BSD-3-Clause",
@@ -57,7 +57,7 @@ _SPELLINGS: Final = {
     "apache 2.0": "Apache-2.0",
     "apache license 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
-    "bsd": "BSD",  # which one, they do not say
+    "bsd": "BSD",  # without the number of clauses
     "bsd 2-clause license": "BSD-2-Clause",
     "bsd 3-clause license": "BSD-3-Clause",
     "bsd license": "BSD",
@@ -99,7 +99,7 @@ def pins(text: str) -> list[Pin]:
 
 
 def licence_of(name: str) -> str | None:
-    """Return the licence of a package, in SPDX's terms where they are known; None if untold."""
+    """Return the licence of a package, as SPDX expression where known; None if not stated."""
     if name in STATED:
         return STATED[name]
     try:
@@ -118,14 +118,14 @@ def licence_of(name: str) -> str | None:
 
 
 def is_gpl(licence: str) -> bool:
-    """Say whether a licence leaves no way around the GPL or AGPL (the LGPL is another matter)."""
+    """Return True if every alternative of a licence is GPL or AGPL; the LGPL does not count."""
     ways = re.split(r"\bOR\b", licence.replace("(", " ").replace(")", " "))
     strict = re.compile(r"\bA?GPL|(?<!Lesser )(?<!Library )General Public License", re.IGNORECASE)
     return all(strict.search(way) for way in ways)
 
 
 def needed_by() -> dict[str, str]:
-    """Return package → the first of the project's sets that needs it, as installed here."""
+    """Return package → first of runtime and the extras that needs it, as installed here."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     sets = {"runtime": project["dependencies"], **project["optional-dependencies"]}
     found: dict[str, str] = {}
@@ -153,19 +153,19 @@ def _requires(name: str, extras: set[str]) -> list[Requirement]:
 
 
 def rows() -> list[Row]:
-    """Return the table; ends with what is missing where a licence cannot be told."""
-    needed, found, untold = needed_by(), [], []
+    """Return the table; exit with the names of packages whose licence is unknown."""
+    needed, found, unknown = needed_by(), [], []
     for pin in pins(CONSTRAINTS.read_text()):
         licence = licence_of(pin.name)
         if licence is None or (
             pin.name not in STATED and metadata.version(pin.name) != pin.version
         ):
-            untold.append(f"{pin.name}=={pin.version}")
+            unknown.append(f"{pin.name}=={pin.version}")
         else:
             title = needed.get(pin.name, "elsewhere")
             found.append(Row(pin.name, pin.version, licence, title))
-    if untold:
-        raise SystemExit(f"not installed as pinned, or without a licence: {' '.join(untold)}")
+    if unknown:
+        raise SystemExit(f"not installed as pinned, or without a licence: {' '.join(unknown)}")
     return found
 
 
@@ -187,29 +187,29 @@ def page(table: list[Row]) -> str:
 _PAGE: Final = """\
 # Licences
 
-`ich` itself is Apache-2.0. This page lists the licence of everything it stands on, {count}
-packages, direct and not, with every extra: what constraints.txt pins. `make licences` writes it
-from the packages' own metadata; a test fails when it is stale, or when a package comes in that
-leaves no way around the GPL. It is a list, not legal advice.
+`ich` itself is Apache-2.0. This page lists the licences of all {count} packages in
+constraints.txt, direct and indirect, extras included. `make licences` writes it from the packages'
+metadata. A test fails if it is outdated, or if a new package is available under the GPL only. It
+is a list, not legal advice.
 
-What `pip install ich-cli` brings: {kinds}.
+`pip install ich-cli` installs: {kinds}.
 
-- **NVIDIA's CUDA libraries** are proprietary and may be passed on. torch's wheels for Linux bring
-  them; its builds for the CPU alone do not, and `ich` needs none of them.
-- **MPL-2.0** asks that changes to its own files be published; `ich` changes none.
-- **Inside the wheels** are native libraries. OpenCV's carries FFmpeg under the LGPL-2.1, built
-  without FFmpeg's GPL parts. GCC's libgomp and libgfortran (NumPy, SciPy, scikit-learn, torch,
-  OpenCV, imagecodecs) are GPL-3.0 with the runtime exception that lets any program use them,
-  libquadmath is LGPL-2.1. A test looks for GPL libraries among all of them by name.
-- **Codecs**: JPEG, JPEG-LS and JPEG 2000 are decoded by imagecodecs, whose wheel has none of the
-  GPL decoders (pylibjpeg-libjpeg is one, and so is not used).
+- **NVIDIA's CUDA libraries** are proprietary and may be redistributed. torch's wheels for Linux
+  install them; its CPU builds do not, and `ich` does not need them.
+- **MPL-2.0** requires publishing changes to its own files; `ich` changes none.
+- **Native libraries** are inside some wheels. OpenCV's has FFmpeg under the LGPL-2.1, built without
+  FFmpeg's GPL parts. GCC's libgomp and libgfortran (NumPy, SciPy, scikit-learn, torch, OpenCV,
+  imagecodecs) are GPL-3.0 with the runtime exception that allows any program to use them.
+  libquadmath is LGPL-2.1. A test searches all wheels for GPL libraries by name.
+- **Codecs**: JPEG, JPEG-LS and JPEG 2000 are decoded by imagecodecs, whose wheel has no GPL
+  decoders. pylibjpeg-libjpeg is GPL and not used.
 
-Let in although their metadata names the GPL:
+Allowed although their metadata name the GPL:
 
 {excused}
 
-"needed by" is the first of runtime, mcp, openvino, dev and release that asks for the package;
-"elsewhere" is another platform or another Python than the page was written on.
+"needed by" is the first of runtime, mcp, openvino, dev and release that requires the package.
+"elsewhere" means other platforms or Python versions than the one that made this page.
 
 | package | version | licence | needed by |
 |---|---|---|---|

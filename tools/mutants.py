@@ -1,4 +1,4 @@
-"""Sum up what `mutmut run` found: mutants killed a module; fails below 85 %.
+"""Summarize `mutmut run`: killed mutants of each module; fails below 85 %.
 
 python -m tools.mutants
 """
@@ -14,7 +14,7 @@ _ALIVE: Final = (0, 33, None)  # survived, reached by no test, not yet tried
 
 
 def main() -> None:
-    """Print a line a module, then the names of the survivors."""
+    """Print a line for each module, then the names of the survivors."""
     worst = 1.0
     alive: list[str] = []
     for path in sorted(Path("mutants").rglob("*.py.meta")):

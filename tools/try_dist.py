@@ -1,10 +1,10 @@
-"""Install dist/'s wheel into an empty environment and use it, far from the source tree.
+"""Install the wheel in dist/ into an empty environment and use it outside the source tree.
 
     python -m tools.try_dist
 
-Everything is installed as a user would have it: `pip install ich_cli-….whl`, with all of its
-dependencies, in the versions of constraints.txt. That is gigabytes; they are deleted at the end.
-``--site FOLDER`` borrows the dependencies from another environment's site-packages instead.
+Runs `pip install ich_cli-….whl` with all dependencies, in the versions of constraints.txt. These
+gigabytes are deleted at the end. ``--site FOLDER`` uses the dependencies of another environment's
+site-packages instead.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LARGEST: Final = 20_000_000  # bytes of a wheel or sdist
 
 
 def main() -> None:
-    """Try the one wheel in dist/; a failure raises."""
+    """Try the wheel in dist/; a failure raises."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--site", type=Path, help="site-packages to borrow dependencies from")
+    parser.add_argument("--site", type=Path, help="site-packages with the dependencies")
     site = parser.parse_args().site
     (wheel,) = (ROOT / "dist").glob("*.whl")
     for made in (ROOT / "dist").iterdir():
@@ -39,13 +39,13 @@ def main() -> None:
             raise SystemExit(f"{made.name} has {made.stat().st_size / 1e6:.1f} MB: too large")
         print(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB")
     with tempfile.TemporaryDirectory(prefix="ich-try-") as folder:
-        with told("installed"):
+        with timed("installed"):
             python = install(Path(folder) / "env", wheel, site)
         try_commands(python, Path(folder) / "work")
 
 
 def install(folder: Path, wheel: Path, site: Path | None) -> Path:
-    """Make an environment with nothing but the wheel and what it asks for; return its Python."""
+    """Create an environment with the wheel and its dependencies; return its Python."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-cache-dir"]
@@ -54,36 +54,36 @@ def install(folder: Path, wheel: Path, site: Path | None) -> Path:
     else:
         subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
         own = next((folder / "lib").glob("python*/site-packages"))
-        # a path alone: the other environment's own .pth files, an editable ich too, stay unread
+        # a plain path: .pth files of the other environment, such as an editable ich, are not read
         (own / "borrowed.pth").write_text(f"{site.resolve()}\n")
     return python
 
 
 def try_commands(python: Path, work: Path) -> None:
-    """Run what a new user runs first."""
+    """Run the first commands of a new user."""
     work.mkdir()
     where = run(python, work, "-c", "import ich_cli, gradio_app; print(ich_cli.__file__)")
     if not Path(where.strip()).is_relative_to(python.parents[1]):
-        raise SystemExit(f"not the installed one was imported: {where}")
-    with told("ich --help"):
+        raise SystemExit(f"the installed package was not imported: {where}")
+    with timed("ich --help"):
         run(python, work, "-m", "ich_cli", "--help")
-    with told("ich info"):
+    with timed("ich info"):
         run(python, work, "-m", "ich_cli", "info")
-    with told("ich phantom"):
+    with timed("ich phantom"):
         run(python, work, "-m", "ich_cli", "phantom", "scans", "--size", "128", "--quiet")
-    with told("ich predict"):
+    with timed("ich predict"):
         run(python, work, "-m", "ich_cli", "predict", "scans", "-o", "out.csv")
         with (work / "out.csv").open() as lines:
             rows = [row for row in csv.DictReader(lines) if row["status"] == "ok"]
         if not rows or not all(0 <= float(row["any"]) <= 1 for row in rows):
-            raise SystemExit(f"{len(rows)} slices were answered")
-        print(f"{len(rows)} slices answered by the bundle in the wheel")
-    with told("ich serve"):
+            raise SystemExit(f"{len(rows)} slices were predicted")
+        print(f"{len(rows)} slices predicted by the bundle in the wheel")
+    with timed("ich serve"):
         try_page(python, work)
 
 
 def try_page(python: Path, work: Path) -> None:
-    """Start the page and look for what it is made of: its style, its script, its icon."""
+    """Start the page and check that its style, script and icon are served."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -118,14 +118,14 @@ def run(python: Path, work: Path, *arguments: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's, without what would lead to the source tree, and offline."""
+    """Return this process's environment without PYTHON variables, and offline."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     return {**own, "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Print how long something took."""
+def timed(what: str) -> Iterator[None]:
+    """Print the duration of a step."""
     start = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - start:.1f} s", flush=True)
