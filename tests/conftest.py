@@ -1,4 +1,4 @@
-"""Shared fixtures. Tests need no network; real files are used where they are present."""
+"""Shared fixtures. Tests need no network; real files are used if present."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read at import: before anything imports the client
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-# The same examples on every run, and no clock: a busy machine is no failure.
+# The same examples in every run, without deadlines: a busy machine must not fail a test.
 settings.register_profile("ich", derandomize=True, deadline=None, max_examples=60)
-# For a mutant one failure is enough: looking for a smaller example would cost it minutes.
+# Mutation testing needs one failure only: shrinking examples would take minutes.
 settings.register_profile(
     "mutants", settings.get_profile("ich"), phases=(Phase.explicit, Phase.generate)
 )
@@ -25,7 +25,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real files that are not part of the project; skips where it is absent."""
+    """Return the folder of real files that are not part of the project; skip if it is absent."""
     if not SHARED_DATA.is_dir():
         pytest.skip("real files are absent: ../shared/data is not part of the project")
     return SHARED_DATA
@@ -33,13 +33,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a small random bundle, 64 pixels, never trained."""
+    """Return the folder of a small bundle with random weights, 64 pixels."""
     return _random_bundle(tmp_path_factory.mktemp("bundle") / "tiny", seed=0)
 
 
 @pytest.fixture(scope="session")
 def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of another one, which answers differently."""
+    """Return the folder of another random bundle, with other predictions."""
     return _random_bundle(tmp_path_factory.mktemp("bundle") / "other", seed=1)
 
 
@@ -61,8 +61,8 @@ def _random_bundle(folder: Path, seed: int) -> Path:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums in the same order on every machine."""
-    import torch  # not at the top: most tests do without
+    """Compute on one thread, so that sums have the same order on every machine."""
+    import torch  # slow to import, and most tests do not need it
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

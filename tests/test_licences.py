@@ -1,4 +1,4 @@
-"""docs/licences.md is what constraints.txt pins, and no package asks for the GPL."""
+"""docs/licences.md lists the packages of constraints.txt, and none is GPL only."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def installed(name: str) -> bool:
     return True
 
 
-def test_the_page_lists_what_is_pinned_no_more_no_less() -> None:
+def test_the_page_lists_exactly_the_pinned_packages() -> None:
     assert [(row.name, row.version) for row in TABLE] == [(one.name, one.version) for one in PINS]
 
 
-def test_the_page_says_what_the_packages_say() -> None:
+def test_the_page_agrees_with_the_metadata() -> None:
     checked = [
         row for row in TABLE
         if installed(row.name) and metadata.version(row.name) == row.version
@@ -54,7 +54,7 @@ def test_the_page_says_what_the_packages_say() -> None:
     ]
 
 
-def test_no_package_leaves_no_way_around_the_gpl() -> None:
+def test_no_package_is_gpl_only() -> None:
     assert {row.name for row in TABLE if is_gpl(row.licence)} == set(EXCUSED)
     assert not [row.name for row in TABLE if row.needed == "runtime" and row.name in EXCUSED]
 
@@ -73,17 +73,17 @@ def test_no_package_leaves_no_way_around_the_gpl() -> None:
         ("BSD-3-Clause", False),
     ],
 )
-def test_what_counts_as_gpl(licence: str, expected: bool) -> None:
+def test_is_gpl(licence: str, expected: bool) -> None:
     assert is_gpl(licence) is expected
 
 
 def test_every_dependency_installed_here_is_pinned() -> None:
-    """Also the ones of dependencies: an unpinned one would change under a user's feet."""
+    """Check indirect dependencies too: an unpinned one could change unnoticed."""
     pinned = {one.name for one in PINS}
     assert set(needed_by()) - pinned == set()
 
 
-def test_the_pins_are_what_the_project_allows() -> None:
+def test_pins_satisfy_the_requirements() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     version_of = {one.name: one.version for one in PINS}
     extras = project["optional-dependencies"].values()
@@ -93,7 +93,7 @@ def test_the_pins_are_what_the_project_allows() -> None:
             assert wanted.specifier.contains(version_of[canonicalize_name(wanted.name)]), text
 
 
-def test_no_wheel_carries_a_gpl_library() -> None:
+def test_no_wheel_contains_a_gpl_library() -> None:
     runtime = [row.name for row in TABLE if row.needed == "runtime" and installed(row.name)]
     files = [str(file) for name in runtime for file in metadata.files(name) or []]
     native = [file for file in files if re.search(r"\.(so|dylib|dll|pyd)\b", file)]

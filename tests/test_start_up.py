@@ -1,4 +1,4 @@
-"""What is not loaded before it is needed: the first answer waits for torch, and little else."""
+"""Imports at start-up: a prediction loads torch and little else, the help not even torch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def loaded(*arguments: str | Path) -> set[str]:
     return set(done.stdout.rpartition("LOADED")[2].split())
 
 
-def test_a_prediction_loads_what_it_needs(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_predict_loads_only_what_it_needs(tiny_bundle: Path, tmp_path: Path) -> None:
     import numpy as np
 
     save(tmp_path / "one.dcm", ct(np.full((64, 64), 1064)))
@@ -75,14 +75,14 @@ print(json.dumps([without, pooled.tolist(), double.tolist(), "torch._dynamo" in 
 """
 
 
-def test_what_was_left_out_comes_when_it_is_called() -> None:
+def test_skipped_modules_load_on_first_use() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _PARTS], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == [False, [[[[1.0, 1.0], [1.0, 1.0]]]], [2.0], True, "module"]
 
 
-def test_more_than_is_known_is_fetched_from_the_compiler_itself() -> None:
+def test_other_attributes_come_from_the_real_compiler() -> None:
     code = (
         "import sys; from ich_cli.core.model import fast_timm as l\n"
         "with l.without_compiler():\n"
@@ -96,5 +96,5 @@ def test_more_than_is_known_is_fetched_from_the_compiler_itself() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("predict", "--help")])
-def test_asking_loads_no_torch(arguments: tuple[str, ...]) -> None:
+def test_version_and_help_load_no_torch(arguments: tuple[str, ...]) -> None:
     assert "torch" not in loaded(*arguments)

@@ -1,4 +1,4 @@
-"""The wheel holds what the installed program needs, and nothing that only we do."""
+"""The wheel contains what the installed program needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Build from a copy: building leaves folders in its source."""
+    """Build the wheel from a copy, because building leaves folders in its source."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -45,7 +45,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def source_files() -> dict[str, Path]:
-    """Name in the wheel → file in the tree that must stand there."""
+    """Return name in the wheel → source file."""
     expected = {
         str(path.relative_to(ROOT)): path
         for package in ("ich_cli", "gradio_app")
@@ -59,19 +59,19 @@ def source_files() -> dict[str, Path]:
     return {**expected, **hub, "ich_cli/templates/model_card.md": ROOT / "model_card.md"}
 
 
-def test_every_file_of_the_packages_is_in_the_wheel_and_no_other(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_contains_exactly_the_files_of_the_packages(wheel: zipfile.ZipFile) -> None:
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert inside == set(source_files())
 
 
-def test_the_files_are_the_same_to_the_byte(wheel: zipfile.ZipFile) -> None:
+def test_files_are_equal_to_their_sources(wheel: zipfile.ZipFile) -> None:
     different = [
         name for name, path in source_files().items() if wheel.read(name) != path.read_bytes()
     ]
     assert different == []
 
 
-def test_the_default_bundle_and_the_pages_assets_are_there(wheel: zipfile.ZipFile) -> None:
+def test_the_default_bundle_and_the_pages_files_are_included(wheel: zipfile.ZipFile) -> None:
     inside = set(wheel.namelist())
     assert {f"ich_cli/bundles/default/{name}" for name in (
         "config.json", "README.md", "0/model.safetensors", "1/model.safetensors",
@@ -82,7 +82,7 @@ def test_the_default_bundle_and_the_pages_assets_are_there(wheel: zipfile.ZipFil
     assert {"ich_cli/core/report/templates/report.html.j2", "ich_cli/py.typed"} <= inside
 
 
-def test_it_says_what_it_is(wheel: zipfile.ZipFile) -> None:
+def test_metadata(wheel: zipfile.ZipFile) -> None:
     about = metadata(wheel)
     assert (about["Name"], about["License-Expression"]) == ("ich-cli", "Apache-2.0")
     assert about["Requires-Python"] == "<3.14,>=3.11"
@@ -92,13 +92,13 @@ def test_it_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "ich = ich_cli.main:main" in wheel.read(entry).decode()
 
 
-def test_it_asks_for_no_tool_that_only_developers_need(wheel: zipfile.ZipFile) -> None:
+def test_developer_tools_are_not_required(wheel: zipfile.ZipFile) -> None:
     wanted = [one for one in metadata(wheel).get_all("Requires-Dist") or [] if "extra" not in one]
     names = {one.split(">")[0].split("<")[0] for one in wanted}
     assert {"torch", "gradio", "pydicom"} <= names
     assert not names & {"pytest", "hypothesis", "mypy", "ruff", "setuptools", "twine", "uv"}
 
 
-def test_it_is_small_enough_to_pass_on(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_is_under_20_mb(wheel: zipfile.ZipFile) -> None:
     assert wheel.filename is not None
     assert Path(wheel.filename).stat().st_size < 20_000_000

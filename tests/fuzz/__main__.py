@@ -1,8 +1,8 @@
-"""Fuzz the way in: ``python -m tests.fuzz --inputs 100000 --seed 1 --log fuzz.json``.
+"""Fuzz the readers: ``python -m tests.fuzz --inputs 100000 --seed 1 --log fuzz.json``.
 
-A child runs the inputs; its parent watches it for a crash, a hang (over 5 s) and memory (over
-1 GiB), starts a new one, and goes on behind the input. The log is written every few seconds; the
-same command goes on from it. Input number I of seed S is always the same: ``--only I`` runs it.
+A child process runs the inputs. Its parent watches for a crash, a hang (over 5 s) and memory use
+(over 1 GiB), then starts a new child with the next input. The log is written every few seconds, and
+the same command continues from it. ``--only I`` runs input I of a seed again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The same targets guided by coverage: ``python -m tests.fuzz.guided dicom corpus/ -runs=100000``.
+"""Coverage-guided fuzzing: ``python -m tests.fuzz.guided dicom corpus/ -runs=100000``.
 
-Needs atheris (``pip install '.[fuzz]'``: Linux on x86-64). What follows the target's name is
-libFuzzer's; ``-timeout=5 -rss_limit_mb=2048`` bound an input. The codecs run in processes of their
-own, which are not instrumented.
+Needs atheris (``pip install '.[fuzz]'``: Linux on x86-64). Arguments after the target are
+libFuzzer's; ``-timeout=5 -rss_limit_mb=2048`` limits an input. Decoders run in child processes,
+which are not instrumented.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from random import Random
 import atheris
 
 with atheris.instrument_imports(include=["ich_cli", "pydicom", "zipfile"]):
-    import ich_cli.core.bundle_config
-
+    import ich_cli.core.bundle.config
     import ich_cli.core.series  # noqa: F401
     from tests.fuzz.targets import TARGETS
 

@@ -1,4 +1,4 @@
-"""Damage: any bytes at random, and what only one who knows the format would do."""
+"""Mutations of input files: random bytes, and changes that know the format."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ich_cli.core.dicom.transfer_syntax import COMPRESSED, NATIVE
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = b"AE AS CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split()
 _NUMBERS = (0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 255, 4096, 4097, 32767, 32768, 65535)
-_LIES = {  # Rows, Columns, Bits..., SamplesPerPixel, PixelRepresentation, padding
+_FALSE_VALUES = {  # Rows, Columns, Bits..., SamplesPerPixel, PixelRepresentation, padding
     (0x28, at): "US" for at in (0x02, 0x06, 0x10, 0x11, 0x100, 0x101, 0x102, 0x103, 0x120, 0x121)
 } | {(0x28, 0x08): "IS", (0x28, 0x1052): "DS", (0x28, 0x1053): "DS", (0x20, 0x32): "DS"}
 _TEXTS = (b"", b"0", b"-1", b"1e308", b"nan", b"4096", b"4097", b"1\\2", b"9" * 70, b"\xff" * 8)
 _JSON = (None, True, -1, 0, 10**400, 1e308, 2**63, "", "x" * 999, "../..", [], {}, [[]], "\0")
 
 Element = tuple[int, int, bytes, bytes, int | None]
-"""Group, element, VR, value, and a length that lies where it is not None."""
+"""Group, element, VR, value, and a false length or None."""
 
 
 def bytes_at_random(data: bytes, rng: Random) -> bytes:
@@ -50,7 +50,7 @@ def bytes_at_random(data: bytes, rng: Random) -> bytes:
 
 
 def elements_of(data: bytes) -> list[Element] | None:
-    """Split a file in Explicit VR Little Endian; None where it is not one."""
+    """Split a file in Explicit VR Little Endian into elements; None for any other file."""
     if data[128:132] != b"DICM":
         return None
     at, found = 132, []
@@ -69,7 +69,7 @@ def elements_of(data: bytes) -> list[Element] | None:
 
 
 def joined(elements: list[Element]) -> bytes:
-    """Write elements one behind the other, lies and all."""
+    """Join elements to a file, with their false lengths."""
     out = [bytes(128), b"DICM"]
     for group, number, vr, value, lie in elements:
         length = len(value) if lie is None else lie
@@ -84,7 +84,7 @@ def joined(elements: list[Element]) -> bytes:
 
 
 def dicom(data: bytes, rng: Random, others: list[bytes]) -> bytes:
-    """Damage a DICOM file as one who knows the format."""
+    """Change elements of a DICOM file."""
     elements = elements_of(data)
     if elements is None or rng.random() < 0.25:
         return bytes_at_random(data, rng)
@@ -109,18 +109,18 @@ def _vr(elements: list[Element], rng: Random, others: list[bytes]) -> None:
 
 
 def _length(elements: list[Element], rng: Random, others: list[bytes]) -> None:
-    lies = (0, 1, 3, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
-    _change(elements, rng, lambda e: (*e[:4], rng.choice((*lies, len(e[3]) + 2))))
+    lengths = (0, 1, 3, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
+    _change(elements, rng, lambda e: (*e[:4], rng.choice((*lengths, len(e[3]) + 2))))
 
 
 def _value(elements: list[Element], rng: Random, others: list[bytes]) -> None:
     _change(elements, rng, lambda e: (*e[:3], bytes_at_random(e[3], rng) if e[3] else b"", e[4]))
 
 
-def _lie(elements: list[Element], rng: Random, others: list[bytes]) -> None:
-    """Rows, Columns, bits, frames, samples, rescale that are not so."""
-    tag = rng.choice(list(_LIES))
-    vr = _LIES[tag]
+def _false_value(elements: list[Element], rng: Random, others: list[bytes]) -> None:
+    """Insert false values of Rows, Columns, bits, frames, samples or rescale."""
+    tag = rng.choice(list(_FALSE_VALUES))
+    vr = _FALSE_VALUES[tag]
     text = str(rng.choice(_NUMBERS)).encode() if rng.random() < 0.5 else rng.choice(_TEXTS)
     value = struct.pack("<H", rng.choice(_NUMBERS)) if vr == "US" else text
     at = next((i for i, e in enumerate(elements) if e[:2] >= tag), len(elements))
@@ -130,7 +130,7 @@ def _lie(elements: list[Element], rng: Random, others: list[bytes]) -> None:
 
 
 def _syntax(elements: list[Element], rng: Random, others: list[bytes]) -> None:
-    """Every transfer syntax with every other's data."""
+    """Replace the transfer syntax and keep the data."""
     uid = rng.choice([*NATIVE, *COMPRESSED, "1.2.840.10008.1.2.4.100", "", "1.2"]).encode()
     for at, one in enumerate(elements):
         if one[:2] == (2, 0x10):
@@ -138,7 +138,7 @@ def _syntax(elements: list[Element], rng: Random, others: list[bytes]) -> None:
 
 
 def _pixels(elements: list[Element], rng: Random, others: list[bytes]) -> None:
-    """Pixel data cut, damaged inside its fragments, or another file's."""
+    """Cut the pixel data, change its bytes, or take another file's."""
     other = elements_of(rng.choice(others)) or []
     donor = next((e for e in other if e[:2] == (0x7FE0, 0x10)), None)
     for at, one in enumerate(elements):
@@ -153,7 +153,7 @@ def _pixels(elements: list[Element], rng: Random, others: list[bytes]) -> None:
 
 
 def _nest(elements: list[Element], rng: Random, others: list[bytes]) -> None:
-    """Sequences in sequences, up to 10,000 deep."""
+    """Insert nested sequences, up to 10,000 deep."""
     group, number = rng.choice(((0x5200, 0x9229), (0x5200, 0x9230), (0x0008, 0x1140)))
     open_one = struct.pack("<HH2sHI", group, number, b"SQ", 0, 0xFFFFFFFF)
     open_item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
@@ -169,7 +169,19 @@ def _change(elements: list[Element], rng: Random, change: Callable[[Element], El
         elements[at] = change(elements[at])
 
 
-_DICOM = (_drop, _double, _vr, _length, _value, _lie, _lie, _syntax, _pixels, _pixels, _nest)
+_DICOM = (
+    _drop,
+    _double,
+    _vr,
+    _length,
+    _value,
+    _false_value,
+    _false_value,
+    _syntax,
+    _pixels,
+    _pixels,
+    _nest,
+)
 
 
 def json_value(values: Any, rng: Random) -> Any:
@@ -199,7 +211,7 @@ def _change_at(node: Any, key: Any, rng: Random) -> None:
 
 
 def json_text(values: Any, rng: Random) -> bytes:
-    """Return damaged JSON, now and then no JSON at all."""
+    """Return changed JSON, sometimes invalid JSON."""
     if rng.random() < 0.02:
         return b"[" * rng.choice((10, 10_000, 200_000))
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -209,10 +221,10 @@ def json_text(values: Any, rng: Random) -> bytes:
 
 
 def safetensors(data: bytes, rng: Random) -> bytes:
-    """Damage the header of weights, keep its length true more often than not."""
+    """Change the header of safetensors, mostly with a correct length."""
     if rng.random() < 0.3:
         return bytes_at_random(data, rng)
     length = int.from_bytes(data[:8], "little")
     head = json_text(json.loads(data[8 : 8 + length]), rng)
-    told = len(head) if rng.random() < 0.9 else rng.choice((0, 2**63, 2**31, len(head) + 1))
-    return told.to_bytes(8, "little") + head + data[8 + length :]
+    length_field = len(head) if rng.random() < 0.9 else rng.choice((0, 2**63, 2**31, len(head) + 1))
+    return length_field.to_bytes(8, "little") + head + data[8 + length :]

@@ -1,4 +1,4 @@
-"""Sound inputs that the fuzzer damages: small files of every kind that `ich` reads."""
+"""Valid inputs for the fuzzer: small files of every kind that `ich` reads."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.dicom import (
 
 _LARGEST = 40_000
 OWN = 17
-"""The first so many seeds are slices of our own, one a transfer syntax and number of frames."""
+"""Number of our own slices at the start of `dicom`, one a transfer syntax and frame count."""
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 
 
 def dicom() -> list[bytes]:
-    """Slices in every transfer syntax, a multi-frame one, and pydicom's odd small files."""
+    """Return slices in every transfer syntax, multi-frame files, and pydicom's small test files."""
     files = [encoded(ct(), syntax) for syntax in (EXPLICIT, IMPLICIT, BIG, DEFLATED)]
     files += [encoded(ct(), syntax, [encode(tissue())]) for syntax, encode in LOSSLESS.items()]
     low = imagecodecs.jpeg8_encode((tissue() // 16).astype(np.uint8), level=95)
@@ -51,12 +51,12 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 
 def zips(slices: list[bytes]) -> list[bytes]:
-    """Zips of slices, stored and packed in each of the ways."""
+    """Return zips of slices, one for each compression method."""
     return [zipped(slices[:3], method) for method in METHODS]
 
 
 def zipped(slices: list[bytes], method: int) -> bytes:
-    """Return a zip of slices beside a text."""
+    """Return a zip of slices and a text file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for at, data in enumerate(slices):
@@ -66,7 +66,7 @@ def zipped(slices: list[bytes], method: int) -> bytes:
 
 
 def tables() -> list[bytes]:
-    """Label tables of the three layouts."""
+    """Return label tables in the three layouts."""
     six = ",".join(LABELS)
     wide = f"path,{six}\n" + "".join(f"{n}.dcm,1,0,1,0,0,0\n" for n in range(3))
     long = "ID,Label\n" + "".join(f"ID_a_{name},1\n" for name in LABELS)
@@ -75,7 +75,7 @@ def tables() -> list[bytes]:
 
 
 def safetensors() -> list[bytes]:
-    """Small sound weights."""
+    """Return small valid weights."""
     header = {
         "a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
         "a.bias": {"dtype": "F16", "shape": [2], "data_offsets": [24, 28]},

@@ -1,4 +1,4 @@
-"""What is fuzzed: bytes go in; a result or an IchError must come out."""
+"""Fuzz targets: each takes bytes and must end with a result or an IchError."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _dicom() -> list[bytes]:
 
 
 def _slice(rng: Random) -> bytes:
-    """A seed: ours, which are slices, more often than pydicom's, which are mostly none."""
+    """Return a seed file, more often one of our slices than one of pydicom's odd files."""
     return rng.choice(_dicom()[: seeds.OWN] if rng.random() < 0.75 else _dicom())
 
 
@@ -33,18 +33,19 @@ def _zips() -> list[bytes]:
 
 
 def read_dicom(data: bytes, folder: Path) -> str:
-    """Scan and decode as `read_slices` does, going on behind a bad frame."""
+    """Scan and decode all frames; return the name of the last error, or ``slice``."""
     path = folder / "x.dcm"
     path.write_bytes(data)
-    worst = "slice"
-    for entry in scan([path]).rows:
+    found = scan([path])
+    outcome = "slice"
+    for ref in (one for series in found.series for one in series.slices):
         try:
-            if isinstance(entry, InputError):
-                raise entry
-            load(entry)
+            load(ref)
         except InputError as error:
-            worst = type(error).__name__
-    return worst
+            outcome = type(error).__name__
+    for refused in found.all_refused():
+        outcome = type(refused.error).__name__
+    return outcome
 
 
 def read_config_file(data: bytes, folder: Path) -> str:
@@ -71,7 +72,7 @@ _LENGTH = 4
 
 
 def read_bundle(data: bytes, folder: Path) -> str:
-    """Load a whole bundle: the length of its config, the config, the weights; any bytes are one."""
+    """Load a bundle from its bytes: length of the config, config, weights."""
     from ich_cli.core.bundle import load_bundle
 
     end = _LENGTH + int.from_bytes(data[:_LENGTH], "big")
@@ -89,7 +90,7 @@ def _outcome(call: Callable[[], object]) -> str:
 
 
 def _bundle_input(rng: Random) -> bytes:
-    """A bundle whose checksum is right, so that what lies behind it is reached."""
+    """Return a changed bundle with a correct checksum, so that the checks after it are reached."""
     config, weights = _tiny()
     weights = mutations.safetensors(weights, rng) if rng.random() < 0.5 else weights
     values = json.loads(config)
@@ -146,14 +147,14 @@ TARGETS: dict[str, tuple[Callable[[Random], bytes], Callable[[bytes, Path], str]
     ),
     "bundle": (_bundle_input, read_bundle),
 }
-"""How an input is made, and what reads it."""
+"""Name → function that makes an input, and function that reads it."""
 
 SHARES = {"dicom": 60, "zip": 10, "config": 10, "weights": 10, "labels": 8, "bundle": 2}
-"""Of a hundred inputs."""
+"""Name → percentage of the inputs."""
 
 
 def make(seed: int, index: int) -> tuple[str, bytes]:
-    """Return the target and the bytes of an input: the same for the same numbers."""
+    """Return the target and the bytes of input `index` of `seed`, always the same."""
     rng = Random(f"{seed}:{index}")
     name = rng.choices(list(SHARES), list(SHARES.values()))[0]
     return name, TARGETS[name][0](rng)

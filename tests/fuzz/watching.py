@@ -1,4 +1,4 @@
-"""Run inputs in a child, and watch it for a crash, a hang and memory."""
+"""Run inputs in a child process and watch it for crashes, hangs and memory use."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS, make
 
 SECONDS, MEMORY = 5.0, 2**30
-ASLEEP = 600.0
-"""Seconds on the clock after which a child that does nothing is held to hang."""
-TO_START = 120.0
-"""Seconds of processor time that a child may take to load what it needs."""
+IDLE_SECONDS = 600.0
+"""Elapsed time after which an idle child counts as hanging, in seconds."""
+START_SECONDS = 120.0
+"""Processor time for the imports of a child, in seconds."""
 
 
 def run_one(seed: int, index: int, folder: Path) -> str:
-    """Run one input; return ``target: outcome``, with ``FINDING`` in it where it is one."""
+    """Run one input; return ``target: outcome``, with ``FINDING`` in a finding."""
     name, data = make(seed, index)
     start = time.process_time()
     try:
@@ -52,14 +52,14 @@ def child(seed: int, first: int, last: int, pipe: Connection) -> None:
 
 
 def processor_time(pid: int) -> float:
-    """Return the seconds that a process has worked: the machine may be busy with others."""
+    """Return the processor time of a process in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def answered(pipe: Connection, pid: int, patience: float) -> bool:
-    """Wait until a child has something to say; False when it hangs."""
-    limit, end = processor_time(pid) + patience, time.monotonic() + ASLEEP
+def has_answered(pipe: Connection, pid: int, timeout: float) -> bool:
+    """Wait for a child; return False if it hangs. `timeout` is processor time in seconds."""
+    limit, end = processor_time(pid) + timeout, time.monotonic() + IDLE_SECONDS
     while not pipe.poll(5.0):
         if processor_time(pid) > limit or time.monotonic() > end:
             return False
@@ -67,7 +67,7 @@ def answered(pipe: Connection, pid: int, patience: float) -> bool:
 
 
 def watch(args: argparse.Namespace) -> Counter[str]:
-    """Run all inputs, whatever becomes of the children."""
+    """Run all inputs, starting a new child after each crash or hang."""
     log = Path(args.log) if args.log else None
     kept = json.loads(log.read_text()) if log and log.is_file() else {"next": 0, "counts": {}}
     counts, at = Counter(kept["counts"]), int(kept["next"])
@@ -78,14 +78,14 @@ def watch(args: argparse.Namespace) -> Counter[str]:
         process = context.Process(target=child, args=(args.seed, at, args.inputs, theirs))
         process.start()
         theirs.close()
-        patience = TO_START
+        timeout = START_SECONDS
         while at < args.inputs:
             try:
-                heard = answered(ours, process.pid or 0, patience)
-                index, outcome = ours.recv() if heard else (at, "FINDING hang")
+                in_time = has_answered(ours, process.pid or 0, timeout)
+                index, outcome = ours.recv() if in_time else (at, "FINDING hang")
             except EOFError:
                 index, outcome = at, "FINDING crash"
-            patience = 2 * SECONDS  # the child itself tells of one that ends after 5 s
+            timeout = 2 * SECONDS  # the child itself reports inputs over 5 s
             counts[outcome] += bool(outcome)
             if "FINDING" in outcome:
                 findings.append(f"--seed {args.seed} --only {index}: {outcome}")

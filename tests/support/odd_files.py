@@ -1,6 +1,6 @@
-"""What becomes of pydicom's test files and of one slice in 14 transfer syntaxes, as a table.
+"""Table of pydicom's test files and of one slice in 14 transfer syntaxes, with their outcomes.
 
-``python -m tests.support.odd_files`` writes it into docs/dicom.md; a test holds it to the code.
+``python -m tests.support.odd_files`` writes it into docs/dicom.md; a test checks it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ BEGIN, END = "<!-- odd files: begin -->\n", "<!-- odd files: end -->\n"
 
 
 def outcome(path: Path) -> str:
-    """Return status and note of a file as a row would have them; of several frames, how many."""
-    found: Counter[str] = Counter()
-    for entry in scan([path]).rows:
+    """Return status and note of a file, with the number of frames if there are several."""
+    found = scan([path])
+    outcomes = Counter(f"{one.error.status} | {one.error.note}" for one in found.all_refused())
+    for ref in (one for series in found.series for one in series.slices):
         try:
-            if isinstance(entry, InputError):
-                raise entry
-            one = load(entry)
-            found[f"{one.status} | {'; '.join(one.notes)}"] += 1
+            ct = load(ref)
+            outcomes[f"{ct.status} | {'; '.join(ct.notes)}"] += 1
         except InputError as error:
-            found[f"{error.status} | {error.note}"] += 1
-    (status, count), *more = found.most_common()
-    assert not more, "the frames of one file end differently: say so in the table"
+            outcomes[f"{error.status} | {error.note}"] += 1
+    (status, count), *more = outcomes.most_common()
+    assert not more, "the frames of one file have different outcomes"
     return status.rstrip() + (f" ({count} frames)" if count > 1 else "")
 
 
 def pydicom_rows() -> list[str]:
-    """Return a row for each file that pydicom ships; more than five alike in a folder are one.
+    """Return a row for each test file of pydicom; over five equal ones in a folder share a row.
 
-    A DICOMDIR stands for its folder.
+    DICOMDIR files are left out: each stands for its folder.
     """
     files = [path for path in sorted(PYDICOM.rglob("*")) if path.is_file()]
     named = [path for path in files if path.name != "DICOMDIR"]
@@ -57,13 +56,13 @@ def pydicom_rows() -> list[str]:
 
 
 def syntax_rows() -> list[str]:
-    """Return a row for each copy of the slice."""
+    """Return a row for each transfer syntax."""
     copies = sorted(SYNTAXES.glob("*.dcm"))
     return [f"| {path.stem.replace('CTImage.dcm_', '')} | {outcome(path)} |" for path in copies]
 
 
 def table(pydicom_part: list[str], syntax_part: list[str]) -> str:
-    """Return the two tables."""
+    """Return both tables in Markdown."""
     head = "| file | status | note |\n| --- | --- | --- |\n"
     return (
         f"{BEGIN}<details><summary>pydicom {pydicom.__version__}: its test files</summary>\n\n"
