@@ -22,7 +22,7 @@ from gradio_app.service import Service
 from gradio_app.view_state import ViewState, describe, places, study_uids
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
-from ich_cli.core.study import SlicePrediction, StudyPrediction, by_study
+from ich_cli.core.study import SlicePrediction, StudyPrediction, studies_of
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def _path(file: Any) -> str:
 def _predicted(service: Service, study: OpenStudy, name: str) -> PredictAnswer:
     predictor = service.predictors[name]
     told = describe(study, name, predictor, "done")
-    answered = {one.study_uid: one for one in by_study(study.rows[name], predictor.study_rule())}
+    answered = {one.study_uid: one for one in studies_of(study.rows[name], predictor.study_rule())}
     uids, place = study_uids(study), places(told)
     return {
         "bundle": name,

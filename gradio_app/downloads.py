@@ -79,13 +79,13 @@ def export_dicom(request: ExportRequest) -> bytes:
 
 
 def _result(request: ExportRequest) -> StudyResult:
-    from ich_cli.core.report import study_results
+    from ich_cli.core.report import results_of_rows
 
     rows, limits = request.study.rows[request.bundle], request.study.limits
-    entry = request.study.entries[request.index] if 0 <= request.index < len(rows) else None
-    results = study_results(request.predictor, request.study.entries, rows, limits=limits)
+    entry = rows[request.index] if 0 <= request.index < len(rows) else None
+    results = results_of_rows(request.predictor, request.study.entries, rows, limits=limits)
     for result in results:
-        if any(one is entry for one in result.entries):
+        if entry and any(row.id == entry.id for row in result.group.rows):
             return result
     raise IchError("this slice belongs to no study: its file has no StudyInstanceUID")
 

@@ -14,7 +14,7 @@ from gradio_app.open_study import OpenStudy
 from ich_cli.core.errors import InputError
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.series import Entry
-from ich_cli.core.study import SlicePrediction, StudyPrediction, StudyRule, by_study
+from ich_cli.core.study import SlicePrediction, StudyPrediction, StudyRule, studies_of
 
 if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
@@ -116,7 +116,7 @@ def _studies(
 ) -> list[ViewState]:
     """Return what is said of each study of the upload, in its order; the verdict at the end."""
     rule = predictor.study_rule()
-    answered = {one.study_uid: one for one in by_study(rows, rule)} if finished else {}
+    answered = {one.study_uid: one for one in studies_of(rows, rule)} if finished else {}
     found = []
     for uid in study_uids(study):
         own = [row for row in rows if row.id.study_uid == uid and row.probabilities]

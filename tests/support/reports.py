@@ -1,26 +1,30 @@
-"""Studies with answers, for tests of the reports."""
+"""Studies with predictions, for tests of the reports."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ich_cli.core.errors import InputError
 from ich_cli.core.predict import Predictor
-from ich_cli.core.report import StudyResult, study_results
+from ich_cli.core.report import StudyResult
+from ich_cli.core.report.study_result import study_results
 from ich_cli.core.series import scan
+from ich_cli.core.study import SeriesPrediction
 
 
 def results(bundle: Path, *paths: Path, **thresholds: float) -> list[StudyResult]:
-    """Answer for what lies at `paths`; `thresholds` change the bundle's."""
+    """Predict the studies at `paths`; `thresholds` change the bundle's."""
     predictor = Predictor.load(bundle, device="cpu")
-    entries = scan(list(paths)).rows
+    found = scan(list(paths))
     cut = predictor.thresholds | thresholds
-    rows = list(predictor.stream(entries, workers=0, thresholds=cut))
-    return study_results(predictor, entries, rows, thresholds=cut)
+    predictions = [
+        SeriesPrediction(one, tuple(predictor.stream(list(one.slices), workers=0, thresholds=cut)))
+        for one in found.series
+    ]
+    return study_results(predictor, predictions, found.refused, thresholds=cut)
 
 
 def result(bundle: Path, *paths: Path, **thresholds: float) -> StudyResult:
-    """Answer for the one study at `paths`."""
+    """Predict the one study at `paths`, of which no file is refused."""
     (only,) = results(bundle, *paths, **thresholds)
-    assert not any(isinstance(entry, InputError) for entry in only.entries)
+    assert only.study.refused == 0
     return only

@@ -67,7 +67,7 @@ class Reports:
             if self.pages:
                 write_report(result, self.pages / f"{result.name}.html")
                 wrote.append(self.pages)
-            if self.dicom and result.answered:
+            if self.dicom and result.slices:
                 write_dicom(result, self.dicom / result.name, keep_patient=self.keep_patient)
                 wrote.append(self.dicom)
         except OutputError:

@@ -32,7 +32,7 @@ from ich_cli.core.predict import (
     take_over,
     write_tables,
 )
-from ich_cli.core.study import SlicePrediction, by_study
+from ich_cli.core.study import SlicePrediction, studies_of
 from ich_cli.core.system import fingerprint, remove_stale
 from ich_cli.terminal import (
     is_terminal,
@@ -130,9 +130,9 @@ def _answer(ready: _Run, part: Part | None, ranks: int = 1) -> Tally:
     with _interruptible(part):
         kept = _consume(part.weave(rows) if part else rows, request, tally, rule)
     if request.reports:  # before the tables: a run that is stopped here goes on with --resume
-        from ich_cli.core.report import study_results
+        from ich_cli.core.report import results_of_rows
 
-        results = study_results(
+        results = results_of_rows(
             predictor, ready.entries, kept, limits=request.limits, thresholds=ready.thresholds
         )
         tally.written += request.reports.write(results, quiet=request.quiet)
@@ -230,7 +230,7 @@ def _consume(
             deque(passing, maxlen=0)
         else:
             studies = request.studies
-            table = studies_table(by_study(passing, rule)) if studies else slices_table(passing)
+            table = studies_table(studies_of(passing, rule)) if studies else slices_table(passing)
     if table:
         stdout().print(table)
     return kept
@@ -246,7 +246,7 @@ def _copied(
 
 def _to_stdout(rows: Iterable[SlicePrediction], format: Format, rule: StudyRule | None) -> None:
     columns = STUDY_COLUMNS if rule else SLICE_COLUMNS
-    lines = map(study_row, by_study(rows, rule)) if rule else map(slice_row, rows)
+    lines = map(study_row, studies_of(rows, rule)) if rule else map(slice_row, rows)
     with open_table(sys.stdout.buffer, format, columns) as writer:
         for line in lines:
             writer.append(line)

@@ -21,7 +21,7 @@ from ich_cli.core.predict.tables import (
     slice_row,
     study_row,
 )
-from ich_cli.core.study import SlicePrediction, StudyRule, by_study
+from ich_cli.core.study import SlicePrediction, StudyRule, studies_of
 from ich_cli.core.system import replacing
 
 _REASONS: Final = 100
@@ -185,5 +185,5 @@ def write_tables(part: Part, format: Format, rule: StudyRule | None = None) -> l
 
 def _write_studies(path: Path, format: Format, part: Part, rule: StudyRule | None) -> None:
     with replacing(path) as stream, open_table(stream, format, STUDY_COLUMNS) as table:
-        for study in by_study(part.rows(), rule):
+        for study in studies_of(part.rows(), rule):
             table.append(study_row(study))

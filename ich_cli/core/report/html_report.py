@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.errors import InputError
@@ -16,7 +17,7 @@ from ich_cli.core.explain import methods_of
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
 from ich_cli.core.report.pictures import Mapped, Png, head_alone, look, overlaid, to_png
 from ich_cli.core.report.probability_lanes import Lane, lanes
-from ich_cli.core.report.study_result import StudyResult, refused
+from ich_cli.core.report.study_result import PredictedSlice, StudyResult, refusals
 from ich_cli.core.series import shows_patient
 from ich_cli.core.system import replacing
 from ich_cli.core.viz import METHOD_NAMES, render_html
@@ -107,15 +108,15 @@ def render_report(result: StudyResult) -> str:
     return render_html(_PACKAGE, "report.html.j2", **_context(result))
 
 
-def choose_slices(result: StudyResult) -> dict[int, tuple[str, ...]]:
-    """Return the slices to show: index of the entry → labels, most telling first.
+def choose_slices(result: StudyResult) -> dict[PredictedSlice, tuple[str, ...]]:
+    """Choose the slices to show large, and the labels of their maps.
 
     The highest for `any`, the highest for each positive subtype, then others over the threshold of
-    `any` that are no neighbours of those.
+    `any` at a distance of more than two slices from those.
     """
-    if not result.answered:
+    if not result.slices:
         return {}
-    p = np.array([result.rows[index].probabilities for index in result.answered])
+    p = _probabilities(result)
     wanted = ("any", *(label for label in result.study.positive if label != "any"))
     chosen: dict[int, tuple[str, ...]] = {}
     for label in wanted:
@@ -126,7 +127,12 @@ def choose_slices(result: StudyResult) -> dict[int, tuple[str, ...]]:
         if apart and p[place, ANY] >= result.thresholds["any"]:
             chosen[place] = ("any",)
     some = list(chosen.items())[:LARGE]
-    return {result.answered[at]: tuple(dict.fromkeys(labels)) for at, labels in some}
+    return {result.slices[at]: tuple(dict.fromkeys(labels)) for at, labels in some}
+
+
+def _probabilities(result: StudyResult) -> NDArray[np.float64]:
+    """Return ``(N, 6)`` of the predicted slices."""
+    return np.array([one.row.probabilities for one in result.slices])
 
 
 def _context(result: StudyResult) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "series": max((one["series"] for one in slices), default=0),
         "short": SHORT,
         "notes": _notes(result),
-        "refused": sorted(refused(result).items(), key=lambda item: -item[1]),
+        "refused": refusals(result).most_common(),
         "bundle": _bundle(result),
         "method": METHOD_NAMES[methods_of(result.predictor)[0]],
     }
@@ -157,7 +163,7 @@ def _answers(result: StudyResult) -> list[dict[str, Any]]:
     """Return one row a label: of the study, of its highest slice, and what a threshold says."""
     if not result.study.probabilities:
         return []
-    p = np.array([result.rows[index].probabilities for index in result.answered])
+    p = _probabilities(result)
     return [
         {
             "label": label,
@@ -172,29 +178,28 @@ def _answers(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def _lanes(result: StudyResult) -> list[Lane]:
-    p = np.array([result.rows[index].probabilities for index in result.answered])
+    p = _probabilities(result)
     return lanes(p, result.thresholds) if len(p) else []
 
 
-def _show(result: StudyResult, index: int, labels: tuple[str, ...]) -> Shown:
-    number = result.answered.index(index) + 1
-    probability = result.rows[index].by_label()["any"]
-    entry = result.entries[index]
+def _show(result: StudyResult, one: PredictedSlice, labels: tuple[str, ...]) -> Shown:
+    probability = one.row.by_label()["any"]
     try:
-        if isinstance(entry, InputError) or shows_patient(entry, result.limits):
+        if shows_patient(one.ref, result.limits):
             why = "A patient's data may be burned into its pixels: not shown."
-            return Shown(number, probability, why=why)
-        mapped = look(result, index, labels)
+            return Shown(one.number, probability, why=why)
+        mapped = look(result, one, labels)
     except InputError:
-        return Shown(number, probability, why="Its file is gone or has changed since: not shown.")
-    maps = tuple(_map(result, mapped, index, label) for label in labels if label in mapped.maps)
-    return Shown(number, probability, to_png(head_alone(mapped.ct), mapped.ct), maps)
+        why = "Its file is gone or has changed since: not shown."
+        return Shown(one.number, probability, why=why)
+    maps = tuple(_map(result, mapped, one, label) for label in labels if label in mapped.maps)
+    return Shown(one.number, probability, to_png(head_alone(mapped.ct), mapped.ct), maps)
 
 
-def _map(result: StudyResult, mapped: Mapped, index: int, label: str) -> Map:
+def _map(result: StudyResult, mapped: Mapped, one: PredictedSlice, label: str) -> Map:
     return Map(
         label=label,
-        probability=result.rows[index].by_label()[label],
+        probability=one.row.by_label()[label],
         threshold=result.thresholds[label],
         picture=to_png(overlaid(mapped, label), mapped.ct),
         empty=not mapped.maps[label].any(),
@@ -202,28 +207,25 @@ def _map(result: StudyResult, mapped: Mapped, index: int, label: str) -> Map:
 
 
 def _slices(result: StudyResult) -> list[dict[str, Any]]:
-    series = list(dict.fromkeys(result.rows[index].id.series_uid for index in result.answered))
+    series = list(dict.fromkeys(one.series.key for one in result.slices))
     return [
         {
-            "number": number,
-            "series": series.index(result.rows[index].id.series_uid) + 1,
-            "instance": result.rows[index].id.instance,
-            "frame": result.rows[index].id.frame,
-            "probabilities": result.rows[index].probabilities,
-            "positive": result.rows[index].positive,
-            "repaired": result.rows[index].status == "repaired",
+            "number": one.number,
+            "series": series.index(one.series.key) + 1,
+            "instance": one.row.id.instance,
+            "frame": one.row.id.frame,
+            "probabilities": one.row.probabilities,
+            "positive": one.row.positive,
+            "repaired": one.row.status == "repaired",
         }
-        for number, index in enumerate(result.answered, 1)
+        for one in result.slices
     ]
 
 
 def _notes(result: StudyResult) -> list[tuple[str, int]]:
-    """Return each remark on the slices with the number of slices that bear it."""
+    """Return each remark on the slices with the number of slices that have it."""
     counts = Counter(
-        note
-        for index in result.answered
-        for note in dict.fromkeys(result.rows[index].note.split("; "))
-        if note
+        note for one in result.slices for note in dict.fromkeys(one.row.note.split("; ")) if note
     )
     return counts.most_common()
 

@@ -18,7 +18,7 @@ from ich_cli.core.dicom import CTSlice
 from ich_cli.core.errors import IchError
 from ich_cli.core.explain import explain
 from ich_cli.core.imaging import EdgeLetters, blend, edge_letters, head_box, head_mask, picture
-from ich_cli.core.report.study_result import StudyResult
+from ich_cli.core.report.study_result import PredictedSlice, StudyResult
 from ich_cli.core.viz import METHOD_NAMES
 
 SIDE: Final = 440
@@ -38,27 +38,27 @@ class Mapped:
     """Of the maps, for people; empty without."""
 
 
-def look(result: StudyResult, index: int, labels: Sequence[str]) -> Mapped:
-    """Read a slice again and ask where the model looked.
+def look(result: StudyResult, one: PredictedSlice, labels: Sequence[str]) -> Mapped:
+    """Read a slice again and compute its maps.
 
     Parameters
     ----------
     result
-        The study.
-    index
-        Of the entry.
+        Study.
+    one
+        Slice of the study.
     labels
-        Whose maps.
+        Labels of the maps.
 
     Raises
     ------
     InputError
-        If the file is gone, or has changed since it was answered for.
+        If the file is gone or has changed since the prediction.
     """
-    ct, around = result.predictor.read(result.entries, index, result.limits)
+    ct, around = result.predictor.read(one.series.slices, one.index, result.limits)
     try:
         found = explain(result.predictor, ct, labels, neighbours=around)
-    except IchError:  # a transformer has no feature map: the slice is shown all the same
+    except IchError:  # a transformer has no feature map: the slice is shown without
         return Mapped(ct, {})
     return Mapped(ct, found.maps, METHOD_NAMES[found.method])
 

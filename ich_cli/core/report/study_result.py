@@ -1,28 +1,53 @@
-"""A study and all that its reports need: its slices, their answers, and who gave them."""
+"""Studies and all that their reports need: slices, predictions, and the predictor."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import InputError
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import Entry
-from ich_cli.core.study import SlicePrediction, StudyPrediction, StudyRule, by_study
+from ich_cli.core.series import Entry, Refused, Series, SliceRef, group
+from ich_cli.core.study import (
+    SeriesPrediction,
+    SlicePrediction,
+    StudyGroup,
+    StudyPrediction,
+    StudyRule,
+    group_by_study,
+    predict_study,
+    urgency,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedSlice:
+    """A slice of a study with its prediction."""
+
+    number: int
+    """Number among the predicted slices of the study, from 1."""
+    series: Series
+    index: int
+    """Index in the series."""
+    row: SlicePrediction
+
+    @property
+    def ref(self) -> SliceRef:
+        """The slice."""
+        return self.series.slices[self.index]
 
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """One study with its answer. `write_report` and `write_dicom` take it."""
+    """One study with its predictions; `write_report` and `write_dicom` take it."""
 
     study: StudyPrediction
-    entries: tuple[Entry, ...]
-    """Its slices and refused files, series by series, in anatomical order."""
-    rows: tuple[SlicePrediction, ...]
-    """One an entry."""
+    group: StudyGroup
+    """Predictions for its series, and its refused files."""
     predictor: Predictor
     rule: StudyRule
     thresholds: Mapping[str, float]
@@ -30,16 +55,59 @@ class StudyResult:
 
     @property
     def name(self) -> str:
-        """A file's name without its ending: a hash of the study's UID, never a patient's name."""
+        """File name without suffix: a hash of the study's UID, without patient data."""
         return f"study-{hashlib.sha256(self.study.study_uid.encode()).hexdigest()[:12]}"
 
     @cached_property
-    def answered(self) -> tuple[int, ...]:
-        """Indices of the entries with an answer; slice number k is ``answered[k - 1]``."""
-        return tuple(index for index, row in enumerate(self.rows) if row.probabilities)
+    def slices(self) -> tuple[PredictedSlice, ...]:
+        """Slices with a prediction, series by series, each in anatomical order."""
+        found = [
+            (one.series, index, row)
+            for one in self.group.series
+            for index, row in enumerate(one.slices)
+            if row.probabilities
+        ]
+        return tuple(PredictedSlice(number, *one) for number, one in enumerate(found, 1))
 
 
 def study_results(
+    predictor: Predictor,
+    predictions: Iterable[SeriesPrediction],
+    refused: Iterable[Refused] = (),
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    thresholds: Mapping[str, float] | None = None,
+) -> list[StudyResult]:
+    """Group predictions into studies, in the order of a worklist.
+
+    Parameters
+    ----------
+    predictor
+        Predictor that made the predictions.
+    predictions
+        Predictions for series.
+    refused
+        Files that belong to no series, `Scan.refused`.
+    limits
+        Bounds on reading the slices again.
+    thresholds
+        Thresholds used instead of the predictor's.
+
+    Returns
+    -------
+    list of StudyResult
+        In the order of `by_study`. Slices without a StudyInstanceUID are left out.
+    """
+    rule = predictor.study_rule(thresholds)
+    cut = dict(thresholds or predictor.thresholds)
+    results = [
+        StudyResult(predict_study(group, rule), group, predictor, rule, cut, limits)
+        for group in group_by_study(predictions, refused)
+    ]
+    return sorted(results, key=lambda result: urgency(result.study))
+
+
+def results_of_rows(
     predictor: Predictor,
     entries: Sequence[Entry],
     rows: Sequence[SlicePrediction],
@@ -47,49 +115,22 @@ def study_results(
     limits: Limits = DEFAULT_LIMITS,
     thresholds: Mapping[str, float] | None = None,
 ) -> list[StudyResult]:
-    """Gather answers into studies, as a worklist.
-
-    Parameters
-    ----------
-    predictor
-        The one that gave the answers.
-    entries
-        As `series.scan` gave them.
-    rows
-        One an entry, as `Predictor.stream` gave them.
-    limits
-        Bounds on what is read again.
-    thresholds
-        In place of the predictor's, as for `Predictor.stream`.
-
-    Returns
-    -------
-    list of StudyResult
-        In the order of `by_study`. Slices without a StudyInstanceUID belong to none.
-    """
-    rule = predictor.study_rule(thresholds)
-    own: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        own.setdefault(row.id.study_uid, []).append(index)
-    return [
-        StudyResult(
-            study,
-            tuple(entries[index] for index in own[study.study_uid]),
-            tuple(rows[index] for index in own[study.study_uid]),
-            predictor,
-            rule,
-            dict(thresholds or predictor.thresholds),
-            limits,
-        )
-        for study in by_study(rows, rule)
-    ]
+    """Temporary: as `study_results`, for a flat view and its rows."""
+    scan = group([Refused.of(one) if isinstance(one, InputError) else one for one in entries])
+    predictions, left = [], list(rows)
+    for series in scan.series:
+        count = len(series) + len(series.refused)
+        predictions.append(SeriesPrediction(series, tuple(left[:count])))
+        left = left[count:]
+    return study_results(predictor, predictions, scan.refused, limits=limits, thresholds=thresholds)
 
 
-def refused(result: StudyResult) -> dict[str, int]:
-    """Return reason → number of files or frames of the study that have no answer for it."""
-    counts: dict[str, int] = {}
-    for entry, row in zip(result.entries, result.rows, strict=True):
-        if not row.probabilities:
-            reason = entry.reason if isinstance(entry, InputError) else row.note
-            counts[reason] = counts.get(reason, 0) + 1
+def refusals(result: StudyResult) -> Counter[str]:
+    """Count the files and frames of a study without a prediction by reason."""
+    counts: Counter[str] = Counter()
+    for one in result.group.series:
+        slices = one.slices[: len(one.series)]
+        counts.update(row.note for row in slices if not row.probabilities)
+        counts.update(file.error.reason for file in one.series.refused)
+    counts.update(file.error.reason for file in result.group.refused)
     return counts

@@ -1,4 +1,5 @@
 from .attributes import read_source as read_source, shows_patient as shows_patient
+from .grouping import group as group
 from .loading import load as load
 from .scanning import (
     glimpse as glimpse,

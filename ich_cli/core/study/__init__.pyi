@@ -2,10 +2,17 @@ from .aggregation import AGGREGATIONS as AGGREGATIONS, aggregate as aggregate
 from .logistic import sigmoid as sigmoid
 from .predictions import (
     Probabilities as Probabilities,
+    SeriesPrediction as SeriesPrediction,
     SlicePrediction as SlicePrediction,
     StudyPrediction as StudyPrediction,
-    by_study as by_study,
     over_thresholds as over_thresholds,
 )
 from .rule import LEARNED as LEARNED, StudyRule as StudyRule
 from .slice_facts import SliceFacts as SliceFacts, measure as measure
+from .studies import (
+    StudyGroup as StudyGroup,
+    group_by_study as group_by_study,
+    predict_study as predict_study,
+    studies_of as studies_of,
+    urgency as urgency,
+)

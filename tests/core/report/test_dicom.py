@@ -107,7 +107,7 @@ def test_probabilities_of_slices_refer_to_their_images(
         for number in numbers
     }
     assert told == pytest.approx(
-        {row.id.sop_uid: 100 * (row.probabilities or [0])[0] for row in study.rows}, abs=1e-4
+        {one.ref.id.sop_uid: 100 * one.row.by_label()["any"] for one in study.slices}, abs=1e-4
     )
     evidence = written[0].CurrentRequestedProcedureEvidenceSequence[0]
     assert evidence.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.4"

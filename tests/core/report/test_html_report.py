@@ -135,9 +135,9 @@ def luminance(colour: str) -> float:
 def test_the_slices_to_look_at_first(study: StudyResult) -> None:
     chosen = choose_slices(study)
 
-    p = [study.rows[index].by_label() for index in study.answered]
-    assert next(iter(chosen)) == study.answered[int(np.argmax([one["any"] for one in p]))]
-    subdural = study.answered[int(np.argmax([one["subdural"] for one in p]))]
+    p = [one.row.by_label() for one in study.slices]
+    assert next(iter(chosen)) is study.slices[int(np.argmax([one["any"] for one in p]))]
+    subdural = study.slices[int(np.argmax([one["subdural"] for one in p]))]
     assert "subdural" in chosen[subdural]
     assert all(labels[0] == "any" for labels in chosen.values())
     assert len(chosen) <= html_report.LARGE
@@ -154,10 +154,12 @@ def test_pictures_show_the_head_and_its_maps(page: str, study: StudyResult) -> N
 
 def test_what_a_file_says_is_escaped(study: StudyResult) -> None:
     evil = "<script>alert(1)</script>&\"'"
-    rows = tuple(replace(row, note=evil) for row in study.rows)
+    (series,) = study.group.series
+    rows = tuple(replace(row, note=evil) for row in series.slices)
+    group = replace(study.group, series=[replace(series, slices=rows)])
     worded = replace(study.study, quality=(Reason("metal", evil),), study_uid=evil)
 
-    page = render_report(replace(study, rows=rows, study=worded))
+    page = render_report(replace(study, group=group, study=worded))
 
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") == 3
@@ -173,8 +175,7 @@ def test_text_burned_into_the_air_around_a_head_is_not_shown(
         image.PixelData = pixels.tobytes()
         image.save_as(tmp_path / path.name)
     study = result(tiny_bundle, tmp_path, any=0.0)
-    index = next(iter(choose_slices(study)))
-    mapped = html_report.look(study, index, ["any"])
+    mapped = html_report.look(study, next(iter(choose_slices(study))), ["any"])
 
     assert mapped.ct.hu[2, 5] == 300
     assert (html_report.head_alone(mapped.ct)[:5, :13] == 0).all()

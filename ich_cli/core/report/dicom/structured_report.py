@@ -28,24 +28,33 @@ from ich_cli.core.report.dicom.codes import (
     VERDICTS,
     Coded,
 )
-from ich_cli.core.report.study_result import StudyResult
+from ich_cli.core.report.study_result import PredictedSlice, StudyResult
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from ich_cli.core.report.dicom.uids import Identity
+    from ich_cli.core.study import SlicePrediction
 
 SERIES_NUMBER: Final = 901
 
 
 @dataclass(frozen=True)
 class Sourced:
-    """A slice with an answer, and the data set that stands for its instance."""
+    """A predicted slice, and the data set that stands for its instance in references."""
 
-    index: int
-    """Of the entry."""
-    frame: int
+    slice: PredictedSlice
     source: Dataset
+
+    @property
+    def frame(self) -> int:
+        """Frame number, from 1."""
+        return self.slice.ref.id.frame
+
+    @property
+    def row(self) -> SlicePrediction:
+        """Prediction for the slice."""
+        return self.slice.row
 
 
 def make_report(
@@ -93,7 +102,7 @@ def make_report(
 def _group(
     result: StudyResult, slices: Sequence[Sourced], label: str, identity: Identity
 ) -> sr.MeasurementsAndQualitativeEvaluations:
-    chosen = _chosen(result, slices, label)
+    chosen = _chosen(slices, label)
     verdict = VERDICTS.get(result.study.verdict) if label == "any" else None
     finding = _code(FINDINGS[label])
     group = sr.MeasurementsAndQualitativeEvaluations(
@@ -103,7 +112,7 @@ def _group(
         finding_type=finding,
         finding_sites=[sr.FindingSite(_code(SITES[label]))],
         algorithm_id=_algorithm(result),
-        measurements=[_of_study(result, label), *(_of_slice(result, one, label) for one in chosen)],
+        measurements=[_of_study(result, label), *(_of_slice(one, label) for one in chosen)],
         qualitative_evaluations=(
             [sr.QualitativeEvaluation(finding, _code(verdict))] if verdict else None
         ),
@@ -114,12 +123,12 @@ def _group(
     return group
 
 
-def _chosen(result: StudyResult, slices: Sequence[Sourced], label: str) -> list[Sourced]:
+def _chosen(slices: Sequence[Sourced], label: str) -> list[Sourced]:
     """Return a group's slices: all for `any`, else those over the threshold, or the highest."""
     if label == "any":
         return list(slices)
-    over = [one for one in slices if label in result.rows[one.index].positive]
-    return over or [max(slices, key=lambda one: result.rows[one.index].by_label()[label])]
+    over = [one for one in slices if label in one.row.positive]
+    return over or [max(slices, key=lambda one: one.row.by_label()[label])]
 
 
 def _of_study(result: StudyResult, label: str) -> sr.Measurement:
@@ -133,10 +142,10 @@ def _of_study(result: StudyResult, label: str) -> sr.Measurement:
     )
 
 
-def _of_slice(result: StudyResult, one: Sourced, label: str) -> sr.Measurement:
+def _of_slice(one: Sourced, label: str) -> sr.Measurement:
     return sr.Measurement(
         name=_code(CERTAINTY),
-        value=_percent(result.rows[one.index].by_label()[label]),
+        value=_percent(one.row.by_label()[label]),
         unit=_code(PERCENT),
         referenced_images=[sr.SourceImageForMeasurement(*_reference(one))],
     )

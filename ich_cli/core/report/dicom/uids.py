@@ -29,7 +29,7 @@ class Identity:
     def of(cls, result: StudyResult, when: datetime, *parts: str) -> Identity:
         """Return the identity of a study's files written at a time."""
         sha256 = result.predictor.bundle.config.sha256
-        rows = (f"{row.id.sop_uid} {row.id.frame} {row.probabilities}" for row in result.rows)
+        rows = (f"{row.id.sop_uid} {row.id.frame} {row.probabilities}" for row in result.group.rows)
         rule = str(sorted(result.rule.to_dict().items())) + str(sorted(result.thresholds.items()))
         key = [__version__, sha256, rule, when.isoformat(), result.study.study_uid, *parts, *rows]
         return cls(fingerprint(key), when, _uid("device", sha256))

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ich_cli.core.errors import IchError, InputError, OutputError
+from ich_cli.core.errors import IchError, OutputError
 from ich_cli.core.report.study_result import StudyResult
 from ich_cli.core.series import read_source, shows_patient
 from ich_cli.core.system import replacing_folder
@@ -76,13 +76,11 @@ def _sources(result: StudyResult, keep_patient: bool) -> list[Sourced]:
     from ich_cli.core.report.dicom.structured_report import Sourced, default_class
 
     found: list[Sourced] = []
-    for index in result.answered:
-        entry = result.entries[index]
-        if isinstance(entry, InputError) or not (entry.id.sop_uid and entry.id.series_uid):
-            continue
-        source = read_source(entry, result.limits, keep_patient=keep_patient)
-        source.SOPClassUID = default_class(source)
-        found.append(Sourced(index, entry.id.frame, source))
+    for one in result.slices:
+        if one.ref.id.sop_uid and one.ref.id.series_uid:
+            source = read_source(one.ref, result.limits, keep_patient=keep_patient)
+            source.SOPClassUID = default_class(source)
+            found.append(Sourced(one, source))
     return found
 
 
@@ -92,15 +90,13 @@ def _images(result: StudyResult, slices: list[Sourced], identity: Identity) -> I
 
     number = 0
     for one in slices:
-        entry = result.entries[one.index]
-        if isinstance(entry, InputError) or shows_patient(entry, result.limits):
+        if shows_patient(one.slice.ref, result.limits):
             continue
-        mapped = look(result, one.index, [MAP_LABEL])
+        mapped = look(result, one.slice, [MAP_LABEL])
         if not mapped.maps:
             return
         number += 1
-        probability = result.rows[one.index].by_label()[MAP_LABEL]
-        yield make_map(mapped, MAP_LABEL, probability, one, number, identity)
+        yield make_map(mapped, MAP_LABEL, one.row.by_label()[MAP_LABEL], one, number, identity)
 
 
 def _check_replaceable(folder: Path) -> None:

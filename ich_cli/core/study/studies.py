@@ -1,0 +1,175 @@
+"""Group predictions into studies, and predict each study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from ich_cli.core.errors import ReasonCode
+from ich_cli.core.labels import ANY, LABELS
+from ich_cli.core.series import Refused, Series
+from ich_cli.core.study.predictions import (
+    Probabilities,
+    SeriesPrediction,
+    SlicePrediction,
+    StudyPrediction,
+)
+from ich_cli.core.study.quality_gate import Reason, Seen, judge
+from ich_cli.core.study.rule import StudyRule, Verdict
+
+VERDICTS: Final = ("positive", "unsure", "negative", "")
+"""Verdicts in the order of a worklist."""
+
+
+@dataclass(frozen=True)
+class StudyGroup:
+    """Predictions and refused files of one study."""
+
+    study_uid: str
+    series: list[SeriesPrediction] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    """Files of the study that belong to none of `series`."""
+
+    @property
+    def rows(self) -> list[SlicePrediction]:
+        """Rows of all slices, then of the files in `refused`."""
+        slices = [row for one in self.series for row in one.slices]
+        return [*slices, *(SlicePrediction.from_error(one.error, one.id) for one in self.refused)]
+
+
+def group_by_study(
+    predictions: Iterable[SeriesPrediction], refused: Iterable[Refused] = ()
+) -> list[StudyGroup]:
+    """Group predictions by study, in the order of the first series of each.
+
+    Parameters
+    ----------
+    predictions
+        Predictions for series; read once.
+    refused
+        Files that belong to no series, as in `Scan.refused`. Files without a StudyInstanceUID are
+        left out.
+    """
+    studies: dict[str, StudyGroup] = {}
+    for one in predictions:
+        if one.series.study:
+            studies.setdefault(one.series.study, StudyGroup(one.series.study)).series.append(one)
+    for file in refused:
+        uid = file.id.study_uid
+        if uid:
+            studies.setdefault(uid, StudyGroup(uid)).refused.append(file)
+    return list(studies.values())
+
+
+def by_study(
+    predictions: Iterable[SeriesPrediction],
+    rule: StudyRule | None = None,
+    refused: Iterable[Refused] = (),
+) -> list[StudyPrediction]:
+    """Predict studies from the predictions for their series, in the order of a worklist.
+
+    Parameters
+    ----------
+    predictions, refused
+        As for `group_by_study`.
+    rule
+        Rule of the bundle, `Predictor.study_rule`; without it the highest probability of a slice
+        counts, with one threshold of 0.5.
+
+    Returns
+    -------
+    list of StudyPrediction
+        Positive ones first, then unsure, negative, and those without a predicted slice; within
+        each by falling probability of `any`.
+    """
+    used = rule or StudyRule()
+    found = [predict_study(group, used) for group in group_by_study(predictions, refused)]
+    return sorted(found, key=urgency)
+
+
+def studies_of(
+    rows: Iterable[SlicePrediction], rule: StudyRule | None = None
+) -> list[StudyPrediction]:
+    """Temporary: as `by_study`, for rows without their series."""
+    series: dict[tuple[str, str], list[SlicePrediction]] = {}
+    for row in rows:
+        series.setdefault((row.id.study_uid, row.id.series_uid), []).append(row)
+    predictions = (
+        SeriesPrediction(Series(study, ()), tuple(own)) for (study, _), own in series.items()
+    )
+    return by_study(predictions, rule)
+
+
+def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:
+    """Predict a study from the predictions for its series.
+
+    Series without a head do not count where another one shows a head. Series that are not axial do
+    not count where another one is axial.
+    """
+    series = [_Judged(one.slices) for one in group.series] + _refused_series(group)
+    usable = [one for one in series if one.predicted] or [one for one in series if one.not_axial]
+    reasons = {id(one): one.reasons() for one in usable}
+    heads = [one for one in usable if all(r.code != "not-a-head" for r in reasons[id(one)])]
+    counted = heads or usable
+    rows = [row for one in counted for row in one.predicted]
+    six = _probabilities(rows, rule)
+    quality = tuple(dict.fromkeys(reason for one in counted for reason in reasons[id(one)]))
+    return StudyPrediction(
+        study_uid=group.study_uid,
+        probabilities=six,
+        positive=tuple(label for label in LABELS if any(label in row.positive for row in rows)),
+        worst=max(rows, key=lambda row: row.by_label()["any"]).id if rows else None,
+        slices=sum(len(one.predicted) for one in series),
+        refused=sum(len(one.refused) for one in series),
+        verdict=_verdict(six[ANY], quality, rule) if six else "",
+        quality=quality,
+    )
+
+
+def urgency(study: StudyPrediction) -> tuple[int, float]:
+    """Return the sort key of a study in a worklist."""
+    return VERDICTS.index(study.verdict), -(study.probabilities or (0.0,))[ANY]
+
+
+class _Judged:
+    """Rows of a series, split into predicted and refused ones."""
+
+    def __init__(self, rows: Iterable[SlicePrediction]) -> None:
+        self.predicted: list[SlicePrediction] = []
+        self.refused: list[SlicePrediction] = []
+        for row in rows:
+            (self.refused if row.probabilities is None else self.predicted).append(row)
+
+    @property
+    def not_axial(self) -> int:
+        """Number of slices left out since they are not axial."""
+        return sum(row.code is ReasonCode.NOT_AXIAL for row in self.refused)
+
+    def reasons(self) -> tuple[Reason, ...]:
+        seen = [Seen(row.facts, row.id.instance) for row in self.predicted if row.facts]
+        unreadable = sum(row.status == "failed" for row in self.refused)
+        return judge(seen, unreadable=unreadable, not_axial=self.not_axial)
+
+
+def _refused_series(group: StudyGroup) -> list[_Judged]:
+    """Return series of which every file was refused."""
+    series: dict[str, list[SlicePrediction]] = {}
+    for one in group.refused:
+        row = SlicePrediction.from_error(one.error, one.id)
+        series.setdefault(one.id.series_uid, []).append(row)
+    return [_Judged(rows) for rows in series.values()]
+
+
+def _probabilities(rows: Sequence[SlicePrediction], rule: StudyRule) -> Probabilities | None:
+    if not rows:
+        return None
+    six = rule.probabilities([row.probabilities or () for row in rows])
+    return cast(Probabilities, tuple(six.tolist()))
+
+
+def _verdict(probability: float, reasons: Sequence[Reason], rule: StudyRule) -> Verdict:
+    """Return negative only for a study judged well, and positive only for a head."""
+    verdict = rule.verdict(probability)
+    doubtful = verdict == "negative" and reasons
+    return "unsure" if doubtful or any(r.code == "not-a-head" for r in reasons) else verdict
