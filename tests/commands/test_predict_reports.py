@@ -97,7 +97,7 @@ def test_a_run_stopped_in_its_reports_goes_on_with_resume(
 ) -> None:
     predict(scans, "--report", "whole", "-q")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ich_cli.core.report.html_report.write_report", _interrupted)
+        patch.setattr("ich_cli.core.report.write_report", _interrupted)
         assert predict(scans, "-o", "out.csv", "--report", "pages", "-q").exit_code == 130
     assert not Path("out.csv").exists()
 
