@@ -1,4 +1,4 @@
-"""The page of `ich serve` as a Space, over the bundle that its variable ICH_WEIGHTS names."""
+"""Run `ich serve` as a Space with the bundle named in its variable ICH_WEIGHTS."""
 
 import os
 import sys

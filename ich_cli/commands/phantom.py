@@ -1,4 +1,4 @@
-"""``ich phantom``: synthetic head CT with known hemorrhages, as DICOM."""
+"""``ich phantom``: write synthetic head CT with known hemorrhages as DICOM."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 Out = Annotated[
     Path, typer.Argument(help="Folder to write into.", metavar="OUT", show_default=False)
 ]
-Studies = Annotated[int, typer.Option("--studies", "-n", min=1, metavar="N", help="How many.")]
+Studies = Annotated[
+    int, typer.Option("--studies", "-n", min=1, metavar="N", help="Number of studies.")
+]
 Kinds = Annotated[
     str,
     typer.Option(
         "--subtypes", metavar="LIST",
-        help="Hemorrhages in every study: random, none, all, or names with commas between "
-        f"them, of {', '.join(SUBTYPES)}.",
+        help="Hemorrhages of every study: random, none, all, or a comma-separated list of "
+        f"{', '.join(SUBTYPES)}.",
     ),
 ]  # fmt: skip
 Size = Annotated[
-    int, typer.Option("--size", min=64, max=1024, metavar="N", help="Rows and columns.")
+    int, typer.Option("--size", min=64, max=1024, metavar="N", help="Number of rows and columns.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace studies that are there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing studies.")]
 
 
 def phantom(
@@ -44,41 +46,41 @@ def phantom(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write synthetic head CT as DICOM, with labels and masks that are exact.
+    """Write synthetic head CT as DICOM, with exact labels and masks.
 
-    No patient was ever in these pictures: use them to try, test and demonstrate. Beside the
-    studies lies labels.csv, in each study masks.npz.
+    The images contain no patient data: use them for trials, tests and demos. The folder also gets
+    labels.csv, and each study masks.npz.
 
     Example: ich phantom examples --studies 2 --seed 7 --subtypes epidural,subdural
     """
     from ich_cli.core.phantom import write_studies
 
     wanted = parse_subtypes(subtypes)
-    told: list[dict[str, Any]] = []
-    with progress("Making studies", studies, unit="studies", quiet=quiet) as advance:
+    summaries: list[dict[str, Any]] = []
+    with progress("Writing studies", studies, unit="studies", quiet=quiet) as advance:
 
         def done(study: PhantomStudy) -> None:
-            told.append(_summary(out, len(told) + 1, study))
+            summaries.append(_summary(out, len(summaries) + 1, study))
             advance(1)
 
         table = write_studies(
             out, studies, seed, wanted, size=size, overwrite=overwrite, on_study=done
         )
     if json:
-        result = {"table": str(table), "studies": told}
+        result = {"table": str(table), "studies": summaries}
         sys.stdout.write(json_text.dumps(result, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.writelines(f"{_line(one)}\n" for one in told)
+        sys.stdout.writelines(f"{_line(one)}\n" for one in summaries)
     note(f"labels of all slices: {table}", quiet=quiet)
 
 
 def parse_subtypes(given: str) -> tuple[str, ...] | None:
-    """Return the subtypes that ``--subtypes`` names; None stands for a random mixture.
+    """Return the subtypes of ``--subtypes``; None for a random selection.
 
     Raises
     ------
     UsageError
-        For a name that is no subtype.
+        If a name is not a subtype.
     """
     words: dict[str, tuple[str, ...] | None] = {"random": None, "none": (), "all": SUBTYPES}
     if given in words:

@@ -1,4 +1,4 @@
-"""``ich pull``: a bundle from the Hugging Face Hub into the cache."""
+"""``ich pull``: download a bundle from the Hugging Face Hub into the cache."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def pull(
     bundle: Annotated[
         str,
         typer.Argument(
-            help="owner/name or owner/name@revision on the Hub; a plain timm classifier needs "
-            ":rsna or :dlmi behind it, how its input is made.",
+            help="owner/name or owner/name@revision on the Hub; append :rsna or :dlmi (input "
+            "preset) to a plain timm classifier.",
             metavar="OWNER/NAME",
             show_default=False,
         ),
@@ -24,9 +24,9 @@ def pull(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Fetch a bundle into the cache, so that --weights finds it without a network, and check it.
+    """Download a bundle into the cache and check it, so that --weights works offline.
 
-    Prints the folder. Nothing but config, weights and card is fetched, and never a pickle.
+    Prints the folder. Downloads config, weights and card only, and never a pickle.
 
     Example: ich pull owner/name@v1
     """

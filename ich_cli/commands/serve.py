@@ -1,4 +1,4 @@
-"""``ich serve``: the demo page on this machine."""
+"""``ich serve``: serve the web page on this machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ich_cli.terminal import Device, Engine, Quiet, note, progress, warn
 
 Host = Annotated[
     str,
-    typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0: every network."),
+    typer.Option("--host", metavar="HOST", help="Address to listen on; 0.0.0.0 for all networks."),
 ]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, metavar="N", help="Port.")]
 Bundles = Annotated[
     list[str] | None,
     typer.Option(
         "--weights", "-w", metavar="BUNDLE", show_default=False,
-        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub; may be repeated: "
-        "the page then switches between them. Nothing: ICH_WEIGHTS, or the bundle that ships.",
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub; may be repeated "
+        "to choose between bundles on the page. Default: ICH_WEIGHTS, or the shipped bundle.",
     ),
 ]  # fmt: skip
 Auth = Annotated[
@@ -34,39 +34,49 @@ Auth = Annotated[
     typer.Option(
         "--auth", envvar="ICH_AUTH", metavar="USER:PASSWORD", show_default=False,
         show_envvar=True,
-        help="Who may use the page; may be repeated. @FILE: one such pair a line.",
+        help="Require a login; may be repeated. @FILE reads one USER:PASSWORD per line.",
     ),
 ]  # fmt: skip
 Share = Annotated[
     bool,
     typer.Option(
         "--share",
-        help="Open a public address through gradio's servers: uploads then pass through them. "
-        "Needs --auth.",
+        help="Create a public address; uploads then pass through gradio's servers. Needs --auth.",
     ),
 ]
 MaxFile = Annotated[
-    int, typer.Option("--max-file-mb", min=1, metavar="N", help="Largest upload, in MiB a file.")
+    int,
+    typer.Option("--max-file-mb", min=1, metavar="N", help="Maximum upload size per file, in MiB."),
 ]
 MaxSlices = Annotated[
-    int, typer.Option("--max-slices", min=1, metavar="N", help="Most slices of one upload.")
+    int,
+    typer.Option("--max-slices", min=1, metavar="N", help="Maximum number of slices per upload."),
 ]
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, metavar="N", help="Studies analysed at once.")
+    int,
+    typer.Option(
+        "--concurrency", min=1, metavar="N", help="Number of studies analysed in parallel."
+    ),
 ]
 Queue = Annotated[
     int,
-    typer.Option("--queue", min=0, metavar="N", help="Studies that may wait; more hear 'busy'."),
+    typer.Option(
+        "--queue",
+        min=0,
+        metavar="N",
+        help="Maximum number of waiting studies.",
+    ),
 ]
 RootPath = Annotated[
     str | None,
     typer.Option(
         "--root-path", metavar="PATH", show_default=False,
-        help="Path under which a proxy serves the page, such as /ich.",
+        help="URL path of the page behind a proxy, such as /ich.",
     ),
 ]  # fmt: skip
 Mcp = Annotated[
-    bool, typer.Option("--mcp", help="Offer predict and explain as MCP tools, too; needs 'mcp'.")
+    bool,
+    typer.Option("--mcp", help="Offer predict and explain as MCP tools; needs the extra 'mcp'."),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 
@@ -88,14 +98,14 @@ def serve(
     open_browser: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a page to open studies on: probabilities, and where the model looked.
+    """Serve a web page that shows studies, probabilities and heat maps.
 
-    Nothing leaves this machine. Uploads are deleted when their page is closed, at the latest after
-    an hour, and when this ends.
+    Nothing leaves this machine. Uploads are deleted when their page is closed, after an hour at the
+    latest, and when the server stops.
 
     Example: ich serve --port 8080 --open
     """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read on import of gradio
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     with tempfile.TemporaryDirectory(prefix="ich-serve-") as temporary:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(temporary, "uploads"))
@@ -106,7 +116,7 @@ def serve(
 
             users = parse_auth(auth or ())
             if share and not users:
-                raise UsageError("--share opens the page to the whole internet: give --auth, too")
+                raise UsageError("--share opens the page to the internet: add --auth")
             if mcp:
                 check_mcp()
             bundles = load_bundles(weights or [], device, engine)
@@ -120,28 +130,28 @@ def serve(
             if share:
                 warn("uploads pass through gradio's servers while --share is on")
             elif host not in ("127.0.0.1", "localhost", "::1") and not users:
-                warn("everyone who can reach this machine can use the page; it has no password")
+                warn("anyone who can reach this machine can use the page; add --auth for a login")
             for name, predictor in bundles.items():
                 if predictor.caveat:
                     warn(f"{name}: {predictor.caveat}")
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
-            note(f"Ctrl-C ends it. {RESEARCH_ONLY}", quiet=quiet)
+            note(f"Press Ctrl-C to stop. {RESEARCH_ONLY}", quiet=quiet)
             _wait()
         finally:
             close(demo)
-    _leave()
+    _exit()
 
 
-def _leave() -> None:
-    """End now: all is closed and deleted. To take torch and gradio apart costs seconds more."""
+def _exit() -> None:
+    """Exit without finalizing torch and gradio, which takes seconds; all files are closed."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def _wait() -> None:
-    """Return at Ctrl-C or SIGTERM, so that the uploads are deleted either way."""
+    """Wait for Ctrl-C or SIGTERM, so that the uploads are deleted in both cases."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

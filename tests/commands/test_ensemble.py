@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.bundle import calibrate, load_bundle
+from ich_cli.core.bundle import load_bundle
 from ich_cli.core.data import PreparedDataset, read_out_of_fold
 from ich_cli.core.evaluate import learn_calibration
 from ich_cli.core.model import learn_sequence
@@ -56,7 +56,7 @@ def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
     for fold in (0, 1):
         here = both.folds == fold
         others = learn_calibration(both.labels[~here], both.logits[~here], both.patients[~here])
-        expected = calibrate(both.logits[here], others)
+        expected = others.apply(both.logits[here])
         np.testing.assert_allclose(both.probabilities[here], expected, atol=1e-4)
     bundle = load_bundle(out / "bundle")
     learned = learn_calibration(both.labels, both.logits, both.patients)

@@ -63,8 +63,7 @@ def test_a_wrong_token_is_one_line(hub: Hub, tiny_bundle: Path, tmp_path: Path) 
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        "ich: owner/name: the Hub does not accept the token; log in by `hf auth login`, or set "
-        "HF_TOKEN\n"
+        "ich: owner/name: the Hub rejects the token; log in with `hf auth login`, or set HF_TOKEN\n"
     )
 
 
@@ -82,7 +81,7 @@ def test_a_dry_run_needs_no_token_and_asks_nobody(
         "# Intracranial hemorrhage on head CT: test_resnet",
         "spaces/owner/demo, bytes:",
         "app.py",
-        "dry run: nothing was sent",
+        "dry run: nothing was uploaded",
     ):
         assert text in done.output, text
     assert hub.seen == []
@@ -103,13 +102,13 @@ def test_a_bundle_and_its_space(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
     space = hub.repositories["space", "owner/demo"]
     assert space.variables == {"ICH_WEIGHTS": f"{REPO}@{told['model']['commit']}"}
     assert space.private
-    assert "give the Space a secret HF_TOKEN" in done.stderr
+    assert "set a secret HF_TOKEN" in done.stderr
 
 
 def test_a_space_alone_shows_the_bundle_of_its_name(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
     refused = ich("push", "--space", REPO)
     assert refused.exit_code == 1
-    assert "owner/name: no such model on the Hub" in refused.stderr
+    assert "owner/name: not found on the Hub" in refused.stderr
     assert ("space", REPO) not in hub.repositories
     commit = hub.publish(REPO, bundle_files(tiny_bundle))
     done = ich("push", "--space", REPO)
@@ -117,7 +116,7 @@ def test_a_space_alone_shows_the_bundle_of_its_name(hub: Hub, ich: Ich, tiny_bun
     assert done.stdout == f"{hub.endpoint}/spaces/{REPO}\n"
     space = hub.repositories["space", REPO]
     assert space.variables == {"ICH_WEIGHTS": f"{REPO}@{commit}"}
-    assert "nothing new: it stood there already" in ich("push", "--space", REPO).stderr
+    assert "unchanged" in ich("push", "--space", REPO).stderr
 
 
 def test_pull_for_machines(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:

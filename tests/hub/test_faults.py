@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from ich_cli.core.bundle import fetch, load_bundle
 from ich_cli.core.errors import HubError
-from ich_cli.core.publish import Pushed, Upload, gather, push
+from ich_cli.core.publish import PushResult, Upload, collect_files, push
 from tests.hub.conftest import bundle_files
 from tests.hub.server import Hub
 
@@ -27,7 +27,7 @@ def published(hub: Hub, tiny_bundle: Path) -> Hub:
 
 @pytest.fixture(scope="module")
 def files(tiny_bundle: Path) -> Files:
-    return gather(tiny_bundle, REPO).files
+    return collect_files(tiny_bundle, REPO).files
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_byte_that_turned_over_is_found_and_fetched_again(published: Hub) -> N
 
 def test_bytes_that_turn_over_again_are_not_kept(published: Hub) -> None:
     published.fault("GET", "/storage/", flip=True, times=2)
-    with pytest.raises(HubError, match=r"damaged on the way, twice"):
+    with pytest.raises(HubError, match=r"damaged twice during download"):
         fetch(REPO)
     load_bundle(fetch(REPO))
 
@@ -86,7 +86,7 @@ def test_a_byte_that_turned_over_in_the_cache(
     data = weights.read_bytes()
     weights.resolve().write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match="is damaged in the cache; fetch it again with a network"):
+    with pytest.raises(HubError, match="is damaged in the cache; download it again while online"):
         fetch(REPO)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert (fetch(REPO) / "model.safetensors").read_bytes() == data
@@ -113,7 +113,7 @@ def test_a_busy_hub_is_waited_for(
 
 def test_a_hub_that_stays_ill_is_told(published: Hub, waits: list[float]) -> None:
     published.fault("HEAD", "/resolve/", status=503, times=100)
-    with pytest.raises(HubError, match="owner/name: the Hub answered with HTTP status 503"):
+    with pytest.raises(HubError, match="owner/name: the Hub returned HTTP status 503"):
         fetch(REPO)
 
 
@@ -168,7 +168,7 @@ def test_a_push_heeds_retry_after(hub: Hub, files: Files, waits: list[float]) ->
 
 def test_a_push_gives_up_with_a_line(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("POST", "/commit/", status=503, times=100)
-    with pytest.raises(HubError, match="owner/name: the Hub answered with HTTP status 503"):
+    with pytest.raises(HubError, match="owner/name: the Hub returned HTTP status 503"):
         push(files, REPO)
     assert waits == [1.0, 2.0, 4.0, 8.0]
     assert len(hub.model(REPO).commits) == 1
@@ -186,7 +186,7 @@ def test_an_upload_that_is_cut_is_sent_again(hub: Hub, files: Files, waits: list
 
 def test_an_upload_that_the_storage_refuses(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("PUT", "/upload/", status=403, times=100)
-    with pytest.raises(HubError, match="owner/name: the token may not do this"):
+    with pytest.raises(HubError, match="owner/name: permission denied"):
         push(files, REPO)
     assert len(hub.model(REPO).commits) == 1
 
@@ -211,9 +211,9 @@ def test_a_hub_without_the_fast_upload_says_how_to_do_without(
         push(files, REPO)
 
 
-def at_once(*pushes: Callable[[], Pushed]) -> list[Pushed | HubError]:
+def at_once(*pushes: Callable[[], PushResult]) -> list[PushResult | HubError]:
     """Run pushes in threads of their own and return what each came to."""
-    came: list[Pushed | HubError] = [HubError("never ended")] * len(pushes)
+    came: list[PushResult | HubError] = [HubError("never ended")] * len(pushes)
 
     def run(index: int) -> None:
         try:
@@ -233,21 +233,23 @@ def test_two_pushes_at_once_of_different_things(hub: Hub, files: Files, tiny_bun
     push(files, REPO)
     both = Barrier(2)
     hub.fault("POST", "/preupload/", times=2, before=lambda: both.wait(20))  # both have read
-    mine, theirs = (gather(tiny_bundle, REPO, license=one).files for one in ("mit", "cc-by-4.0"))
+    mine, theirs = (
+        collect_files(tiny_bundle, REPO, license=one).files for one in ("mit", "cc-by-4.0")
+    )
     came = at_once(lambda: push(mine, REPO), lambda: push(theirs, REPO))
-    won = [one for one in came if isinstance(one, Pushed)]
+    won = [one for one in came if isinstance(one, PushResult)]
     lost = [str(one) for one in came if isinstance(one, HubError)]
     assert len(won) == len(lost) == 1
-    assert f"somebody else published there in between ({won[0].commit[:12]})" in lost[0]
+    assert f"another commit was pushed in the meantime ({won[0].commit[:12]})" in lost[0]
     assert hub.model(REPO).tags["v2"] == won[0].commit
     assert len(hub.model(REPO).commits) == 3
 
 
 def test_two_pushes_at_once_of_the_same(hub: Hub, files: Files, tiny_bundle: Path) -> None:
-    push(gather(tiny_bundle, REPO, license="mit").files, REPO)
+    push(collect_files(tiny_bundle, REPO, license="mit").files, REPO)
     both = Barrier(2)
     hub.fault("POST", "/preupload/", times=2, before=lambda: both.wait(20))
     came = at_once(lambda: push(files, REPO), lambda: push(files, REPO))
-    assert [type(one) for one in came] == [Pushed, Pushed], came
-    assert {one.commit for one in came if isinstance(one, Pushed)} == {hub.model(REPO).head.oid}
+    assert [type(one) for one in came] == [PushResult, PushResult], came
+    assert {one.commit for one in came if isinstance(one, PushResult)} == {hub.model(REPO).head.oid}
     assert len(hub.model(REPO).commits) == 3

@@ -89,10 +89,10 @@ def test_a_card_may_be_missing(hub: Hub, tiny_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        (None, "holds no config.json, so it is no bundle"),
-        (b'{"architectures": ["BertModel"]}', "neither a bundle's of ich nor one of timm's"),
-        (b'{"architecture": "resnet18", "num_classes": 1000}', "not one with the 6 labels"),
-        (b"[]", "the whole must be an object"),
+        (None, "has no config.json, so it is not a bundle"),
+        (b'{"architectures": ["BertModel"]}', "neither a bundle config of ich nor a timm config"),
+        (b'{"architecture": "resnet18", "num_classes": 1000}', "without the 6 labels"),
+        (b"[]", "config.json must be an object"),
         (b"{", "config.json: not JSON"),
         (b'{"ich": {"format": 2}}', "this version reads format 1"),
     ],
@@ -114,7 +114,9 @@ def test_pickles_alone_are_refused(hub: Hub, tiny_bundle: Path) -> None:
         REPO,
         {"config.json": (tiny_bundle / "config.json").read_bytes(), "pytorch_model.bin": b"\x80"},
     )
-    with pytest.raises(HubError, match=r"holds no model\.safetensors; ich opens no other kind"):
+    with pytest.raises(
+        HubError, match=r"has no model\.safetensors; ich reads no other weights format"
+    ):
         fetch(REPO)
     assert not [one for one in hub.seen if one.path.endswith(".bin")]
 
@@ -122,7 +124,9 @@ def test_pickles_alone_are_refused(hub: Hub, tiny_bundle: Path) -> None:
 def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundle: Path) -> None:
     other = b"x" * 1000
     hub.publish(REPO, {**bundle_files(tiny_bundle), "model.safetensors": other})
-    with pytest.raises(HubError, match=r"model\.safetensors is not what its config names"):
+    with pytest.raises(
+        HubError, match=r"the checksum of model\.safetensors is not that of its config"
+    ):
         fetch(REPO)
     cache = Path(constants.HF_HUB_CACHE)
     assert not [p for p in cache.rglob("*") if p.is_file() and p.stat().st_size == len(other)]
@@ -131,10 +135,10 @@ def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundl
 @pytest.mark.parametrize(
     ("settings", "token", "told"),
     [
-        ({"private": True}, "", "no such model on the Hub, or no access to it.*HF_TOKEN"),
-        ({"gated": True}, "", "gated: ask for access on its page"),
-        ({"gated": True}, READ, "gated: ask for access on its page"),
-        ({}, "hf_wrong", "does not accept the token"),
+        ({"private": True}, "", "not found on the Hub, or no access.*HF_TOKEN"),
+        ({"gated": True}, "", "gated: request access on its page"),
+        ({"gated": True}, READ, "gated: request access on its page"),
+        ({}, "hf_wrong", "the Hub rejects the token"),
     ],
 )
 def test_without_access_the_line_tells_what_to_do(
@@ -161,10 +165,10 @@ def test_a_token_opens_a_private_bundle_and_stays_on_the_hub(hub: Hub, tiny_bund
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("owner/nothing", "no such model on the Hub"),
-        (f"{REPO}@v9", "no such revision; check what stands after the @"),
-        (f"{REPO}@{'0' * 40}", "no such revision"),
-        (f"{REPO}:rsna", "a bundle says itself how its input is made; drop :rsna"),
+        ("owner/nothing", "not found on the Hub"),
+        (f"{REPO}@v9", "revision not found; check the part after the @"),
+        (f"{REPO}@{'0' * 40}", "revision not found"),
+        (f"{REPO}:rsna", "a bundle has its own input settings; drop :rsna"),
     ],
 )
 def test_names_that_stand_for_nothing(hub: Hub, tiny_bundle: Path, name: str, told: str) -> None:
@@ -226,7 +230,7 @@ def test_a_plain_timm_classifier_with_a_stated_preset(
     from ich_cli.core.predict import Predictor
 
     commit = hub.publish(REPO, plain_timm(tiny_bundle))
-    with pytest.raises(HubError, match="state how its input is made by :rsna or :dlmi"):
+    with pytest.raises(HubError, match="append :rsna or :dlmi"):
         fetch(REPO)
     assert not hub.asked("GET", "/storage/")
     predictor = Predictor.load(f"{REPO}:rsna", device="cpu")
@@ -245,7 +249,7 @@ def test_a_plain_classifier_with_other_channels_is_refused(hub: Hub, tiny_bundle
     config = json.loads(files["config.json"])
     config["pretrained_cfg"]["input_size"] = [9, 64, 64]
     hub.publish(REPO, {**files, "config.json": json.dumps(config).encode()})
-    with pytest.raises(HubError, match="preset rsna makes squares of 3 channels"):
+    with pytest.raises(HubError, match="preset rsna gives squares with 3 channels"):
         fetch(f"{REPO}:rsna")
 
 
@@ -274,5 +278,5 @@ def test_a_member_that_is_gone_is_named(
     both = ensemble(tmp_path / "both", [REPO])
     del hub.repositories["model", REPO]
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "another"))
-    with pytest.raises(BundleError, match=r"member owner/name@\w{40}: .*no such model"):
+    with pytest.raises(BundleError, match=r"member owner/name@\w{40}: .*not found on the Hub"):
         load_bundle(both)

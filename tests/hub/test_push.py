@@ -24,7 +24,7 @@ from ich_cli.core.bundle import (
 from ich_cli.core.errors import BundleError, DataError, HubError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import SequenceModel
-from ich_cli.core.publish import Pushed, Upload, gather, push
+from ich_cli.core.publish import PushResult, Upload, collect_files, push
 from tests.core.bundle.test_card import METRICS
 from tests.hub.server import READ, Hub
 
@@ -70,20 +70,22 @@ def by_path(files: tuple[Upload, ...]) -> dict[str, bytes]:
 
 
 def test_only_these_files_go(run: Path) -> None:
-    files = by_path(gather(run, REPO).files)
+    files = by_path(collect_files(run, REPO).files)
     assert sorted(files) == [
         "README.md", "config.json", "figures/calibration.png", "metrics.json", "model.safetensors",
     ]  # fmt: skip
-    assert gather(run / "bundle", REPO).files[0].path == "README.md"
-    assert by_path(gather(run / "bundle", REPO).files) == files  # the run is found from there too
+    assert collect_files(run / "bundle", REPO).files[0].path == "README.md"
+    assert (
+        by_path(collect_files(run / "bundle", REPO).files) == files
+    )  # the run is found from there too
 
 
 def test_nothing_tells_of_the_machine(run: Path) -> None:
-    for path, data in by_path(gather(run, REPO).files).items():
+    for path, data in by_path(collect_files(run, REPO).files).items():
         if not path.endswith((".safetensors", ".png")):
             told = [one for one in SECRETS if one in data.decode()]
             assert not told, f"{path} tells {told}"
-    training = gather(run, REPO).config.training
+    training = collect_files(run, REPO).config.training
     assert training["command"] == "ich train ct-ich --init w.safetensors --out=runs"
     assert training["config"] == {"init": "w.safetensors", "epochs": 6, "precision": "bf16"}
     assert training["host"] == "trained on … by …"
@@ -93,11 +95,11 @@ def test_nothing_tells_of_the_machine(run: Path) -> None:
 def test_a_link_out_of_the_run_does_not_go(run: Path, tmp_path: Path) -> None:
     (tmp_path / "private.png").write_bytes(PNG)
     (run / "figures" / "roc.png").symlink_to(tmp_path / "private.png")
-    assert "figures/roc.png" not in by_path(gather(run, REPO).files)
+    assert "figures/roc.png" not in by_path(collect_files(run, REPO).files)
 
 
 def test_the_weights_go_as_they_are_and_fit_the_config(run: Path, hub: Hub) -> None:
-    push(gather(run, REPO).files, REPO)
+    push(collect_files(run, REPO).files, REPO)
     there = load_bundle(fetch(REPO))
     assert there.config.sha256 == read_config(run / "bundle").sha256
     assert there.config.thresholds == read_config(run / "bundle").thresholds
@@ -105,7 +107,7 @@ def test_the_weights_go_as_they_are_and_fit_the_config(run: Path, hub: Hub) -> N
 
 
 def test_the_card(run: Path, tmp_path: Path) -> None:
-    card = gather(run, REPO).card
+    card = collect_files(run, REPO).card
     (tmp_path / "README.md").write_text(card)
     data = metadata_load(tmp_path / "README.md")
     assert data is not None
@@ -139,7 +141,7 @@ def test_the_card(run: Path, tmp_path: Path) -> None:
 def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
     from ich_cli.core.bundle.resolve import default_bundle
 
-    whole = gather(default_bundle(), REPO)
+    whole = collect_files(default_bundle(), REPO)
     ModelCard(whole.card).validate()  # the client's own validation, which asks the Hub
     with pytest.raises(ValueError, match="license"):
         ModelCard(whole.card.replace("license: apache-2.0", "license: none-such")).validate()
@@ -152,34 +154,37 @@ def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
 
 def test_a_template_of_ones_own(run: Path) -> None:
     (run / "model_card.md").write_text("---\n{{ card_data }}\n---\nOurs: {{ data }}")
-    assert gather(run, REPO).card.endswith("---\nOurs: CT-ICH of scans, 20 slices (CC BY 4.0, "
-                                           "doi 10.13026/w8q8-ky94)\n")  # fmt: skip
+    data = "CT-ICH of scans, 20 slices (CC BY 4.0, doi 10.13026/w8q8-ky94)"
+    assert collect_files(run, REPO).card.endswith(f"---\nOurs: {data}\n")
     (run / "model_card.md").write_text("{% for %}")
-    with pytest.raises(BundleError, match="template does not hold together"):
-        gather(run, REPO)
+    with pytest.raises(BundleError, match="template is invalid"):
+        collect_files(run, REPO)
 
 
 def test_a_card_written_by_hand_is_told_of(run: Path) -> None:
     (run / "bundle" / "README.md").write_text("my own words")
-    assert "is not published: the card is made from model_card.md" in gather(run, REPO).notes[0]
+    assert (
+        "is not published: the card is rendered from model_card.md"
+        in collect_files(run, REPO).notes[0]
+    )
 
 
 def test_what_cannot_go_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="neither a bundle nor a run"):
-        gather(tmp_path, REPO)
+        collect_files(tmp_path, REPO)
     (run / "metrics.json").write_text("{")
     with pytest.raises(DataError, match=r"metrics\.json: not JSON"):
-        gather(run, REPO)
+        collect_files(run, REPO)
     (run / "bundle" / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
     with pytest.raises(BundleError, match="is a pickle"):
-        gather(run, REPO)
+        collect_files(run, REPO)
     shutil.rmtree(run / "bundle")
-    with pytest.raises(BundleError, match="finish it by `ich train … --refit`"):
-        gather(run, REPO)
+    with pytest.raises(BundleError, match="finish it with `ich train … --refit`"):
+        collect_files(run, REPO)
 
 
-def publish(run: Path, **options: Any) -> Pushed:
-    return push(gather(run, REPO, license=options.pop("license", "apache-2.0")).files, REPO,
+def publish(run: Path, **options: Any) -> PushResult:
+    return push(collect_files(run, REPO, license=options.pop("license", "apache-2.0")).files, REPO,
                 **options)  # fmt: skip
 
 
@@ -213,7 +218,7 @@ def test_tags(run: Path, hub: Hub) -> None:
     assert publish(run, tag="paper").tag == "paper"
     assert publish(run).tag == "paper"  # this version has one
     assert publish(run, tag="release-1").tag == "release-1"
-    with pytest.raises(HubError, match=r"the tag paper is taken by \w{12}; choose another"):
+    with pytest.raises(HubError, match=r"the tag paper already refers to \w{12}; choose another"):
         publish(run, tag="paper", license="mit")
     assert len(hub.model(REPO).commits) == 2
     assert publish(run, license="mit").tag == "v1"
@@ -240,7 +245,7 @@ def test_private(run: Path, hub: Hub) -> None:
     assert hub.model(REPO).private
     assert publish(run, private=True).changed == ()
     hub.model(REPO).private = False
-    with pytest.raises(HubError, match="owner/name: is public already; make it private"):
+    with pytest.raises(HubError, match="owner/name: is public; make it private"):
         publish(run, private=True, license="mit")
     assert len(hub.model(REPO).commits) == 2
 
@@ -248,9 +253,9 @@ def test_private(run: Path, hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("token", "told"),
     [
-        ("", "publishing needs a token with write access: `hf auth login`, or set HF_TOKEN"),
-        ("hf_wrong", "owner/name: the Hub does not accept the token"),
-        (READ, "owner/name: the token may not do this; it needs write access"),
+        ("", "publishing needs a token with write access: run `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", "owner/name: the Hub rejects the token"),
+        (READ, "owner/name: permission denied: the token needs write access"),
     ],
 )
 def test_tokens(
@@ -264,13 +269,13 @@ def test_tokens(
 
 def test_offline(run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set: nothing can be published"):
+    with pytest.raises(HubError, match="cannot publish while HF_HUB_OFFLINE is set"):
         publish(run)
     assert hub.seen == []
 
 
 def test_a_card_that_the_hub_refuses(run: Path, hub: Hub) -> None:
-    with pytest.raises(HubError, match='the Hub refuses the card: "license" must be one of'):
+    with pytest.raises(HubError, match='the Hub rejects the model card: "license" must be one of'):
         publish(run, license="no-such-licence")
     assert len(hub.model(REPO).commits) == 1
 
@@ -278,7 +283,7 @@ def test_a_card_that_the_hub_refuses(run: Path, hub: Hub) -> None:
 def test_an_ensemble_with_its_subfolders(tiny_bundle: Path, tmp_path: Path, hub: Hub) -> None:
     training = {"real_ct": False, "data": "nothing: random numbers"}
     save_ensemble(tmp_path / "both", [tiny_bundle] * 2, BundleConfig("ensemble", training))
-    whole = gather(tmp_path / "both", REPO)
+    whole = collect_files(tmp_path / "both", REPO)
     assert sorted(by_path(whole.files)) == [
         f"{below}{name}" for below in ("0/", "1/") for name in
         ("README.md", "config.json", "model.safetensors")
@@ -288,7 +293,7 @@ def test_an_ensemble_with_its_subfolders(tiny_bundle: Path, tmp_path: Path, hub:
     push(whole.files, REPO)
     assert len(load_bundle(fetch(REPO)).models) == 2
     save_ensemble(tmp_path / "one", [tiny_bundle], BundleConfig("ensemble", training))
-    push(gather(tmp_path / "one", REPO).files, REPO)
+    push(collect_files(tmp_path / "one", REPO).files, REPO)
     assert "1/model.safetensors" not in hub.model(REPO).head.files
 
 
@@ -297,12 +302,12 @@ def test_an_ensemble_with_a_second_stage(tiny_bundle: Path, tmp_path: Path, hub:
     config = BundleConfig("ensemble", training, sequence=SequenceConfig("smooth"))
     stage = SequenceModel("smooth")
     save_ensemble(tmp_path / "both", [tiny_bundle] * 2, config, sequence=stage)
-    push(gather(tmp_path / "both", REPO).files, REPO)
+    push(collect_files(tmp_path / "both", REPO).files, REPO)
     fetched = load_bundle(fetch(REPO))
     assert fetched.sequence is not None
     assert torch.equal(fetched.sequence.taps, stage.taps)
     save_ensemble(tmp_path / "one", [tiny_bundle], BundleConfig("ensemble", training))
-    push(gather(tmp_path / "one", REPO).files, REPO)
+    push(collect_files(tmp_path / "one", REPO).files, REPO)
     assert "sequence.safetensors" not in hub.model(REPO).head.files
 
 
@@ -312,7 +317,7 @@ def test_an_ensemble_with_pinned_members(
     member = publish(run)
     training = {"real_ct": False, "data": "nothing: random numbers"}
     save_ensemble(tmp_path / "e", [f"{REPO}@v1", tiny_bundle], BundleConfig("ensemble", training))
-    push(gather(tmp_path / "e", "owner/e").files, "owner/e")
+    push(collect_files(tmp_path / "e", "owner/e").files, "owner/e")
     config = json.loads(hub.model("owner/e").head.files["config.json"].data)
     assert config["ich"]["members"] == [f"{REPO}@{member.commit}", "1"]
     assert "0/config.json" not in hub.model("owner/e").head.files

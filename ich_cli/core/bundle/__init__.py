@@ -1,4 +1,4 @@
-"""A model as a folder: `config.json`, `model.safetensors`, `README.md`.
+"""Bundles: models as folders with `config.json`, `model.safetensors` and `README.md`.
 
 Read, check and write bundles; find them locally or on the Hugging Face Hub; import timm models.
 """

@@ -1,16 +1,16 @@
 from .card import (
-    figures as figures,
+    input_text as input_text,
+    metrics_text as metrics_text,
     minimal_card as minimal_card,
-    model_input as model_input,
-    thresholds as thresholds,
+    thresholds_text as thresholds_text,
 )
 from .config import (
     BundleConfig as BundleConfig,
     Calibration as Calibration,
     SequenceConfig as SequenceConfig,
-    calibrate as calibrate,
     default_thresholds as default_thresholds,
 )
+from .download import fetch as fetch, pin as pin
 from .files import (
     CARD as CARD,
     CONFIG as CONFIG,
@@ -22,18 +22,11 @@ from .files import (
 )
 from .hub_errors import (
     CONFLICT as CONFLICT,
-    patiently as patiently,
+    retrying as retrying,
     status_of as status_of,
-    telling as telling,
+    translate_hub_errors as translate_hub_errors,
 )
+from .hub_id import HubId as HubId, is_hub_id as is_hub_id, is_pinned as is_pinned
 from .load import LoadedBundle as LoadedBundle, load_bundle as load_bundle
-from .resolve import (
-    HubId as HubId,
-    fetch as fetch,
-    is_hub_id as is_hub_id,
-    is_pinned as is_pinned,
-    pin as pin,
-    resolve_weights as resolve_weights,
-    shipped as shipped,
-)
+from .resolve import resolve_weights as resolve_weights, shipped_path as shipped_path
 from .save import save_bundle as save_bundle, save_ensemble as save_ensemble

@@ -1,4 +1,4 @@
-"""The card of a bundle: what it learned from, how good it is on what, what it is not for."""
+"""Model card of a bundle: training data, metrics, intended use, limits."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _COLUMNS: Final = {
 
 
 def minimal_card(config: BundleConfig) -> str:
-    """Return Markdown that says what a bundle is, what it learned from and how to use it."""
+    """Return a short model card in Markdown."""
     parts = [
         _FRONT_MATTER.format(config.library),
         f"# Intracranial hemorrhage on head CT: {config.architecture}",
         f"**{RESEARCH_ONLY}**" + (f"\n\n**{config.caveat}**" if config.caveat else ""),
         _USES,
-        f"## What it learned from\n\n{config.training['data']}."
+        f"## Training data\n\n{config.training['data']}."
         + (f"\n\nSplit: {config.training['split']}." if "split" in config.training else ""),
-        "## How good it is\n\n" + figures(config.metrics),
-        "## Thresholds\n\n" + thresholds(config),
-        "## How its input is made\n\n" + model_input(config),
-        "## How to use it\n\n```\nich predict scan.dcm --weights THIS_FOLDER\n```",
+        "## Performance\n\n" + metrics_text(config.metrics),
+        "## Thresholds\n\n" + thresholds_text(config),
+        "## Preprocessing\n\n" + input_text(config),
+        "## Usage\n\n```\nich predict scan.dcm --weights THIS_FOLDER\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -38,27 +38,27 @@ pipeline_tag: image-classification
 tags: [medical-imaging, ct, intracranial-hemorrhage, multi-label, ich]
 ---"""
 
-_USES: Final = """## What it is for, and not for
+_USES: Final = """## Intended use
 
-Research, teaching, and as a start for better models. Not for diagnosis, triage or any decision
-about a patient: it is no medical device and nobody has tested it as one."""
+Research, teaching, and a starting point for better models. Not for diagnosis, triage or any
+decision about a patient: it is not a medical device and has not been tested as one."""
 
 
-def figures(
+def metrics_text(
     metrics: Mapping[str, Any], intervals: Mapping[str, Sequence[float]] | None = None
 ) -> str:
-    """Return what was measured, with its data and split: a table for a run with folds.
+    """Return the measured metrics with their data and split; a table for a run with folds.
 
     Parameters
     ----------
     metrics
-        Of the bundle's config.
+        Metrics of the bundle's config.
     intervals
-        95 % intervals of ``any.auroc`` and so on, where they are known.
+        95 % intervals by name, such as ``any.auroc``, where they are known.
     """
     if "labels" not in metrics:
         lines = [f"- {name}: {value}" for name, value in metrics.items()]
-        return "\n".join(lines) or "Nothing was measured."
+        return "\n".join(lines) or "No metrics were measured."
     head = f"| label | {' | '.join(_COLUMNS.values())} |\n|---|{'---|' * len(_COLUMNS)}"
     rows = [(label, label, metrics["labels"][label]) for label in LABELS]
     rows.append(("mean of subtypes", "macro", metrics["macro"]))
@@ -73,27 +73,27 @@ def figures(
     between = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f}, " if interval else " ("
     return (
         f"Per slice, on {metrics['on']}: {metrics['slices']} slices of {metrics['patients']} "
-        f"patients.{' In brackets: 95 % intervals.' if known else ''}\n\n{head}\n{body}\n\n"
+        f"patients.{' 95 % intervals in parentheses.' if known else ''}\n\n{head}\n{body}\n\n"
         f"AUROC of `any`: {_number(metrics['labels']['any']['auroc'])} "
         f"per slice{between}bootstrap over patients), {_number(metrics['patient_any_auroc'])} per "
         f"patient. RSNA's weighted log loss: {_number(metrics['weighted_log_loss'])}. F1, "
         "sensitivity and specificity are at the thresholds below, which were chosen on these same "
-        "predictions and so flatter a little."
+        "predictions, so they are slightly optimistic."
     )
 
 
-def thresholds(config: BundleConfig) -> str:
-    """Return the thresholds in one line, and the rule for studies where there is one."""
-    of_slices = ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS)
-    return of_slices + _of_studies(config.study)
+def thresholds_text(config: BundleConfig) -> str:
+    """Return the thresholds in one line, and the study rule if there is one."""
+    slices = ", ".join(f"{label} {config.thresholds[label]:.4g}" for label in LABELS)
+    return slices + _study_text(config.study)
 
 
-def _of_studies(rule: StudyRule | None) -> str:
+def _study_text(rule: StudyRule | None) -> str:
     if rule is None:
         return ""
     return (
-        f". A study, by the {rule.aggregation} of its slices, calibrated: negative below "
-        f"{rule.rule_out:.4g}, positive from {rule.rule_in:.4g} on, unsure between"
+        f". Studies, by the calibrated {rule.aggregation} of their slices: negative below "
+        f"{rule.rule_out:.4g}, positive from {rule.rule_in:.4g}, unsure between"
     )
 
 
@@ -105,10 +105,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def model_input(config: BundleConfig) -> str:
-    """Return how a slice becomes the model's input, and its output a probability."""
+def input_text(config: BundleConfig) -> str:
+    """Describe the model's input, and how its output becomes a probability."""
     if config.members:
-        return f"As each of its {len(config.members)} members says."
+        return f"See the cards of its {len(config.members)} members."
     own = config.preprocess
     windows = ", ".join(f"{w.center:g}/{w.width:g}" for w in own.windows)
     around = f", with {own.context} neighbours on each side" if own.context else ""

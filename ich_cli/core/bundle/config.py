@@ -1,4 +1,4 @@
-"""What a bundle's config.json says: timm's hub schema on top, our own part under ``ich``."""
+"""Schema of a bundle's config.json: timm's hub schema, with our own part under ``ich``."""
 
 from __future__ import annotations
 
@@ -13,125 +13,161 @@ from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.study import StudyRule, sigmoid
-from ich_cli.core.system import is_number
+from ich_cli.core.system import finite_numbers, is_number, require, require_choices, require_keys
 
 FORMAT: Final = 1
 
 SixFloats = tuple[float, float, float, float, float, float]
 
-_OWN_KEYS: Final = frozenset(
-    ("format", "preprocess", "calibration", "thresholds", "training", "metrics", "sha256")
-)
+_COMMON_KEYS: Final = frozenset(("format", "thresholds", "training", "metrics", "sha256"))
+_SINGLE_KEYS: Final = _COMMON_KEYS | {"preprocess", "calibration"}
+_ENSEMBLE_KEYS: Final = _COMMON_KEYS | {"members"}
 _OPTIONAL_KEYS: Final = frozenset(("study", "sequence", "calibration"))
-_ENSEMBLE_KEYS: Final = (_OWN_KEYS - {"preprocess", "calibration"}) | {"members"}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From logits to probabilities that can be taken at their word: sigmoid(logit / T + b)."""
+    """Temperature scaling with a bias: probability = sigmoid(logit / T + b), label by label."""
 
     temperature: SixFloats = (1.0,) * 6
-    """T, positive, one a label."""
+    """T of each label, positive."""
     bias: SixFloats = (0.0,) * 6
-    """b, one a label."""
+    """b of each label."""
 
     def __post_init__(self) -> None:
         for name in ("temperature", "bias"):
-            object.__setattr__(self, name, _six(getattr(self, name), f"calibration.{name}"))
-        if min(self.temperature) <= 0:
-            raise BundleError("calibration.temperature must be positive")
+            numbers = finite_numbers(getattr(self, name), len(LABELS), f"calibration.{name}")
+            object.__setattr__(self, name, numbers)
+        require(min(self.temperature) > 0, "calibration.temperature must be positive", BundleError)
+
+    def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        logits
+            ``(N, 6)``, labels in the order of `LABELS`.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 ``(N, 6)`` in [0, 1].
+        """
+        return sigmoid(logits / np.asarray(self.temperature) + np.asarray(self.bias))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"temperature": list(self.temperature), "bias": list(self.bias)}
+
+    @classmethod
+    def from_dict(cls, values: Any, name: str) -> Calibration:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        BundleError
+            Names the key that is missing, unknown or invalid.
+        """
+        require_keys(_mapping(values, name), ("temperature", "bias"), prefix=f"{name}.")
+        return cls(values["temperature"], values["bias"])
 
 
 @dataclass(frozen=True)
 class SequenceConfig:
-    """Of the second stage over whole series; its weights are ``sequence.safetensors``."""
+    """Second stage over whole series; its weights are in ``sequence.safetensors``."""
 
     kind: Literal["smooth", "gru"]
     calibration: Calibration = field(default_factory=Calibration)
-    """Of its logits; the bundle's other one is for slices without a series."""
+    """Calibration of this stage's logits. Slices without a series use the bundle's."""
     sha256: str = ""
-    """Of its weights. Filled in on saving."""
+    """SHA-256 of the stage's weights. Filled in on saving."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("smooth", "gru"):
-            raise BundleError("sequence.kind is smooth or gru")
+        require_choices(self, BundleError)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         return {
-            "kind": self.kind, "calibration": _calibration_dict(self.calibration),
-            "sha256": self.sha256,
+            "kind": self.kind, "calibration": self.calibration.to_dict(), "sha256": self.sha256,
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SequenceConfig:
-        """Read what `to_dict` wrote; BundleError names the key that is wrong."""
-        _check_keys(values, frozenset(("kind", "calibration", "sha256")), "ich.sequence.")
-        calibration = _read_calibration(values["calibration"], "ich.sequence.calibration")
-        sha256 = _text(values["sha256"], "ich.sequence.sha256")
-        return cls(cast(Any, values["kind"]), calibration, sha256)
+    def from_dict(cls, values: Any) -> SequenceConfig:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        BundleError
+            Names the key that is missing, unknown or invalid.
+        """
+        require_keys(
+            _mapping(values, "ich.sequence"), ("kind", "calibration", "sha256"),
+            prefix="ich.sequence.",
+        )  # fmt: skip
+        calibration = Calibration.from_dict(values["calibration"], "ich.sequence.calibration")
+        return cls(values["kind"], calibration, _text(values["sha256"], "ich.sequence.sha256"))
 
 
 def default_thresholds() -> dict[str, float]:
-    """Return 0.5 for every label: what an uncalibrated model is cut at."""
+    """Return 0.5 for every label, the thresholds of an uncalibrated model."""
     return dict.fromkeys(LABELS, 0.5)
 
 
 @dataclass(frozen=True)
 class BundleConfig:
-    """All of a model but its weights."""
+    """Description of a model: everything but its weights."""
 
     architecture: str
-    """timm's name; ``ensemble`` where there are members."""
+    """timm's model name; ``ensemble`` if there are members."""
     training: Mapping[str, Any]
-    """How it came to be; holds at least ``real_ct`` (bool) and ``data`` (what it learned from)."""
+    """Record of the training; has at least ``real_ct`` (bool) and ``data`` (name of the data)."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     model_args: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the backbone besides its input channels and outputs."""
+    """Arguments of the network besides its input channels and outputs."""
     calibration: Calibration = field(default_factory=Calibration)
-    """Of its logits; of an ensemble, of the mean of its members', see `pools_logits`."""
+    """Calibration of the logits; in an ensemble, of the members' mean logit (`pools_logits`)."""
     thresholds: Mapping[str, float] = field(default_factory=default_thresholds)
-    """Probability from which a label counts as positive, in [0, 1]."""
+    """Label → probability in [0, 1] from which it counts as positive."""
     study: StudyRule | None = None
-    """How slices become the answer for a study; None: derived from the threshold of `any`."""
+    """Rule that turns slices into a study prediction; None derives it from the `any` threshold."""
     sequence: SequenceConfig | None = None
-    """The second stage over whole series; None: there is none."""
+    """Second stage over whole series, if there is one."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """What it reached, on what; for people and cards."""
+    """Measured metrics with their data and split, for people and model cards."""
     label_names: tuple[str, ...] = LABELS
     sha256: str = ""
-    """Of model.safetensors; of an ensemble, of its members' sums. Filled in on saving."""
+    """SHA-256 of model.safetensors, or of the members' checksums. Filled in on saving."""
     members: tuple[str, ...] = ()
-    """Of an ensemble: subfolders, or Hub ids pinned as ``owner/name@<commit>``."""
+    """Members of an ensemble: subfolders, or Hub ids pinned as ``owner/name@<commit>``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label_names", tuple(self.label_names))
         object.__setattr__(self, "members", tuple(self.members))
-        if self.label_names != LABELS:
-            raise BundleError(f"label_names must be {', '.join(LABELS)}, in this order")
+        names = f"label_names must be {', '.join(LABELS)}, in this order"
+        require(self.label_names == LABELS, names, BundleError)
         object.__setattr__(self, "thresholds", _thresholds(self.thresholds))
         _check_training(self.training)
 
     @property
     def library(self) -> str:
-        """Who can build the model: ``timm``, or ``ich`` where timm alone cannot."""
+        """Library that can build the model: ``timm``, or ``ich`` if timm alone cannot."""
         plain = not self.members and self.model_args.get("head", "linear") == "linear"
         return "timm" if plain else "ich"
 
     @property
     def pools_logits(self) -> bool:
-        """Whether one calibration serves the mean of all logits: not, each member has its own."""
+        """True if the mean logit is calibrated; False if each member has its own calibration."""
         return not self.members or self.calibration != Calibration() or self.sequence is not None
 
     @property
     def caveat(self) -> str:
-        """What must stand beside its probabilities; empty where they come from real CT."""
+        """Warning to show with the predictions; empty for weights trained on real CT."""
         if self.training["real_ct"]:
             return ""
         if self.training.get("stated") is False:
             return (
-                f"What these weights learned from is {self.training['data']}, and they are not "
-                "calibrated: take their probabilities as an order at most."
+                f"The training data of these weights are {self.training['data']}; the weights are "
+                "not calibrated: use their probabilities for ranking only."
             )
         return (
             f"These weights never saw a real CT (trained on {self.training['data']}): "
@@ -139,14 +175,14 @@ class BundleConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the own part of config.json, plain JSON types."""
+        """Return the ``ich`` part of config.json, plain JSON types."""
         own: dict[str, Any] = {"format": FORMAT}
         if self.members:
             own["members"] = list(self.members)
         else:
             own["preprocess"] = self.preprocess.to_dict()
         if self.pools_logits:
-            own["calibration"] = _calibration_dict(self.calibration)
+            own["calibration"] = self.calibration.to_dict()
         return own | {
             "thresholds": dict(self.thresholds),
             **({"study": self.study.to_dict()} if self.study else {}),
@@ -157,7 +193,7 @@ class BundleConfig:
         }
 
     def with_sha256(self, sha256: str) -> BundleConfig:
-        """Return the same with the checksum filled in."""
+        """Return a copy with the checksum filled in."""
         return replace(self, sha256=sha256)
 
     @classmethod
@@ -169,34 +205,35 @@ class BundleConfig:
         BundleError
             Names the key that is missing, unknown, or of the wrong type or range.
         """
-        whole = _mapping(values, "the whole")
-        if "ich" not in whole:
-            raise BundleError('the key "ich" is missing: a model, but not a bundle of ich')
+        whole = _mapping(values, "config.json")
+        require("ich" in whole, 'the key "ich" is missing: not a bundle of ich', BundleError)
         own = _mapping(whole["ich"], "ich")
         if own.get("format") != FORMAT:
             raise BundleError(
                 f"ich.format is {own.get('format')!r}; this version reads format {FORMAT}"
             )
-        _check_keys(own, _ENSEMBLE_KEYS if "members" in own else _OWN_KEYS)
+        required = _ENSEMBLE_KEYS if "members" in own else _SINGLE_KEYS
+        require_keys(own, required, _OPTIONAL_KEYS, "ich.")
         shared: dict[str, Any] = {
             "thresholds": _mapping(own["thresholds"], "ich.thresholds"),
-            "study": _study(own),
-            "sequence": _sequence(own),
             "training": _mapping(own["training"], "ich.training"),
             "metrics": _mapping(own["metrics"], "ich.metrics"),
             "sha256": _text(own["sha256"], "ich.sha256"),
             "label_names": _texts(whole.get("label_names"), "label_names"),
         }
-        if "members" in own:
-            members = _texts(own["members"], "ich.members")
-            if not members:
-                raise BundleError("ich.members is empty")
-            if "sequence" in own and "calibration" not in own:
-                raise BundleError("the key ich.calibration is missing: of slices without a series")
-            if "calibration" in own:
-                shared["calibration"] = _read_calibration(own["calibration"], "ich.calibration")
-            return cls(architecture="ensemble", members=members, **shared)
-        return cls._single(whole, own, shared)
+        if "study" in own:
+            shared["study"] = StudyRule.from_dict(_mapping(own["study"], "ich.study"))
+        if "sequence" in own:
+            shared["sequence"] = SequenceConfig.from_dict(own["sequence"])
+        if "calibration" in own:
+            shared["calibration"] = Calibration.from_dict(own["calibration"], "ich.calibration")
+        if "members" not in own:
+            return cls._single(whole, own, shared)
+        members = _texts(own["members"], "ich.members")
+        require(bool(members), "ich.members is empty", BundleError)
+        if "sequence" in own:
+            require_keys(own, ("calibration",), own, "ich.")  # for slices without a series
+        return cls(architecture="ensemble", members=members, **shared)
 
     @classmethod
     def _single(
@@ -208,104 +245,48 @@ class BundleConfig:
             raise BundleError(
                 f"model_args.in_chans does not fit ich.preprocess: {preprocess.channels} channels"
             )
-        if whole.get("num_classes") != len(LABELS):
-            raise BundleError(f"num_classes must be {len(LABELS)}")
+        classes = f"num_classes must be {len(LABELS)}"
+        require(whole.get("num_classes") == len(LABELS), classes, BundleError)
         return cls(
             architecture=_text(whole.get("architecture"), "architecture"),
             model_args=args,
             preprocess=preprocess,
-            calibration=_read_calibration(own["calibration"], "ich.calibration"),
             **shared,
         )
 
 
-def _calibration_dict(calibration: Calibration) -> dict[str, Any]:
-    return {"temperature": list(calibration.temperature), "bias": list(calibration.bias)}
-
-
-def _read_calibration(value: Any, name: str) -> Calibration:
-    values = _mapping(value, name)
-    _check_keys(values, frozenset(("temperature", "bias")), f"{name}.")
-    return Calibration(values["temperature"], values["bias"])
-
-
-def _sequence(own: Mapping[str, Any]) -> SequenceConfig | None:
-    if "sequence" not in own:
-        return None
-    return SequenceConfig.from_dict(_mapping(own["sequence"], "ich.sequence"))
-
-
-def _study(own: Mapping[str, Any]) -> StudyRule | None:
-    return StudyRule.from_dict(_mapping(own["study"], "ich.study")) if "study" in own else None
-
-
-def _check_keys(values: Mapping[str, Any], wanted: frozenset[str], under: str = "ich.") -> None:
-    allowed = wanted | _OPTIONAL_KEYS if under == "ich." else wanted
-    missing, unknown = sorted(wanted - set(values)), sorted(set(values) - allowed)
-    if missing:
-        raise BundleError(f"the key {under}{missing[0]} is missing")
-    if unknown:
-        raise BundleError(f"the key {under}{unknown[0]} is unknown to this version")
-
-
 def _check_training(training: Mapping[str, Any]) -> None:
-    if not isinstance(training.get("real_ct"), bool):
-        raise BundleError("training.real_ct must be true or false")
-    if not isinstance(training.get("data"), str) or not training["data"].strip():
-        raise BundleError("training.data must say what the model learned from")
+    data = training.get("data")
+    is_bool = isinstance(training.get("real_ct"), bool)
+    require(is_bool, "training.real_ct must be true or false", BundleError)
+    named = isinstance(data, str) and bool(data.strip())
+    require(named, "training.data must name the training data", BundleError)
 
 
 def _thresholds(values: Mapping[str, Any]) -> dict[str, float]:
-    if set(values) != set(LABELS):
-        raise BundleError(f"thresholds must have one value for each of {', '.join(LABELS)}")
+    names = ", ".join(LABELS)
+    complete = set(values) == set(LABELS)
+    require(complete, f"thresholds must have one value for each of {names}", BundleError)
     for label, value in values.items():
-        if not is_number(value) or not 0 <= value <= 1:
-            raise BundleError(f"thresholds.{label} must lie in 0 … 1")
+        valid = is_number(value) and 0 <= value <= 1
+        require(valid, f"thresholds.{label} must lie in 0 … 1", BundleError)
     return {label: float(values[label]) for label in LABELS}
 
 
-def _six(values: Any, name: str) -> tuple[float, ...]:
-    if not isinstance(values, list | tuple) or len(values) != len(LABELS):
-        raise BundleError(f"{name} must have {len(LABELS)} numbers")
-    if not all(is_number(value) for value in values):
-        raise BundleError(f"{name} must have finite numbers")
-    return tuple(float(value) for value in values)
-
-
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise BundleError(f"{name} must be an object")
-    return value
+    require(isinstance(value, dict), f"{name} must be an object", BundleError)
+    return cast("Mapping[str, Any]", value)
 
 
 def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise BundleError(f"{name} must be a text")
-    return value
+    require(isinstance(value, str) and value != "", f"{name} must be a text", BundleError)
+    return cast(str, value)
 
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise BundleError(f"{name} must be a list of texts")
+    valid = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    require(valid, f"{name} must be a list of texts", BundleError)
     return tuple(value)
-
-
-def calibrate(logits: NDArray[np.float64], calibration: Calibration) -> NDArray[np.float64]:
-    """Return ``sigmoid(logits / temperature + bias)``, label by label.
-
-    Parameters
-    ----------
-    logits
-        ``(N, 6)``.
-    calibration
-        Temperature and bias of each label.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 ``(N, 6)`` in [0, 1].
-    """
-    return sigmoid(logits / np.asarray(calibration.temperature) + np.asarray(calibration.bias))
 
 
 def _preprocess(values: Mapping[str, Any]) -> PreprocessConfig:

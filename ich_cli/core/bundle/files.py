@@ -1,4 +1,4 @@
-"""The files of a bundle: their names, config.json, checksums. Loads no torch."""
+"""File names of a bundle, and reading its config.json. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SEQUENCE: Final = "sequence.safetensors"
 CARD: Final = "README.md"
 
 _MAX_CONFIG_BYTES: Final = 4 * 2**20
-_NUMBERS: Final = re.compile(r"\[[\s\d.,eE+-]+\]")  # lists of numbers go on one line
+_NUMBERS: Final = re.compile(r"\[[\s\d.,eE+-]+\]")  # written on one line
 
 
 def read_config(folder: Path) -> BundleConfig:
-    """Read a bundle's config.json alone.
+    """Read and check a bundle's config.json.
 
     Raises
     ------
@@ -36,12 +36,12 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def read_config_values(folder: Path) -> Any:
-    """Return what a folder's config.json says, unchecked but for its size and that it is JSON."""
+    """Parse a folder's config.json; only its size is checked."""
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such bundle folder")
     path = folder / CONFIG
     if not path.is_file():
-        raise BundleError(f"{folder}: no {CONFIG}: this folder is no bundle")
+        raise BundleError(f"{folder}: no {CONFIG}: not a bundle")
     if path.stat().st_size > _MAX_CONFIG_BYTES:
         raise BundleError(f"{path}: too large for a config")
     try:
@@ -51,17 +51,17 @@ def read_config_values(folder: Path) -> Any:
 
 
 def config_text(values: Mapping[str, Any]) -> str:
-    """Return config.json as it is written: for people too, so lists of numbers stay short."""
+    """Return the text of config.json: indented, with lists of numbers on one line."""
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
     return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def is_subfolder(member: str) -> bool:
-    """Tell whether an ensemble's member is a folder inside it, and nothing outside."""
+    """Return whether an ensemble's member is a relative path inside the ensemble."""
     path = PurePosixPath(member)
     outside = path.is_absolute() or ".." in path.parts or "\\" in member or ":" in member
     return bool(path.parts) and not outside
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,9 +1,9 @@
-"""A plain timm classifier from the Hub, used as a bundle: what it does not say has to be stated.
+"""Import of a plain timm classifier from the Hub as a bundle.
 
-    owner/name:rsna    its input is made as the preset `rsna` says
-    owner/name:dlmi    … `dlmi`
+    owner/name:rsna    input preset `rsna`
+    owner/name:dlmi    input preset `dlmi`
 
-Size, mean and std are its own; it is not calibrated, and its thresholds are 0.5.
+Image size, mean and std come from its config. It is not calibrated; all thresholds are 0.5.
 """
 
 from __future__ import annotations
@@ -22,37 +22,35 @@ from ich_cli.core.preprocessing import DLMI_WINDOWS, PreprocessConfig
 from ich_cli.core.system import replacing, sha256_of
 
 
-def adopted_config(values: Mapping[str, Any], preset: str | None, name: str) -> BundleConfig:
-    """Return a bundle's config for a model that has only timm's.
+def timm_config(values: Mapping[str, Any], preset: str | None, name: str) -> BundleConfig:
+    """Return the bundle config for a model that has only a timm config.
 
     Parameters
     ----------
     values
-        What its config.json says.
+        Content of its config.json.
     preset
-        ``rsna`` or ``dlmi``: how its input is made.
+        Input preset, ``rsna`` or ``dlmi``.
     name
-        ``owner/name@<commit>``, for people.
+        ``owner/name@<commit>``, for the training record.
 
     Raises
     ------
     BundleError
-        If it is no classifier of timm with our six labels, or `preset` is not stated.
+        If it is not a timm classifier with our six labels, or `preset` is None.
     """
     if not isinstance(values.get("architecture"), str):
-        raise BundleError(f"{CONFIG} is neither a bundle's of ich nor one of timm's")
+        raise BundleError(f"{CONFIG} is neither a bundle config of ich nor a timm config")
     timm = values.get("pretrained_cfg")
     timm = timm if isinstance(timm, dict) else {}
     labels = values.get("label_names", timm.get("label_names"))
     if values.get("num_classes") != len(LABELS) or labels != list(LABELS):
         raise BundleError(
-            f"a model of timm, but not one with the {len(LABELS)} labels {', '.join(LABELS)}, in "
-            "this order"
+            f"a timm model, but without the {len(LABELS)} labels {', '.join(LABELS)}, in this order"
         )
     if preset is None:
         raise BundleError(
-            "a model of timm, not a bundle: state how its input is made by :rsna or :dlmi behind "
-            "its name"
+            "a timm model, not a bundle: append :rsna or :dlmi (input preset) to its name"
         )
     return BundleConfig(
         architecture=values["architecture"].partition(".")[0],
@@ -62,8 +60,8 @@ def adopted_config(values: Mapping[str, Any], preset: str | None, name: str) -> 
     )
 
 
-def adopt(config: BundleConfig, weights: Path, repo: str, commit: str) -> Path:
-    """Put an adopted model together as a bundle in the cache's assets and return its folder."""
+def import_timm(config: BundleConfig, weights: Path, repo: str, commit: str) -> Path:
+    """Write the model as a bundle into the cache's assets folder and return the folder."""
     from huggingface_hub import cached_assets_path
 
     folder = cached_assets_path(
@@ -72,7 +70,7 @@ def adopt(config: BundleConfig, weights: Path, repo: str, commit: str) -> Path:
     config = config.with_sha256(sha256_of(weights))
     _link(weights.resolve(), folder / WEIGHTS)
     with replacing(folder / CONFIG) as file:
-        file.write(config_text(_whole(config)).encode())
+        file.write(config_text(_config_values(config)).encode())
     return folder
 
 
@@ -82,7 +80,7 @@ def _preprocess(timm: Mapping[str, Any], preset: str) -> PreprocessConfig:
     channels = len(DLMI_WINDOWS)  # each preset has three windows
     if not isinstance(shape, list) or len(shape) != 3 or [channels, shape[1]] != shape[::2]:
         raise BundleError(
-            f"its input is {shape}; the preset {preset} makes squares of {channels} channels"
+            f"its input size is {shape}; preset {preset} gives squares with {channels} channels"
         )
     try:
         return replace(
@@ -90,7 +88,7 @@ def _preprocess(timm: Mapping[str, Any], preset: str) -> PreprocessConfig:
             std=tuple(timm.get("std", own.std)),
         )  # fmt: skip
     except (TypeError, ValueError) as error:
-        raise BundleError(f"pretrained_cfg does not parse: {error}") from None
+        raise BundleError(f"pretrained_cfg is invalid: {error}") from None
 
 
 def _model_args(given: Any) -> dict[str, Any]:
@@ -100,7 +98,7 @@ def _model_args(given: Any) -> dict[str, Any]:
     return args
 
 
-def _whole(config: BundleConfig) -> dict[str, Any]:
+def _config_values(config: BundleConfig) -> dict[str, Any]:
     return {
         "architecture": config.architecture,
         "num_classes": len(LABELS),
@@ -111,11 +109,11 @@ def _whole(config: BundleConfig) -> dict[str, Any]:
 
 
 def _link(source: Path, link: Path) -> None:
-    """Let `link` stand for a file, by a copy where the system has no links."""
+    """Make `link` a symbolic link to a file, or a copy if the system has no links."""
     if link.exists() and link.resolve() == source:
         return
     link.unlink(missing_ok=True)
     try:
         link.symlink_to(source)
-    except OSError:  # Windows, unless its user may make them
+    except OSError:  # Windows without the privilege
         shutil.copyfile(source, link)

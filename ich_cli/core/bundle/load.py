@@ -1,4 +1,4 @@
-"""Read a bundle from a folder: strictly, and without trusting a byte of it."""
+"""Strict loading of a bundle from a folder; no file content is trusted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ich_cli.core.bundle.config import BundleConfig
+from ich_cli.core.bundle.download import member_folders
 from ich_cli.core.bundle.files import CARD, CONFIG, SEQUENCE, WEIGHTS, read_config
-from ich_cli.core.bundle.resolve import member_folders
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.model import (
     MODEL_ARGS,
@@ -29,22 +29,22 @@ from ich_cli.core.model import (
 )
 from ich_cli.core.system import sha256_of, sum_of_sums
 
-_DRAWING: Final = frozenset(["normal_", "uniform_", "trunc_normal_"])
+_RANDOM_INITIALIZERS: Final = frozenset(["normal_", "uniform_", "trunc_normal_"])
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedBundle:
-    """A bundle in memory."""
+    """Bundle in memory."""
 
     config: BundleConfig
     models: tuple[nn.Module, ...]
-    """In eval mode, float32, on the CPU; one, or one a member."""
+    """Networks in eval mode, float32, on the CPU: one, or one per member."""
     member_configs: tuple[BundleConfig, ...]
-    """The config of each model; of a single model, `config` itself."""
+    """Config of each network; for a single model, `config` itself."""
     card: str
     path: Path
     sequence: SequenceModel | None = None
-    """The second stage over whole series; on the CPU."""
+    """Second stage over whole series, on the CPU."""
 
     @property
     def members(self) -> tuple[tuple[nn.Module, BundleConfig], ...]:
@@ -58,9 +58,8 @@ def load_bundle(folder: Path) -> LoadedBundle:
     Raises
     ------
     BundleError
-        Names the file, and the key where there is one: no or wrong config, weights that are
-        missing, a pickle, damaged, not those that the config was written for, not those of the
-        architecture, or not finite.
+        Names the file, and the key if there is one. The config is missing or invalid, or the
+        weights are missing, a pickle, damaged, not finite, or do not match config or architecture.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -73,9 +72,9 @@ def load_bundle(folder: Path) -> LoadedBundle:
     folders = member_folders(folder, config)
     configs = tuple(read_config(one) for one in folders)
     if any(one.members for one in configs):
-        raise BundleError(f"{folder / CONFIG}: a member is an ensemble itself")
+        raise BundleError(f"{folder / CONFIG}: a member is itself an ensemble")
     if sum_of_sums([one.sha256 for one in configs]) != config.sha256:
-        raise BundleError(f"{folder / CONFIG}: ich.sha256 is not that of its members")
+        raise BundleError(f"{folder / CONFIG}: ich.sha256 does not match its members")
     models = tuple(_load_model(one, its) for one, its in zip(folders, configs, strict=True))
     config = replace(config, preprocess=configs[0].preprocess)
     return LoadedBundle(config, models, configs, card, folder, _load_sequence(folder, config))
@@ -85,10 +84,10 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
     path = _weights_file(folder)
     check_safetensors(path)
     if sha256_of(path) != config.sha256:
-        raise BundleError(f"{path}: not the weights that {CONFIG} was written for (ich.sha256)")
+        raise BundleError(f"{path}: the checksum is not that in {CONFIG} (ich.sha256)")
     try:
-        _compare(path, config)
-        with _NoRandomNumbers():
+        _compare_shapes(path, config)
+        with _NoRandomInitialization():
             model = build_model(
                 config.architecture, in_chans=config.preprocess.channels, **config.model_args
             )
@@ -97,26 +96,26 @@ def _load_model(folder: Path, config: BundleConfig) -> nn.Module:
     tensors = read_weights(path)
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise BundleError(f"{path}: {key} holds values that are not finite")
+            raise BundleError(f"{path}: {key} has values that are not finite")
     wanted = model.state_dict()
-    mismatch = compare_keys(shapes(tensors), shapes(wanted)) or _other_kind(tensors, wanted)
+    mismatch = compare_keys(shapes(tensors), shapes(wanted)) or _dtype_mismatch(tensors, wanted)
     if mismatch:
         raise BundleError(f"{path}: {mismatch}")
     model.load_state_dict(tensors, strict=False)  # compared above; float16 becomes float32 here
     return model.eval()
 
 
-class _NoRandomNumbers(TorchFunctionMode):
-    """Builds a network without drawing its first weights: a file's take their place.
+class _NoRandomInitialization(TorchFunctionMode):
+    """Skip random initialization while a network is built, since a file has its weights.
 
-    On the meta device, which has no values, drawing would besides load torch's compiler.
+    On the meta device, random initialization would also import torch's compiler.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = dict(kwargs or {})
-        if getattr(func, "__name__", "") in _DRAWING:
+        if getattr(func, "__name__", "") in _RANDOM_INITIALIZERS:
             return args[0] if args else named["tensor"]
         return func(*args, **named)
 
@@ -127,12 +126,12 @@ def _load_sequence(folder: Path, config: BundleConfig) -> SequenceModel | None:
     path = folder / SEQUENCE
     check_safetensors(path)
     if sha256_of(path) != config.sequence.sha256:
-        raise BundleError(f"{path}: not the weights that {CONFIG} was written for")
+        raise BundleError(f"{path}: the checksum is not that in {CONFIG} (ich.sequence.sha256)")
     return load_sequence(config.sequence.kind, path)
 
 
-def _other_kind(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Name a tensor of whole numbers where the model has floats, or the reverse: no rounding."""
+def _dtype_mismatch(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Describe the first tensor that is integer where the model has floats, or vice versa."""
     for key, value in found.items():
         if value.is_floating_point() != wanted[key].is_floating_point() or value.is_complex():
             kinds = [str(one.dtype).removeprefix("torch.") for one in (value, wanted[key])]
@@ -146,26 +145,26 @@ def _weights_file(folder: Path) -> Path:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in PICKLE_SUFFIXES:
             raise BundleError(
-                f"{path}: refused: weights as a pickle can run code when they are read; "
-                f"ask its author for {WEIGHTS}"
+                f"{path}: refused: a pickle can run code when it is loaded; ask its author for "
+                f"{WEIGHTS}"
             )
     raise BundleError(f"{folder}: no {WEIGHTS}")
 
 
-def _compare(path: Path, config: BundleConfig) -> None:
-    """Compare names and shapes before any memory is taken, so that no config can ask for it."""
+def _compare_shapes(path: Path, config: BundleConfig) -> None:
+    """Compare names and shapes before any memory is allocated."""
     resolve_architecture(config.architecture)
     unknown = sorted(set(config.model_args) - MODEL_ARGS)
-    if unknown:  # `pretrained` would fetch from the network, others would read files
-        raise BundleError(f"model settings not allowed: {', '.join(unknown)}")
+    if unknown:  # `pretrained` would download, others would read files
+        raise BundleError(f"model_args not allowed: {', '.join(unknown)}")
     try:
-        with torch.device("meta"), _NoRandomNumbers():
+        with torch.device("meta"), _NoRandomInitialization():
             empty = build_model(
                 config.architecture, in_chans=config.preprocess.channels, **config.model_args
             )
     except IchError as error:
         if isinstance(error.__cause__, NotImplementedError):
-            return  # a few backbones compute with values while they are built
+            return  # a few backbones compute with values in their constructor
         raise
     mismatch = compare_keys(read_shapes(path), shapes(empty.state_dict()))
     if mismatch:

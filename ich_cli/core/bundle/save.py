@@ -1,10 +1,9 @@
-"""Write a bundle: whole or not at all."""
+"""Atomic writing of bundles and ensembles."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.bundle.card import minimal_card
 from ich_cli.core.bundle.config import BundleConfig, Calibration
+from ich_cli.core.bundle.download import member_folders, pin
 from ich_cli.core.bundle.files import (
     CARD,
     CONFIG,
@@ -23,12 +23,12 @@ from ich_cli.core.bundle.files import (
     read_config,
     read_config_values,
 )
+from ich_cli.core.bundle.hub_id import is_hub_id
 from ich_cli.core.bundle.load import load_bundle
-from ich_cli.core.bundle.resolve import is_hub_id, member_folders, pin
 from ich_cli.core.errors import BundleError, OutputError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import SequenceModel, resolve_architecture, save_sequence, write_weights
-from ich_cli.core.system import output_error, sha256_of, sum_of_sums
+from ich_cli.core.system import replacing_folder, sha256_of, sum_of_sums
 
 
 def save_bundle(
@@ -39,39 +39,38 @@ def save_bundle(
     dtype: Literal["float16", "float32"] = "float16",
     sequence: SequenceModel | None = None,
 ) -> BundleConfig:
-    """Write a bundle, whole or not at all; one that stands there is replaced.
+    """Write a bundle atomically; an existing bundle is replaced.
 
     Parameters
     ----------
     folder
-        Where; must not exist, be empty, or hold a bundle.
+        Folder that does not exist, is empty, or holds a bundle.
     model
-        As `build_model` made it, with six outputs.
+        Network of `build_model`, with six outputs.
     config
-        Its checksum is filled in.
+        Config; its checksums are filled in.
     card
-        README.md; without one, a short one is made of the config.
+        Text of README.md; by default a short one is made from the config.
     dtype
-        Of matrices and kernels. Vectors (biases, batch norms) stay float32.
+        Data type of matrices and kernels. Vectors (biases, batch norms) stay float32.
     sequence
-        The second stage, where the config names one.
+        Second stage, if the config names one.
 
     Returns
     -------
     BundleConfig
-        As it was written.
+        The config as written.
     """
     config = replace(config, architecture=_plain_name(config.architecture))
-    tensors = {key: _stored(key, value, dtype) for key, value in model.state_dict().items()}
+    tensors = {key: _to_stored(key, value, dtype) for key, value in model.state_dict().items()}
 
-    def fill(into: Path) -> BundleConfig:
-        write_weights(into / WEIGHTS, tensors)
-        written = _with_stage(into, config.with_sha256(sha256_of(into / WEIGHTS)), sequence)
-        _write_config(into, _timm_part(model, written) | {"ich": written.to_dict()})
-        _write_card(into, written, card)
-        return written
-
-    return _write_whole(folder, fill)
+    _check_replaceable(folder)
+    with replacing_folder(folder) as new:
+        write_weights(new / WEIGHTS, tensors)
+        written = _write_sequence(new, config.with_sha256(sha256_of(new / WEIGHTS)), sequence)
+        _write_config(new, _timm_values(model, written) | {"ich": written.to_dict()})
+        _write_card(new, written, card)
+    return written
 
 
 def save_ensemble(
@@ -82,84 +81,86 @@ def save_ensemble(
     calibration: Calibration | None = None,
     sequence: SequenceModel | None = None,
 ) -> BundleConfig:
-    """Write an ensemble, whole or not at all.
+    """Write an ensemble atomically; an existing bundle is replaced.
 
     Parameters
     ----------
     members
         Folders of single bundles, which are copied into it as ``0``, ``1`` …; or Hub ids, which
-        are pinned to the commit that they stand for now.
+        are pinned to their current commit.
     config
-        Thresholds, training and metrics of the ensemble; its architecture, preprocess and
-        calibration are those of the members.
+        Thresholds, training and metrics of the ensemble.
     card
-        README.md; without one, a short one is made of the config.
+        Text of README.md; by default a short one is made from the config.
     calibration
-        Of the members that are folders, in place of their own.
+        New calibration of the members that are folders.
     sequence
-        The second stage over their mean, where the config names one.
+        Second stage over the mean logits, if the config names one.
     """
-
-    def fill(into: Path) -> BundleConfig:
-        names = []
-        for index, member in enumerate(members):
-            if isinstance(member, str) and is_hub_id(member) and not Path(member).is_dir():
-                names.append(pin(member))
-                continue
-            names.append(str(index))
-            (into / str(index)).mkdir()
-            for name in (CONFIG, WEIGHTS, CARD):
-                if (Path(member) / name).is_file():
-                    shutil.copyfile(Path(member) / name, into / str(index) / name)
-            if calibration is not None:
-                _recalibrate(into / str(index), calibration)
+    _check_replaceable(folder)
+    with replacing_folder(folder) as new:
+        names = [_add_member(new, str(i), one, calibration) for i, one in enumerate(members)]
         named = replace(config, architecture="ensemble", members=tuple(names))
-        configs = [read_config(one) for one in member_folders(into, named)]
+        configs = [read_config(one) for one in member_folders(new, named)]
         if any(one.sequence for one in configs):
-            raise BundleError(f"{folder}: a member has a sequence stage, which no ensemble uses; "
-                              "`ich ensemble --sequence` learns one for all")  # fmt: skip
+            raise BundleError(
+                f"{folder}: a member has a sequence stage, which ensembles do not use; "
+                "train one for the ensemble with `ich ensemble --sequence`"
+            )
         sums = [one.sha256 for one in configs]
-        written = _with_stage(into, named.with_sha256(sum_of_sums(sums)), sequence)
+        written = _write_sequence(new, named.with_sha256(sum_of_sums(sums)), sequence)
         head = {"num_classes": len(LABELS), "label_names": list(LABELS)}
-        _write_config(into, head | {"ich": written.to_dict()})
-        _write_card(into, written, card)
-        load_bundle(into)  # members that do not load must not be published
-        return written
-
-    return _write_whole(folder, fill)
+        _write_config(new, head | {"ich": written.to_dict()})
+        _write_card(new, written, card)
+        load_bundle(new)  # fails if a member does not load
+    return written
 
 
-def _with_stage(into: Path, config: BundleConfig, sequence: SequenceModel | None) -> BundleConfig:
-    """Write the second stage, where there is one, and return the config with its checksum."""
+def _add_member(
+    folder: Path, name: str, member: Path | str, calibration: Calibration | None
+) -> str:
+    """Copy a member into the ensemble as `name`, or pin its Hub id; return its config entry."""
+    if isinstance(member, str) and is_hub_id(member) and not Path(member).is_dir():
+        return pin(member)
+    copy = folder / name
+    copy.mkdir()
+    for file in (CONFIG, WEIGHTS, CARD):
+        if (Path(member) / file).is_file():
+            shutil.copyfile(Path(member) / file, copy / file)
+    if calibration is not None:
+        config = replace(read_config(copy), calibration=calibration)
+        _write_config(copy, read_config_values(copy) | {"ich": config.to_dict()})
+    return name
+
+
+def _write_sequence(
+    folder: Path, config: BundleConfig, sequence: SequenceModel | None
+) -> BundleConfig:
+    """Write the second stage, if there is one, and return the config with its checksum."""
     if sequence is None or config.sequence is None:
         return config
-    save_sequence(sequence, into / SEQUENCE)
-    stage = replace(config.sequence, sha256=sha256_of(into / SEQUENCE))
+    save_sequence(sequence, folder / SEQUENCE)
+    stage = replace(config.sequence, sha256=sha256_of(folder / SEQUENCE))
     return replace(config, sequence=stage)
 
 
-def _recalibrate(member: Path, calibration: Calibration) -> None:
-    config = replace(read_config(member), calibration=calibration)
-    _write_config(member, read_config_values(member) | {"ich": config.to_dict()})
-
-
 def _plain_name(architecture: str) -> str:
-    """Return timm's name without its pretrained tag: the weights are our own."""
+    """Return timm's model name without the pretrained tag."""
     return resolve_architecture(architecture).partition(".")[0]
 
 
-def _stored(key: str, value: Tensor, dtype: str) -> Tensor:
+def _to_stored(key: str, value: Tensor, dtype: str) -> Tensor:
     value = value.detach().cpu().contiguous()
     if not value.is_floating_point():
         return value
     stored = value.to(torch.float16 if dtype == "float16" and value.ndim > 1 else torch.float32)
     if not bool(torch.isfinite(stored).all()):
-        raise BundleError(f"{key} holds values that are not finite in {dtype}")
+        raise BundleError(f"{key} has values that are not finite in {dtype}")
     return stored
 
 
-def _timm_part(model: nn.Module, config: BundleConfig) -> dict[str, Any]:
-    """Return what timm needs to build and load this model by itself."""
+def _timm_values(model: nn.Module, config: BundleConfig) -> dict[str, Any]:
+    """Return the keys that timm needs to build and load this model without ich."""
     prep, slices = config.preprocess, 2 * config.preprocess.context + 1
     source = getattr(model, "pretrained_cfg", {})
     return {
@@ -182,28 +183,11 @@ def _timm_part(model: nn.Module, config: BundleConfig) -> dict[str, Any]:
     }
 
 
-def _write_whole(folder: Path, fill: Callable[[Path], BundleConfig]) -> BundleConfig:
-    """Fill a folder aside, then put it in place, so that no half bundle is ever seen."""
-    _check_replaceable(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as aside:
-            new, old = Path(aside) / "new", Path(aside) / "old"
-            new.mkdir()
-            written = fill(new)
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
-    except OSError as error:
-        raise output_error(folder, error) from error
-    return written
-
-
 def _check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise OutputError(f"{folder}: a file is in the way of the bundle's folder")
+        raise OutputError(f"{folder}: is a file; choose another folder for the bundle")
     names = {one.name for one in folder.iterdir()} - {".gitkeep"}
     is_bundle = CONFIG in names
     other = [
@@ -211,7 +195,7 @@ def _check_replaceable(folder: Path) -> None:
     ]
     if other:
         raise OutputError(
-            f"{folder}: holds other files ({sorted(other)[0]}); choose another folder"
+            f"{folder}: contains other files ({sorted(other)[0]}); choose another folder"
         )
 
 

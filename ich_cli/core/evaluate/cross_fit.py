@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from ich_cli.core.bundle import Calibration, calibrate
+from ich_cli.core.bundle import Calibration
 from ich_cli.core.data import fold_by_patient
 from ich_cli.core.evaluate.calibration import (
     Targets,
@@ -40,7 +40,7 @@ class Learned:
 
     def probabilities(self, logits: Floats) -> Floats:
         """Return what logits stand for; without a calibration, by the sigmoid alone."""
-        return calibrate(logits, self.calibration or Calibration())
+        return (self.calibration or Calibration()).apply(logits)
 
 
 def learn(
@@ -60,7 +60,7 @@ def learn(
     own = None if calibrated else learn_calibration(cases.labels, logits, cases.patients)
     if known and own:
         own = _with_old(own, known.calibration or Calibration(), few)
-    p = calibrate(logits, own or Calibration())
+    p = (own or Calibration()).apply(logits)
     thresholds = choose_thresholds(cases.labels, p, targets)
     rule = learn_rule(cases.labels, p, cases.studies)
     if known:

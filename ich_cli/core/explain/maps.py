@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ich_cli.core.bundle import BundleConfig, calibrate
+from ich_cli.core.bundle import BundleConfig
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.engines import model_input
 from ich_cli.core.errors import IchError, UsageError
@@ -204,7 +204,7 @@ def _see(
         logits = cast(Any, model).forward_head(features.clone())
         turned = cast(Any, model).forward_features(pixels.flip(-1)) if mirrored else None
     numbers = logits.float().cpu().numpy().astype(np.float64)
-    own = calibrate(numbers, config.calibration)[0]
+    own = config.calibration.apply(numbers)[0]
     return _Seen(features, turned, numbers, own, prepared.placement)
 
 

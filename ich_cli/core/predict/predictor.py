@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ich_cli.core import series
 from ich_cli.core.bundle import (
     LoadedBundle,
-    calibrate,
     load_bundle,
     resolve_weights,
 )
@@ -197,9 +196,9 @@ class Predictor:
         """
         whole = self.bundle.config
         if whole.pools_logits:
-            return calibrate(np.mean(logits, axis=0), whole.calibration)
+            return whole.calibration.apply(np.mean(logits, axis=0))
         each = [
-            calibrate(of_member, config.calibration)
+            config.calibration.apply(of_member)
             for of_member, config in zip(logits, self.bundle.member_configs, strict=True)
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
@@ -308,8 +307,8 @@ class Predictor:
         """
         stage, config = self.bundle.sequence, self.bundle.config
         if stage is None or config.sequence is None or len(logits) == 1:
-            return calibrate(logits, config.calibration)
-        return calibrate(stage.apply_to(logits), config.sequence.calibration)
+            return config.calibration.apply(logits)
+        return config.sequence.calibration.apply(stage.apply_to(logits))
 
     def _sequence(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.sequence_probabilities(logits).astype(np.float32)

@@ -1,6 +1,6 @@
 """Publish a bundle on the Hugging Face Hub.
 
-Collect the files that may go public, remove paths and names from them, render the model card,
+Collect the public files of a run, remove paths, users and hosts from them, render the model card,
 upload bundle and Space.
 """
 

@@ -1,10 +1,10 @@
-"""What of a run goes public, and nothing else: an allow-list, scrubbed of what tells of a machine.
+"""Allow-list of a run's public files, with paths, users and hosts removed.
 
-config.json          scrubbed: folders, users and hosts cut out of its texts
-model.safetensors    as it is; sequence.safetensors, where there is a second stage, too
-README.md            the card
-metrics.json         of the run, scrubbed
-figures/*.png        curves and tables by name; a picture of a patient never
+config.json          with paths, users and hosts removed
+model.safetensors    unchanged, as is sequence.safetensors if there is a second stage
+README.md            the model card
+metrics.json         metrics of the run, with paths, users and hosts removed
+figures/*.png        plots with known names, never a picture of a patient
 0/ 1/ …              members of an ensemble: config, weights, card
 """
 
@@ -30,11 +30,11 @@ from ich_cli.core.bundle import (
     minimal_card,
     read_config,
     read_config_values,
-    shipped,
+    shipped_path,
 )
 from ich_cli.core.errors import BundleError, DataError
 from ich_cli.core.publish.model_card import hub_card
-from ich_cli.core.publish.scrub import scrubbed
+from ich_cli.core.publish.scrub import scrub_values
 
 METRICS: Final = "metrics.json"
 TEMPLATE: Final = "model_card.md"
@@ -44,9 +44,9 @@ FIGURES: Final = tuple(
         "calibration", "reliability", "roc", "precision_recall", "confusion", "curves", "training",
     )
 )  # fmt: skip
-"""Figures that go along where the run has them; contact sheets show patients and never do."""
+"""Figures to publish if the run has them. Contact sheets show patients and are never published."""
 
-_OWN: Final = re.compile(
+_PUBLISHED: Final = re.compile(
     rf"{re.escape(CONFIG)}|{re.escape(WEIGHTS)}|{re.escape(SEQUENCE)}|{CARD}|{METRICS}|figures/[\w-]+\.png|"
     rf"\d+/({re.escape(CONFIG)}|{re.escape(WEIGHTS)}|{CARD})"
 )
@@ -54,24 +54,24 @@ _OWN: Final = re.compile(
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it will stand in a repository."""
+    """File to upload: its path in the repository and its content."""
 
     path: str
     content: bytes | Path
 
     @property
     def size(self) -> int:
-        """Return its bytes."""
+        """Return the size in bytes."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
     @cached_property
     def sha256(self) -> str:
-        """Return the checksum that the Hub keeps of large files."""
+        """Return the checksum by which the Hub identifies large files."""
         return self._digest(hashlib.sha256())
 
     @cached_property
     def git_sha1(self) -> str:
-        """Return the checksum that git, and so the Hub, keeps of small files."""
+        """Return the checksum by which git, and so the Hub, identifies small files."""
         return self._digest(hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False))
 
     def _digest(self, digest: Any) -> str:
@@ -86,46 +86,46 @@ class Upload:
 
 @dataclass(frozen=True)
 class Publication:
-    """A bundle as it will stand on the Hub."""
+    """Bundle prepared for the Hub."""
 
     repo: str
     config: BundleConfig
     card: str
     files: tuple[Upload, ...]
     notes: tuple[str, ...] = ()
-    """What its publisher should know."""
+    """Remarks for the publisher."""
 
 
-def is_own(path: str) -> bool:
-    """Tell whether a file of a repository is one that `ich push` writes, and so may replace."""
-    return bool(_OWN.fullmatch(path))
+def is_published_path(path: str) -> bool:
+    """Return whether a path in a repository is one that `ich push` writes, and may replace."""
+    return bool(_PUBLISHED.fullmatch(path))
 
 
-def gather(source: Path, repo: str, *, license: str = "apache-2.0") -> Publication:
-    """Return what of a run's or bundle's folder goes public, after a look at all of it.
+def collect_files(source: Path, repo: str, *, license: str = "apache-2.0") -> Publication:
+    """Check the folder of a run or bundle and return its public files.
 
     Parameters
     ----------
     source
-        Folder of a run (with ``bundle/`` in it) or of a bundle.
+        Folder of a run (with a subfolder ``bundle``) or of a bundle.
     repo
-        ``owner/name`` on the Hub, for the card.
+        ``owner/name`` on the Hub, for the model card.
     license
-        The Hub's identifier of the weights' licence.
+        Licence of the weights, as a Hub identifier.
 
     Raises
     ------
     BundleError
         If there is no bundle, or it does not load.
     DataError
-        If ``metrics.json`` is no JSON.
+        If ``metrics.json`` is not JSON.
     """
     from ich_cli.core.bundle import load_bundle
 
     bundle, run = _locate(source)
     config = read_config(bundle)
     if not any(map(is_pinned, config.members)):
-        load_bundle(bundle)  # what does not load must not be published
+        load_bundle(bundle)  # fails if it does not load
     text, public = _public_config(bundle)
     report = _report(run)
     pictures = [p for p in FIGURES if (run / p).is_file() and not (run / p).is_symlink()]
@@ -146,20 +146,20 @@ def gather(source: Path, repo: str, *, license: str = "apache-2.0") -> Publicati
 
 
 def _locate(source: Path) -> tuple[Path, Path]:
-    """Return the bundle's folder and that of its run, which may be the same."""
+    """Return the folders of the bundle and of its run, which may be the same."""
     if (source / CONFIG).is_file():
         whole = source.parent if source.resolve().name == "bundle" else source
         return source, whole if (whole / "run.json").is_file() else source
     if (source / "bundle" / CONFIG).is_file():
         return source / "bundle", source
-    hint = "; finish it by `ich train … --refit`, or name a fold's bundle" if (
+    hint = "; finish it with `ich train … --refit`, or name a fold's bundle" if (
         source / "run.json"
     ).is_file() else ""  # fmt: skip
-    raise BundleError(f"{source}: neither a bundle nor a run with bundle/ in it{hint}")
+    raise BundleError(f"{source}: neither a bundle nor a run with a subfolder bundle{hint}")
 
 
 def _public_config(folder: Path) -> tuple[bytes, BundleConfig]:
-    values = scrubbed(read_config_values(folder))
+    values = scrub_values(read_config_values(folder))
     return config_text(values).encode(), BundleConfig.from_json(values)
 
 
@@ -173,12 +173,12 @@ def _report(run: Path) -> Mapping[str, Any]:
         raise DataError(f"{path}: not JSON ({error})") from None
     if not isinstance(report, dict):
         raise DataError(f"{path}: not an object")
-    return {key: scrubbed(value, key) for key, value in report.items()}
+    return {key: scrub_values(value, key) for key, value in report.items()}
 
 
 def _template(bundle: Path, run: Path) -> str:
     own = next((one / TEMPLATE for one in (bundle, run) if (one / TEMPLATE).is_file()), None)
-    path = own or shipped(TEMPLATE)
+    path = own or shipped_path(TEMPLATE)
     if path is None:
         raise BundleError(f"no {TEMPLATE} is installed; put one into {run}")
     return path.read_text("utf-8")
@@ -198,6 +198,6 @@ def _notes(bundle: Path, config: BundleConfig) -> Iterator[str]:
     card = bundle / CARD
     if card.is_file() and card.read_text("utf-8", "replace") != minimal_card(config):
         yield (
-            f"{card} is not published: the card is made from {TEMPLATE}; put a copy of that with "
-            f"your words beside it"
+            f"{card} is not published: the card is rendered from {TEMPLATE}; to change it, edit "
+            f"a copy of {TEMPLATE} in the same folder"
         )

@@ -1,4 +1,4 @@
-"""The card of a published bundle: `model_card.md`, filled through huggingface_hub's ModelCard."""
+"""Model card of a published bundle, rendered from the template `model_card.md`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ich_cli.core.bundle import BundleConfig, figures, model_input, thresholds
+from ich_cli.core.bundle import BundleConfig, input_text, metrics_text, thresholds_text
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-_METRICS: Final = {  # ours → the Hub's id and the name that people read
+_METRICS: Final = {  # our key → (metric id of the Hub, display name)
     "auroc": ("roc_auc", "AUROC"),
     "ap": ("average_precision", "average precision"),
     "f1": ("f1", "F1"),
@@ -44,27 +44,27 @@ def hub_card(
     report: Mapping[str, Any] | None = None,
     pictures: Sequence[str] = (),
 ) -> str:
-    """Return the card's Markdown, front matter first.
+    """Return the model card in Markdown, with YAML front matter.
 
     Parameters
     ----------
     config
-        Of the bundle, as it is published.
+        Config of the bundle as it is published.
     repo
         ``owner/name``.
     template
-        Jinja, as `model_card.md`.
+        Jinja template, such as `model_card.md`.
     license
-        The Hub's identifier of the weights' licence: ``apache-2.0``.
+        Licence of the weights as a Hub identifier, such as ``apache-2.0``.
     report
-        ``metrics.json`` of the run, for the intervals.
+        Content of the run's ``metrics.json``, for the intervals.
     pictures
         Paths of the figures in the repository.
 
     Raises
     ------
     BundleError
-        If the template is no Jinja, or its front matter does not hold together.
+        If the template or the front matter is invalid.
     """
     from huggingface_hub import ModelCard, ModelCardData
     from jinja2 import TemplateError
@@ -80,9 +80,9 @@ def hub_card(
         card = ModelCard.from_template(
             data, template_str=template, **_fields(config, repo, report or {}, pictures)
         )
-        ModelCard(str(card))  # parsed as the Hub's client reads it back
+        ModelCard(str(card))  # validates the front matter
     except (TemplateError, ValueError) as error:
-        raise BundleError(f"the card's template does not hold together: {error}") from None
+        raise BundleError(f"the model card template is invalid: {error}") from None
     return str(card).rstrip() + "\n"
 
 
@@ -90,7 +90,7 @@ def _fields(
     config: BundleConfig, repo: str, report: Mapping[str, Any], pictures: Sequence[str]
 ) -> dict[str, Any]:
     own, training = config.preprocess, config.training
-    around = f"one slice with {own.context} neighbours a side" if own.context else "one slice alone"
+    context = f"one slice and {own.context} neighbours per side" if own.context else "one slice"
     return {
         "repo": repo,
         "architecture": config.architecture,
@@ -99,24 +99,24 @@ def _fields(
         "data": training["data"].rstrip("."),
         "split": str(training.get("split", _NOT_RECORDED)).rstrip("."),
         "initial": _settings(training).get("init"),
-        "figures": figures(config.metrics, report.get("slice", {}).get("intervals")),
+        "figures": metrics_text(config.metrics, report.get("slice", {}).get("intervals")),
         "measured_on": config.metrics.get("on", "data not recorded"),
         "pictures": [(PurePosixPath(path).stem.replace("_", " "), path) for path in pictures],
         "calibration": _calibration(config),
-        "thresholds": thresholds(config),
-        "model_input": model_input(config),
+        "thresholds": thresholds_text(config),
+        "model_input": input_text(config),
         "members": len(config.members),
         "timm": config.library == "timm",
         "shape": f"(N, {own.channels}, {own.size}, {own.size})",
         "labels": ", ".join(LABELS),
-        "sees": "what its members see" if config.members else around,
+        "context": "the input of its members" if config.members else context,
         "hardware": _hardware(training),
         "citation": _citation(training["data"]),
     }
 
 
 def _results(metrics: Mapping[str, Any]) -> Iterator[EvalResult]:
-    """Yield the figures for the front matter's model-index, each with its data and split."""
+    """Yield the metrics of the front matter's model-index, each with its data and split."""
     from huggingface_hub import EvalResult
 
     data, _, split = str(metrics.get("on", "")).partition(", ")
@@ -138,17 +138,17 @@ def _calibration(config: BundleConfig) -> str:
     measured = (
         f" Expected calibration error of `any`: {error:.3f} (on {config.metrics['on']})."
         if isinstance(error, int | float)
-        else " How well it is calibrated was not measured."
+        else " The calibration error was not measured."
     )
     if not config.pools_logits:
-        return "Each member has its own; their mean is not calibrated again." + measured
+        return "Each member has its own; the mean is not calibrated again." + measured
     own = config.calibration
     if set(own.temperature) == {1.0} and set(own.bias) == {0.0}:
-        return "None: probabilities are sigmoids of the logits as they come." + measured
+        return "None: probabilities are the sigmoids of the logits." + measured
     what = "the members' mean logit" if config.members else "logit"
     rows = zip(LABELS, own.temperature, own.bias, strict=True)
     return (
-        f"Probability = sigmoid({what} / T + b), with T and b (digits in full: `config.json`) "
+        f"Probability = sigmoid({what} / T + b), with T and b (exact values in `config.json`) "
         + "; ".join(f"{label} {t:.3g}, {b:.3g}" for label, t, b in rows)
         + "."
         + measured

@@ -1,4 +1,4 @@
-"""The Space that shows a published bundle: `hub/space` and the code that it runs."""
+"""Space that demonstrates a published bundle: `hub/space` and the code that it runs."""
 
 from __future__ import annotations
 
@@ -8,65 +8,65 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from ich_cli.core.bundle import HubId, patiently, shipped, telling
+from ich_cli.core.bundle import HubId, retrying, shipped_path, translate_hub_errors
 from ich_cli.core.errors import HubError
 from ich_cli.core.publish.collect import Upload
-from ich_cli.core.publish.upload import Pushed, commit, connect, ensure, stand
+from ich_cli.core.publish.upload import PushResult, commit, connect, ensure_repo, read_repo_state
 
 WEIGHTS_VARIABLE: Final = "ICH_WEIGHTS"
 
 _CARD: Final = "README.md"
 _PACKAGES: Final = ("ich_cli", "gradio_app")
-_LEFT_OUT: Final = frozenset(("__pycache__", "bundles"))
+_EXCLUDED: Final = frozenset(("__pycache__", "bundles"))
 
 
 def space_files(weights: str) -> tuple[Upload, ...]:
-    """Return the files of a Space, sorted: those of `hub/space`, and the packages that run in it.
+    """Return the files of a Space, sorted: those of `hub/space` and our packages.
 
-    The code goes along, so that a Space runs what made it, whatever is published elsewhere.
+    The Space contains the code, so that it runs the version that published it.
 
     Parameters
     ----------
     weights
-        ``owner/name[@revision]`` of the bundle, which its card names.
+        ``owner/name[@revision]`` of the bundle, for the Space's card.
     """
-    folder = shipped("space")
+    folder = shipped_path("space")
     if folder is None:
-        raise HubError("hub/space is not installed, so there is no Space to publish")
+        raise HubError("hub/space is not installed; cannot publish a Space")
     files = [Upload(_CARD, _card(folder / _CARD, weights).encode())]
     files += [Upload(p.name, p) for p in folder.iterdir() if p.is_file() and p.name != _CARD]
     files += [one for name in _PACKAGES for one in _package(name)]
     return tuple(sorted(files, key=lambda one: one.path))
 
 
-def push_space(space: str, weights: str, *, private: bool = False, message: str = "") -> Pushed:
-    """Publish the Space that shows a bundle.
+def push_space(space: str, weights: str, *, private: bool = False, message: str = "") -> PushResult:
+    """Publish a Space that demonstrates a bundle.
 
     Parameters
     ----------
     space
-        ``owner/name`` of the Space; made if there is none.
+        ``owner/name`` of the Space; created if it does not exist.
     weights
-        ``owner/name@<commit>``: what it shows, in its variable ``ICH_WEIGHTS``.
+        ``owner/name@<commit>`` of the bundle, set as the variable ``ICH_WEIGHTS``.
     private
-        Of a new Space.
+        A new Space is private.
     message
-        Of the commit.
+        Commit message.
 
     Raises
     ------
     HubError
-        As `push`.
+        For the same reasons as `push`.
     """
     files = space_files(weights)
-    with telling(f"Space {space}"):
+    with translate_hub_errors(f"Space {space}"):
         api = connect()
-        ensure(api, space, "space", private=private, space_sdk="gradio")
-        variables = patiently(lambda: api.get_space_variables(space))
+        ensure_repo(api, space, "space", private=private, space_sdk="gradio")
+        variables = retrying(lambda: api.get_space_variables(space))
         known = variables.get(WEIGHTS_VARIABLE)
         if known is None or known.value != weights:
-            patiently(lambda: api.add_space_variable(space, WEIGHTS_VARIABLE, weights))
-        before = stand(api, space, "space")
+            retrying(lambda: api.add_space_variable(space, WEIGHTS_VARIABLE, weights))
+        before = read_repo_state(api, space, "space")
         done = commit(
             api, files, space, "space", before, branch="main", message=message, own=_is_own
         )
@@ -88,7 +88,7 @@ def _package(name: str) -> Iterator[Upload]:
     folder = Path(spec.submodule_search_locations[0])
     for path in folder.rglob("*"):
         below = path.relative_to(folder)
-        if path.is_file() and not _LEFT_OUT.intersection(below.parts):
+        if path.is_file() and not _EXCLUDED.intersection(below.parts):
             yield Upload(f"{name}/{below.as_posix()}", path)
 
 

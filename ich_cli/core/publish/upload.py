@@ -1,4 +1,4 @@
-"""Put files into a repository on the Hugging Face Hub: one commit, or none if nothing changed."""
+"""Upload files to the Hugging Face Hub in one commit, or none if nothing changed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ich_cli._version import __version__
-from ich_cli.core.bundle import CONFLICT, patiently, status_of, telling
+from ich_cli.core.bundle import CONFLICT, retrying, status_of, translate_hub_errors
 from ich_cli.core.errors import HubError
-from ich_cli.core.publish.collect import Upload, is_own
+from ich_cli.core.publish.collect import Upload, is_published_path
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -21,31 +21,31 @@ _VERSION: Final = re.compile(r"v(\d+)")
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What stands on the Hub after a push."""
+class PushResult:
+    """State of the repository after a push."""
 
     repo: str
     commit: str
     url: str
     changed: tuple[str, ...]
-    """Files of the commit; empty where everything stood there already."""
+    """Files of the commit; empty if nothing changed."""
     private: bool
     tag: str = ""
-    """The version's tag, new or old."""
+    """Tag of this commit, new or existing; empty if there is none."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A repository as it was read."""
+class RepoState:
+    """State of a repository as it was read."""
 
     private: bool
     head: str
     tags: Mapping[str, str]
     files: Mapping[str, str]
-    """Path → sha256 of a large file, git's sha1 of a small one."""
+    """Path → SHA-256 of a large file, or git's SHA-1 of a small file."""
 
     def tag_of(self, commit: str) -> str:
-        """Return a tag of a commit, empty where it has none."""
+        """Return a tag of a commit; empty if there is none."""
         return next((tag for tag, target in sorted(self.tags.items()) if target == commit), "")
 
 
@@ -57,68 +57,70 @@ def push(
     branch: str = "main",
     message: str = "",
     tag: str | None = None,
-) -> Pushed:
+) -> PushResult:
     """Publish a bundle's files as a model.
 
     Parameters
     ----------
     files
-        As `gather` gave them.
+        Files of `collect_files`.
     repo
-        ``owner/name``; made if there is none.
+        ``owner/name``; created if it does not exist.
     private
-        Of a new repository; one that is public already is refused.
+        A new repository is private; an existing public one is refused.
     branch
-        Where to; made if there is none.
+        Target branch; created if it does not exist.
     message
-        Of the commit.
+        Commit message.
     tag
-        Name of this version; without one the next of v1, v2 … on main, none on other branches.
+        Tag of this version; by default the next of v1, v2 … on main, none on other branches.
 
     Raises
     ------
     HubError
-        No token, no access, a taken tag, somebody else's commit in between, no network.
+        No token, no access, an existing tag, a concurrent commit, no network.
     """
-    with telling(repo):
+    with translate_hub_errors(repo):
         api = connect()
-        ensure(api, repo, "model", private=private)
-        before = stand(api, repo, "model", branch)
+        ensure_repo(api, repo, "model", private=private)
+        before = read_repo_state(api, repo, "model", branch)
         taken = before.tags.get(tag or "")
-        if taken and (taken != before.head or _operations(files, before.files, is_own)):
-            raise HubError(f"{repo}: the tag {tag} is taken by {taken[:12]}; choose another")
-        done = commit(api, files, repo, "model", before, branch=branch, message=message, own=is_own)
-        return replace(done, tag=_tagged(api, done, before, tag, branch))
+        if taken and (taken != before.head or _operations(files, before.files, is_published_path)):
+            raise HubError(f"{repo}: the tag {tag} already refers to {taken[:12]}; choose another")
+        done = commit(
+            api, files, repo, "model", before, branch=branch, message=message, own=is_published_path
+        )
+        return replace(done, tag=_tag(api, done, before, tag, branch))
 
 
 def connect() -> HfApi:
-    """Return the Hub's client; HubError where there is no token to publish with."""
+    """Return the Hub's client; raise HubError if it is offline or has no token."""
     from huggingface_hub import HfApi, get_token, is_offline_mode
 
     if is_offline_mode():
-        raise HubError("HF_HUB_OFFLINE is set: nothing can be published")
+        raise HubError("cannot publish while HF_HUB_OFFLINE is set")
     if not get_token():
         raise HubError(
-            "publishing needs a token with write access: `hf auth login`, or set HF_TOKEN"
+            "publishing needs a token with write access: run `hf auth login`, or set HF_TOKEN"
         )
     return HfApi(library_name="ich", library_version=__version__)
 
 
-def ensure(api: HfApi, repo: str, kind: Kind, *, private: bool, **settings: Any) -> None:
-    """Make the repository unless there is one."""
+def ensure_repo(api: HfApi, repo: str, kind: Kind, *, private: bool, **settings: Any) -> None:
+    """Create the repository unless it exists."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        info = patiently(lambda: api.repo_info(repo, repo_type=kind))
+        info = retrying(lambda: api.repo_info(repo, repo_type=kind))
     except RepositoryNotFoundError:
-        patiently(
+        retrying(
             lambda: api.create_repo(
                 repo, repo_type=kind, private=private, exist_ok=True, **settings
             )
         )
         return
     if private and not info.private:
-        raise HubError(f"{repo}: is public already; make it private in its settings, or drop it")
+        raise HubError(f"{repo}: is public; make it private in its settings, or drop --private")
 
 
 def commit(
@@ -126,24 +128,24 @@ def commit(
     files: Sequence[Upload],
     repo: str,
     kind: Kind,
-    before: Standing,
+    before: RepoState,
     *,
     branch: str,
     message: str,
     own: Callable[[str], bool],
-) -> Pushed:
-    """Make one commit of what differs, on top of what was read.
+) -> PushResult:
+    """Commit the files that differ from `before`.
 
-    A file that `own` knows and that is not among `files` goes; others stay.
+    Files in the repository for which `own` is true and that are not in `files` are deleted.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
     operations = _operations(files, before.files, own)
-    done = Pushed(repo, before.head, _url(api, repo, kind), (), before.private)
+    done = PushResult(repo, before.head, _url(api, repo, kind), (), before.private)
     if not operations:
         return done
     try:
-        made = patiently(
+        made = retrying(
             lambda: api.create_commit(
                 repo, _operations(files, before.files, own), repo_type=kind, revision=branch,
                 parent_commit=before.head, commit_message=message or "Publish with ich",
@@ -152,32 +154,32 @@ def commit(
     except HfHubHTTPError as error:
         if status_of(error) not in CONFLICT:
             raise
-        now = stand(api, repo, kind, branch)
-        if not _operations(files, now.files, own):  # the same came from elsewhere, or before an
-            return replace(done, commit=now.head)  # answer that was lost
+        now = read_repo_state(api, repo, kind, branch)
+        if not _operations(files, now.files, own):  # same files: pushed elsewhere, or
+            return replace(done, commit=now.head)  # by a request whose response was lost
         raise HubError(
-            f"{repo}: somebody else published there in between ({now.head[:12]}); look at it, "
-            "then push again"
+            f"{repo}: another commit was pushed in the meantime ({now.head[:12]}); check it, then "
+            "push again"
         ) from error
     return replace(done, commit=made.oid, changed=tuple(one.path_in_repo for one in operations))
 
 
-def stand(api: HfApi, repo: str, kind: Kind, branch: str = "main") -> Standing:
-    """Read what stands in a repository; a branch that is not there is made."""
+def read_repo_state(api: HfApi, repo: str, kind: Kind, branch: str = "main") -> RepoState:
+    """Read the state of a repository; create the branch if it does not exist."""
     from huggingface_hub import RepoFile
 
-    refs = patiently(lambda: api.list_repo_refs(repo, repo_type=kind))
+    refs = retrying(lambda: api.list_repo_refs(repo, repo_type=kind))
     heads = {one.name: one.target_commit for one in refs.branches}
     if branch not in heads:
-        patiently(lambda: api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True))
-        return stand(api, repo, kind, branch)
-    tree = patiently(
+        retrying(lambda: api.create_branch(repo, branch=branch, repo_type=kind, exist_ok=True))
+        return read_repo_state(api, repo, kind, branch)
+    tree = retrying(
         lambda: list(
             api.list_repo_tree(repo, recursive=True, revision=heads[branch], repo_type=kind)
         )
     )
-    return Standing(
-        private=bool(patiently(lambda: api.repo_info(repo, repo_type=kind)).private),
+    return RepoState(
+        private=bool(retrying(lambda: api.repo_info(repo, repo_type=kind)).private),
         head=heads[branch],
         tags={one.name: one.target_commit for one in refs.tags},
         files={
@@ -201,8 +203,8 @@ def _operations(
     ]
 
 
-def _tagged(api: HfApi, done: Pushed, before: Standing, tag: str | None, branch: str) -> str:
-    """Give the version its tag, unless it has one, and return it."""
+def _tag(api: HfApi, done: PushResult, before: RepoState, tag: str | None, branch: str) -> str:
+    """Tag the version, unless it has a tag, and return the tag."""
     from huggingface_hub.errors import HfHubHTTPError
 
     known = before.tag_of(done.commit)
@@ -212,13 +214,13 @@ def _tagged(api: HfApi, done: Pushed, before: Standing, tag: str | None, branch:
     following = max(numbers, default=0) + 1
     for name in [tag] if tag else [f"v{number}" for number in range(following, following + 8)]:
         try:
-            patiently(lambda name=name: api.create_tag(done.repo, tag=name, revision=done.commit))  # type: ignore[misc]
+            retrying(lambda name=name: api.create_tag(done.repo, tag=name, revision=done.commit))  # type: ignore[misc]
         except HfHubHTTPError as error:
             if status_of(error) not in CONFLICT:
                 raise
-            continue  # taken since they were read
+            continue  # created since the tags were read
         return name
-    raise HubError(f"{done.repo}: published as {done.commit[:12]}, but the tag is taken")
+    raise HubError(f"{done.repo}: published as {done.commit[:12]}, but the tag exists already")
 
 
 def _url(api: HfApi, repo: str, kind: Kind) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.bundle import Calibration, SequenceConfig, calibrate
+from ich_cli.core.bundle import Calibration, SequenceConfig
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.evaluate import (
     Report,
@@ -66,7 +66,7 @@ class OutOfFold:
     def thresholds(self) -> dict[str, float]:
         """Chosen on the probabilities that the bundle's calibration gives."""
         return choose_thresholds(
-            self.data.labels, calibrate(self.logits.astype(np.float64), self.calibration)
+            self.data.labels, self.calibration.apply(self.logits.astype(np.float64))
         )
 
     @cached_property
@@ -83,7 +83,7 @@ class OutOfFold:
             others = learn_calibration(
                 self.data.labels[~here], self.logits[~here], self.data.patients[~here]
             )
-            out[here] = calibrate(self.logits[here].astype(np.float64), others)
+            out[here] = others.apply(self.logits[here].astype(np.float64))
         return out
 
     def report(self, unit: str) -> Report:

@@ -60,7 +60,7 @@ def change_config(folder: Path, *path: str, value: Any) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_values_that_are_not_finite(bundle: Path, value: float) -> None:
     change_weights(bundle, lambda tensors: tensors["fc.weight"].fill_(value))
-    assert "fc.weight holds values that are not finite" in refusal(bundle)
+    assert "fc.weight has values that are not finite" in refusal(bundle)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
@@ -125,7 +125,7 @@ def test_weights_over_the_limit(tmp_path: Path) -> None:
         (["architecture"], "local-dir:/tmp/evil", "no model is called"),
         (["architecture"], "../../evil.py", "no model is called"),
         (["architecture"], "os.system", "no model is called"),
-        (["model_args"], {"in_chans": 3, "pretrained": True}, "model settings not allowed: pretr"),
+        (["model_args"], {"in_chans": 3, "pretrained": True}, "model_args not allowed: pretr"),
         (["model_args"], {"in_chans": 3, "checkpoint_path": "x.pt"}, "not allowed: checkpoint_p"),
         (["model_args"], {"in_chans": 3, "pretrained_cfg": {"file": "x"}}, "not allowed: pretra"),
         (["ich", "preprocess", "size"], 10**9, "size must be between 16"),
@@ -138,7 +138,7 @@ def test_weights_over_the_limit(tmp_path: Path) -> None:
         (["ich", "preprocess", "windows"], 7, "preprocess settings do not parse"),
         (["ich", "preprocess", "loader"], "evil.load", "the key ich.preprocess.loader is unknown"),
         (["ich", "thresholds", "any"], 10**400, "thresholds.any must lie in 0"),
-        (["ich", "calibration", "bias"], [10**400] * 6, "must have finite numbers"),
+        (["ich", "calibration", "bias"], [10**400] * 6, "must have 6 finite numbers"),
         (["ich", "study"], {"aggregation": []}, "ich.study."),
         (["ich", "hook"], "evil.run", "the key ich.hook is unknown"),
         (["ich", "members"], ["../elsewhere"], "config.json"),

@@ -7,7 +7,8 @@ import httpx2
 import pytest
 from huggingface_hub import errors
 
-from ich_cli.core.bundle import resolve as hub
+from ich_cli.core import bundle
+from ich_cli.core.bundle import resolve
 from ich_cli.core.errors import BundleError, HubError
 
 
@@ -30,38 +31,38 @@ def _response(status: int) -> Any:
     ],
 )
 def test_form_of_hub_ids(text: str, is_id: bool, is_pinned: bool) -> None:
-    assert hub.is_hub_id(text) is is_id
-    assert hub.is_pinned(text) is is_pinned
+    assert bundle.is_hub_id(text) is is_id
+    assert bundle.is_pinned(text) is is_pinned
 
 
 def test_folder_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert hub.resolve_weights("owner/name") == Path("owner/name")
+    assert bundle.resolve_weights("owner/name") == Path("owner/name")
 
 
 @pytest.mark.parametrize("value", ["no such folder", "a/b/c"])
 def test_what_is_neither_folder_nor_hub_id(value: str) -> None:
     with pytest.raises(BundleError, match="neither a folder nor owner/name"):
-        hub.resolve_weights(value)
+        bundle.resolve_weights(value)
 
 
 def test_a_file_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(BundleError, match="give the folder"):
-        hub.resolve_weights(tmp_path / "model.safetensors")
+        bundle.resolve_weights(tmp_path / "model.safetensors")
 
 
 def test_default_bundle_is_found_in_package_or_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_PACKAGE", tmp_path / "ich_cli")
+    monkeypatch.setattr(resolve, "_PACKAGE", tmp_path / "ich_cli")
     with pytest.raises(BundleError, match="--weights or ICH_WEIGHTS"):
-        hub.resolve_weights(None)
+        bundle.resolve_weights(None)
     for folder in (tmp_path / "hub" / "default", tmp_path / "ich_cli" / "bundles" / "default"):
         folder.mkdir(parents=True)
         (folder / "config.json").touch()
-        assert hub.resolve_weights("") == folder  # that in the package wins
+        assert bundle.resolve_weights("") == folder  # that in the package wins
 
 
 @pytest.mark.parametrize(
@@ -74,27 +75,27 @@ def test_default_bundle_is_found_in_package_or_checkout(
     ],
 )
 def test_parts_of_hub_ids(text: str, parts: tuple[str, str | None, str | None]) -> None:
-    assert hub.HubId.parse(text) == parts
+    assert bundle.HubId.parse(text) == parts
 
 
 @pytest.mark.parametrize("text", ["name", "owner/name:other", "owner/name@", "C:/x", "a/b@../c"])
 def test_what_is_no_hub_id(text: str) -> None:
     with pytest.raises(BundleError, match="not of the form"):
-        hub.HubId.parse(text)
+        bundle.HubId.parse(text)
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (errors.RepositoryNotFoundError("x", response=_response(404)), "no such model"),
-        (errors.RepositoryNotFoundError("x", response=_response(401)), "no such model"),
+        (errors.RepositoryNotFoundError("x", response=_response(404)), "not found on the Hub"),
+        (errors.RepositoryNotFoundError("x", response=_response(401)), "not found on the Hub"),
         (errors.GatedRepoError("x", response=_response(403)), "gated"),
-        (errors.RevisionNotFoundError("x", response=_response(404)), "no such revision"),
+        (errors.RevisionNotFoundError("x", response=_response(404)), "revision not found"),
         (errors.HfHubHTTPError("x", response=_response(500)), "HTTP status 500"),
-        (errors.OfflineModeIsEnabled("x"), "not in the cache.*give a folder"),
+        (errors.OfflineModeIsEnabled("x"), "not in the cache.*give a local folder"),
         (httpx2.ConnectError("x"), r"the connection failed \(ConnectError\)"),
         (PermissionError(13, "Permission denied"), r"read or written \(Permission denied\)"),
-        (errors.HFValidationError("secret"), "not a name that the Hub allows"),
+        (errors.HFValidationError("secret"), "invalid repository name"),
         (ConnectionError("secret"), "HF_HUB_DISABLE_XET=1"),
     ],
 )
@@ -107,6 +108,6 @@ def test_each_failure_is_one_line(
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # it waits for a Hub that is ill
     with pytest.raises(HubError, match=f"owner/name@v1: .*{told}") as raised:
-        hub.fetch("owner/name@v1")
+        bundle.fetch("owner/name@v1")
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.metrics import roc_auc_score
 
-from ich_cli.core.bundle import Calibration, calibrate
+from ich_cli.core.bundle import Calibration
 from ich_cli.core.errors import DataError
 from ich_cli.core.evaluate import choose_thresholds, evaluate, learn_calibration, quick_metrics
 from ich_cli.core.evaluate.calibration import at_best_f1, at_sensitivity
@@ -135,7 +135,7 @@ def test_calibration_undoes_the_weight_of_positives_and_a_wrong_temperature() ->
     found = learn_calibration(y, distorted)
     np.testing.assert_allclose(found.temperature, 2.0, rtol=0.06)
     np.testing.assert_allclose(found.bias, -np.log(8), atol=0.1)
-    p = calibrate(distorted, found)
+    p = found.apply(distorted)
     assert abs(p.mean() - y.mean()) < 0.003
 
 

@@ -14,7 +14,6 @@ from ich_cli.core.bundle import (
     BundleConfig,
     Calibration,
     SequenceConfig,
-    calibrate,
     load_bundle,
     read_config_values,
     save_bundle,
@@ -129,7 +128,7 @@ def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     rows = list(predictor.stream(entries, workers=0))
     pixels = np.stack([predictor.prepare(series.load(entry))[0].pixels for entry in entries])
     logits = smooth(0.5).apply_to(predictor.slice_logits(pixels))
-    expected = calibrate(logits, Calibration((2.0,) * 6, (0.5,) * 6))
+    expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(logits)
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
     assert all(ALONE not in row.note for row in rows)
     for start in (1, 5, len(entries)):  # a resumed run: the same rows to the bit
@@ -167,11 +166,11 @@ def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     ):  # fmt: skip
         each.append(engine(np.stack([one.pixels for one in pixels])))
     logits = (each[0] + each[1]) / 2
-    expected = calibrate(smooth(0.5).apply_to(logits), Calibration((2.0,) * 6, (0.5,) * 6))
+    expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(smooth(0.5).apply_to(logits))
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
     (row,) = predictor.stream(entries[4:5], workers=0)
     assert row.note.endswith("answered without the sequence stage")
-    alone = calibrate(logits[4:5], Calibration((0.2,) * 6, (1.5,) * 6))[0]
+    alone = Calibration((0.2,) * 6, (1.5,) * 6).apply(logits[4:5])[0]
     np.testing.assert_allclose(row.probabilities, alone, atol=1e-6)
     assert abs(alone[0] - expected[4, 0]) > 0.01
     explained = explain(predictor, series.load(entries[4]), ["any"])

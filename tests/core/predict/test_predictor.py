@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ich_cli.core.bundle import BundleConfig, Calibration, calibrate, save_bundle, save_ensemble
+from ich_cli.core.bundle import BundleConfig, Calibration, save_bundle, save_ensemble
 from ich_cli.core.dicom import CTSlice, SliceId
 from ich_cli.core.errors import BundleError, IchError
 from ich_cli.core.labels import LABELS
@@ -82,7 +82,7 @@ def test_a_slice_has_one_answer_whatever_stands_beside_it(
 
 def test_calibration_by_hand() -> None:
     logits = np.array([[2.0, 0, 0, 0, 1e6, -1e6]])
-    found = calibrate(logits, Calibration((2, 1, 1, 1, 1, 1), (0, 0, np.log(3), 0, 0, 0)))
+    found = Calibration((2, 1, 1, 1, 1, 1), (0, 0, np.log(3), 0, 0, 0)).apply(logits)
     # sigmoid(1) = 0.731059; sigmoid(ln 3) = 3/4
     np.testing.assert_allclose(found, [[0.7310586, 0.5, 0.75, 0.5, 1, 0]], atol=1e-6)
 

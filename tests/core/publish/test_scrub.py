@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from ich_cli.core.publish.scrub import scrubbed, scrubbed_text
+from ich_cli.core.publish.scrub import scrub_text, scrub_values
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_free_text(text: str, public: str | None) -> None:
-    assert scrubbed_text(text) == (text if public is None else public)
+    assert scrub_text(text) == (text if public is None else public)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_free_text(text: str, public: str | None) -> None:
     ],
 )  # fmt: skip
 def test_command_lines(command: str, public: str) -> None:
-    assert scrubbed_text(command, command=True) == public
+    assert scrub_text(command, command=True) == public
 
 
 def test_all_texts_of_a_config() -> None:
@@ -52,7 +52,7 @@ def test_all_texts_of_a_config() -> None:
         "config": {"init": "w/x.safetensors", "lr": 0.1, "none": None},
         "data": ["a/b of /home/ann/c", {"more": "/x/y"}],
     }
-    assert scrubbed(values) == {
+    assert scrub_values(values) == {
         "command": "ich train b",
         "config": {"init": "x.safetensors", "lr": 0.1, "none": None},
         "data": ["a/b of c", {"more": "y"}],
