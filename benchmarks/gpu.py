@@ -14,7 +14,7 @@ from benchmarks.timing import Measure, command, rates, ratio
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.predict import Predictor
 from ich_cli.core.series import Entry
-from ich_cli.core.train import RunState, Selection, TrainConfig, TrainingRun, Watch
+from ich_cli.core.train import Callbacks, RunState, Selection, TrainConfig, TrainingRun
 
 
 def forward(predictor: Predictor, rounds: int, batches: int = 8) -> Measure:
@@ -49,7 +49,7 @@ def training(
         config = TrainConfig(model=model, init="none", epochs=rounds + 1, batch_size=batch_size)
         rows = torch.arange(len(data)).numpy()
         selections = [Selection(data, rows)]
-        learning = TrainingRun.start(config, selections, data.preprocess, device, Watch())
+        learning = TrainingRun.start(config, selections, data.preprocess, device, Callbacks())
         state = RunState(settings={})
 
         def epoch() -> int:
@@ -65,7 +65,7 @@ def training(
 
 
 def _bare_step(learning: TrainingRun, size: int, steps: int = 4) -> Any:
-    model, optimizer = learning.model, learning.wrapped
+    model, optimizer = learning.model, learning.wrapped_optimizer
     device, batch = learning.accelerator.device, learning.config.batch_size
     x = torch.zeros(batch, learning.preprocess.channels, size, size, device=device)
     x = x.contiguous(memory_format=torch.channels_last)

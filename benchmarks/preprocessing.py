@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data import PreparedDataset, prepare_dataset, start_early
+from ich_cli.core.data import PreparedDataset, preload_imports, prepare_dataset
 from ich_cli.core.imaging import head_box
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
@@ -97,7 +97,7 @@ def _ich(scans: Path, out: Path, config: PreprocessConfig, workers: int) -> Prep
     from ich_cli.core.data import open_source
     from ich_cli.core.system import worker_processes
 
-    with worker_processes(workers, start_early) as pool:
+    with worker_processes(workers, preload_imports) as pool:
         series, info = open_source("folder", (scans,), pool=pool)
         return prepare_dataset(series, out, config, info, pool=pool)
 

@@ -50,11 +50,11 @@ def ensemble(
     Example: ich ensemble runs/seresnet50 runs/resnext50 --data prepared -o runs/both
     """
     from ich_cli.core.data import PreparedDataset
-    from ich_cli.core.train import join_runs
+    from ich_cli.core.train import ensemble_runs
     from ich_cli.terminal import print_report
 
     kind = None if sequence == "none" else sequence
-    found = join_runs(runs, PreparedDataset.open(data), output, typed_command(), kind)
+    found = ensemble_runs(runs, PreparedDataset.open(data), output, typed_command(), kind)
     title = f"{data.name}, {found.split}, a slice"
     print_report(title, found.reports["slice"].to_dict(), as_json=json)
     console.note(f"bundle: {output / 'bundle'}", quiet=quiet)

@@ -70,13 +70,13 @@ def preprocess(
 
     Example: ich preprocess rsna/ -s rsna -o prepared --size 256
     """
-    from ich_cli.core.data import open_source, prepare_dataset, start_early
+    from ich_cli.core.data import open_source, prepare_dataset, preload_imports
     from ich_cli.core.system import worker_processes
     from ich_cli.terminal import parse_limits, parse_names
 
     config = _config(preset, size, context)
     number = (os.cpu_count() or 1) if workers is None else workers
-    with worker_processes(number, start_early) as pool:
+    with worker_processes(number, preload_imports) as pool:
         series, info = open_source(
             source, tuple(paths or ()), labels, studies=studies, seed=seed,
             limits=parse_limits(limit), names=parse_names(anonymous_paths), pool=pool,

@@ -4,54 +4,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ich_cli.terminal import Device, Json, Quiet, Seed, console, typed_command
+from ich_cli.core.train import TrainConfig
+from ich_cli.terminal import (
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    console,
+    deprecated_aliases,
+    settings_options,
+    typed_command,
+)
 
 if TYPE_CHECKING:
     from ich_cli.core.data import PreparedDataset
     from ich_cli.core.train import Plan
 
+_DATA = "Data and pseudo-labels"
+_LOSS = "Loss"
+_RENAMED = {
+    "--out": "--output",
+    "--mix": "--sampling-weights",
+    "--positives": "--positive-fraction",
+    "--transplants": "--copy-paste",
+    "--head=cells": "--head=patch",
+}
 
+
+@deprecated_aliases(_RENAMED)
+@settings_options(TrainConfig, after="data", short={"model": "-m"})
 def train(
     ctx: typer.Context,
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Prepared data sets. The first is split and measured on; the others help to "
-            "learn.",
             metavar="[DATA...]",
             show_default="./prepared",
+            help="Prepared data sets. The first is split and evaluated, the others are only "
+            "trained on.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="timm's name or an alias.")
-    ] = "mobilenetv2",
-    head: Annotated[
-        Literal["linear", "cells"],
-        typer.Option("--head", help="cells: tell where, then pool; best with --mask-weight."),
-    ] = "linear",
-    init: Annotated[
-        str,
-        typer.Option(
-            "--init",
-            help="none, imagenet (of the Hub), a safetensors FILE, a BUNDLE's folder or Hub id, or "
-            "the folder of a RUN with the same folds: each fold goes on from its own.",
-        ),
-    ] = "imagenet",
-    pretrained: Annotated[
-        bool | None,
-        typer.Option(
-            "--pretrained/--no-pretrained",
-            help="Short for --init imagenet, none.",
-            show_default="pretrained",
-        ),
-    ] = None,
-    out: Annotated[
+    output: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of the run.", show_default="runs/MODEL"),
+        typer.Option("--output", "-o", help="Folder of the run.", show_default="runs/MODEL"),
     ] = None,
     folds: Annotated[int, typer.Option("--folds", help="Folds by patient.", min=2)] = 5,
     fold: Annotated[
@@ -66,149 +65,147 @@ def train(
             "--refit", help="After the folds, train on all patients and write the bundle."
         ),
     ] = False,
-    pseudo_labels: Annotated[
-        Path | None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    init: Annotated[
+        str,
         typer.Option(
-            "--pseudo-labels",
-            help="Answers of `ich predict` for the DATA without labels: what they learn from.",
-            metavar="CSV",
-            show_default=False,
+            "--init",
+            help="Initial weights: none, imagenet (from the Hub), a safetensors FILE, a BUNDLE's "
+            "folder or Hub id, or the folder of a RUN with the same folds; each fold then starts "
+            "from its own.",
         ),
-    ] = None,
-    pseudo: Annotated[
-        Literal["soft", "hard"],
-        typer.Option("--pseudo", help="Learn from probabilities, or from 0 and 1."),
-    ] = "soft",
-    pseudo_threshold: Annotated[
-        str | None,
+    ] = "imagenet",
+    pretrained: Annotated[
+        bool | None,
         typer.Option(
-            "--pseudo-threshold",
-            help="HIGH[,LOW]: a slice counts if each label is over HIGH or under LOW (1 - HIGH).",
-            show_default="soft 0.5, hard 0.9",
+            "--pretrained/--no-pretrained",
+            show_default="pretrained",
+            help="Short for --init imagenet, --init none.",
         ),
     ] = None,
     sequence: Annotated[
         Literal["none", "smooth", "gru"],
         typer.Option(
             "--sequence",
-            help="A second stage over the slices of a series: a kernel (smooth), or also a "
-            "bidirectional GRU (gru). A finished run takes one by --resume --refit.",
+            help="Sequence model over the slices of a series: a kernel (smooth), or also a "
+            "bidirectional GRU (gru). Add it to a finished run with --resume --refit.",
         ),
     ] = "none",
     recipe: Annotated[
         Literal["none", "dlmi"],
-        typer.Option("--recipe", help="Settings of the midterm project; those that are named win."),
+        typer.Option(
+            "--recipe", help="Settings of the midterm project; other options override them."
+        ),
     ] = "none",
-    mix: Annotated[
+    sampling_weights: Annotated[
         str | None,
         typer.Option(
-            "--mix", help="Share of each data set that an epoch sees: 1,0.5", show_default=False
+            "--sampling-weights",
+            metavar="W[,W…]",
+            show_default=False,
+            rich_help_panel=_DATA,
+            help="Fraction of each data set that an epoch samples: 1,0.5.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 10,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Slices a step.")] = 32,
-    accumulate: Annotated[
-        int, typer.Option("--accumulate", min=1, help="Parts of a step, to save memory.")
-    ] = 1,
-    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-4,
-    weight_decay: Annotated[float, typer.Option("--weight-decay")] = 0.02,
-    warmup: Annotated[float, typer.Option("--warmup", help="Share of the steps.")] = 0.1,
-    drop_rate: Annotated[
-        float, typer.Option("--drop-rate", help="Dropout before the classifier.")
-    ] = 0.2,
-    label_weights: Annotated[
-        str, typer.Option("--label-weights", help="Of each label in the loss.")
-    ] = "2,1,1,1,1,1",
-    pos_weight: Annotated[
-        Literal["none", "sqrt", "full", "ratio"],
+    pseudo_labels: Annotated[
+        Path | None,
         typer.Option(
-            "--pos-weight",
-            help="Of positives in the loss: negatives / positives (ratio), at most 30 (full), its "
-            "root (sqrt).",
+            "--pseudo-labels",
+            metavar="CSV",
+            show_default=False,
+            rich_help_panel=_DATA,
+            help="Predictions of `ich predict` as labels for the DATA without labels.",
         ),
-    ] = "none",
-    positives: Annotated[
-        float, typer.Option("--positives", help="Share of an epoch with `any`; 0: as they come.")
-    ] = 0.4,
-    ema: Annotated[
-        float, typer.Option("--ema", help="Decay of the averaged weights; 0: off.")
-    ] = 0.99,
-    mask_weight: Annotated[
-        float,
-        typer.Option("--mask-weight", help="Of the loss on where it bleeds, if known; 0: off."),
-    ] = 0.0,
-    transplants: Annotated[
-        float,
+    ] = None,
+    pseudo: Annotated[
+        Literal["soft", "hard"],
         typer.Option(
-            "--transplants", help="Share of slices without blood that get another's; 0: none."
+            "--pseudo",
+            rich_help_panel=_DATA,
+            help="Use pseudo-labels as probabilities, or as 0 and 1.",
         ),
-    ] = 0.0,
-    augmentation: Annotated[
-        float, typer.Option("--augmentation", help="Strength; 0: left and right only.")
-    ] = 1.0,
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test/--no-flip-test", help="Validate on slice and mirror image.")
-    ] = False,
-    freeze_norms: Annotated[
-        Literal["auto", "yes", "no"],
-        typer.Option("--freeze-norms", help="Keep batch norms in eval mode; auto: if folded."),
-    ] = "auto",
-    grad_clip: Annotated[float, typer.Option("--grad-clip", help="0: off.")] = 1.0,
-    precision: Annotated[
-        Literal["auto", "no", "bf16", "fp16"], typer.Option("--precision", help="Of autocast.")
-    ] = "auto",
+    ] = "soft",
+    pseudo_threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--pseudo-threshold",
+            show_default="soft 0.5, hard 0.9",
+            rich_help_panel=_DATA,
+            help="HIGH[,LOW]: use slices with each label at least HIGH or at most LOW (1 - HIGH).",
+        ),
+    ] = None,
     mean: Annotated[
         str | None,
         typer.Option(
             "--mean",
-            help="Of the input, one or one a window; by default ImageNet's.",
             show_default=False,
+            rich_help_panel=_DATA,
+            help="Mean of the input, one value or one per window; default: ImageNet's.",
         ),
     ] = None,
-    std: Annotated[str | None, typer.Option("--std", help="The same.", show_default=False)] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            "--std",
+            show_default=False,
+            rich_help_panel=_DATA,
+            help="Standard deviation of the input, likewise.",
+        ),
+    ] = None,
+    label_weights: Annotated[
+        str,
+        typer.Option(
+            "--label-weights", rich_help_panel=_LOSS, help="Weight of each label in the loss."
+        ),
+    ] = "2,1,1,1,1,1",
     checkpoint_minutes: Annotated[
-        float, typer.Option("--checkpoint-minutes", help="Between checkpoints; 0: epochs only.")
+        float,
+        typer.Option(
+            "--checkpoint-minutes", help="Interval between checkpoints; 0: after epochs only."
+        ),
     ] = 10.0,
     seed: Seed = 0,
     device: Device = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from where a stopped run was.")
-    ] = False,
     quiet: Quiet = False,
     json: Json = False,
+    **settings: Any,
 ) -> None:
     """Train a model on prepared data, by patient-level folds, and write a bundle.
 
     Example: ich train prepared --model resnet18 --folds 5 --refit
-    """
+    """  # fmt: skip
     from ich_cli.core.system import is_main
-    from ich_cli.core.train import RECIPES, CheckpointConfig, Plan, TrainConfig
+    from ich_cli.core.train import RECIPES, CheckpointConfig, Plan, PseudoLabels
 
-    config = TrainConfig(
-        model=model, head=head, init=_init(ctx, init, pretrained),
-        epochs=epochs, batch_size=batch_size, accumulate=accumulate, lr=lr,
-        weight_decay=weight_decay, warmup=warmup, drop_rate=drop_rate,
-        label_weights=_numbers("--label-weights", label_weights), pos_weight=pos_weight,
-        positives=positives, ema=ema, mask_weight=mask_weight, transplants=transplants,
-        augmentation=augmentation, flip_test=flip_test, freeze_norms=freeze_norms,
-        grad_clip=grad_clip, precision=precision, seed=seed,
-    )  # fmt: skip
+    settings |= {"init": _initial_weights(ctx, init, pretrained), "seed": seed}
+    settings["label_weights"] = _numbers("--label-weights", label_weights)
+    config = TrainConfig(**settings)
     of_recipe = RECIPES.get(recipe, {}).items()
     config = replace(config, **{k: v for k, v in of_recipe if not _is_given(ctx, k)})
     opened = _open(data)
     if pseudo_labels is not None:
         limits = _numbers("--pseudo-threshold", pseudo_threshold) if pseudo_threshold else ()
-        opened = _with_pseudo_labels(opened, pseudo_labels, pseudo, limits, quiet=quiet)
+        if len(limits) > 2:
+            raise typer.BadParameter("--pseudo-threshold is HIGH or HIGH,LOW")
+        source = PseudoLabels(pseudo_labels, pseudo, *limits)
+        opened = _add_pseudo_labels(opened, source, quiet=quiet or not is_main())
     if recipe == "dlmi":
         _check_dlmi(opened[0], quiet=quiet)
     windows = len(opened[0].preprocess.windows)
     plan = Plan(
-        config=config, data=tuple(opened), out=out or Path("runs") / Path(model).name,
-        shares=_numbers("--mix", mix) if mix else (), folds=folds,
-        mean=_per_window("--mean", mean, windows), std=_per_window("--std", std, windows),
-        device=device, resume=resume, sequence=None if sequence == "none" else sequence,
-        checkpoint=CheckpointConfig(checkpoint_minutes), command=typed_command(),
-    )  # fmt: skip
+        config=config,
+        data=tuple(opened),
+        out=output or Path("runs") / Path(config.model).name,
+        sampling_weights=_numbers("--sampling-weights", sampling_weights),
+        folds=folds,
+        mean=_per_window("--mean", mean, windows),
+        std=_per_window("--std", std, windows),
+        device=device,
+        resume=resume,
+        sequence=None if sequence == "none" else sequence,
+        checkpoint=CheckpointConfig(checkpoint_minutes),
+        command=typed_command(),
+    )
     quiet = quiet or not is_main()
     _run(plan, fold, only_all=all_, with_refit=refit, quiet=quiet, as_json=json)
 
@@ -218,85 +215,70 @@ def _run(
 ) -> None:
     from ich_cli.core.errors import UsageError
     from ich_cli.core.system import is_main
-    from ich_cli.core.train import begin, gather, refit, train_fold
-    from ich_cli.terminal import watching
+    from ich_cli.core.train import collect_out_of_fold, refit, start_run, train_fold
+    from ich_cli.terminal import print_report, show_training
 
     if only_all and fold is not None:
-        raise UsageError("--all trains on everything, --fold on a part: choose one")
-    begin(plan)
+        raise UsageError("--all and --fold exclude each other")
+    start_run(plan)
+    epochs = plan.config.epochs
     for one in () if only_all else range(plan.folds) if fold is None else (fold,):
-        with watching(f"fold {one} of {plan.folds}", plan.config.epochs, quiet=quiet) as watch:
-            train_fold(plan, one, watch)
-    found = None if only_all else gather(plan)
+        with show_training(f"fold {one} of {plan.folds}", epochs, quiet=quiet) as callbacks:
+            train_fold(plan, one, callbacks)
+    found = None if only_all else collect_out_of_fold(plan)
     if found is not None and is_main():
-        _tell(plan, found.reports["slice"].to_dict(), as_json)
+        title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), a slice"
+        print_report(title, found.reports["slice"].to_dict(), as_json=as_json)
     if only_all or (with_refit and found is not None):
-        with watching("all patients", plan.config.epochs, quiet=quiet) as watch:
-            bundle = refit(plan, found, watch)
+        with show_training("all patients", epochs, quiet=quiet) as callbacks:
+            bundle = refit(plan, found, callbacks)
         console.note(f"bundle: {bundle}", quiet=quiet)
-
-
-def _tell(plan: Plan, report: dict[str, object], as_json: bool) -> None:
-    from ich_cli.terminal import print_report
-
-    title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), a slice"
-    print_report(title, report, as_json=as_json)
 
 
 def _open(folders: list[Path] | None) -> list[PreparedDataset]:
     from ich_cli.core.data import PreparedDataset
     from ich_cli.core.errors import DataError
 
-    if folders:
-        return [PreparedDataset.open(folder) for folder in folders]
-    if not Path("prepared").exists():
+    if not folders and not Path("prepared").exists():
         raise DataError(
-            "no data named and no ./prepared; make it with `ich preprocess FOLDER --source rsna`, "
+            "no DATA given and no ./prepared; make it with `ich preprocess FOLDER --source rsna`, "
             "`… CT-ICH --source ct-ich`, or without data `ich preprocess --source phantom`"
         )
-    return [PreparedDataset.open(Path("prepared"))]
+    return [PreparedDataset.open(folder) for folder in folders or [Path("prepared")]]
 
 
-def _with_pseudo_labels(
-    data: list[PreparedDataset],
-    predictions: Path,
-    kind: Literal["soft", "hard"],
-    limits: tuple[float, ...],
-    *,
-    quiet: bool,
+def _add_pseudo_labels(
+    data: list[PreparedDataset], source: Any, *, quiet: bool
 ) -> list[PreparedDataset]:
+    """Add pseudo-labels to the data sets without labels behind the first."""
     from ich_cli.core.errors import UsageError
-    from ich_cli.core.system import is_main
-    from ich_cli.core.train import PseudoLabels, pseudo_label, tell
+    from ich_cli.core.train import apply_pseudo_labels, describe_pseudo_labels
 
-    if len(limits) > 2:
-        raise typer.BadParameter("--pseudo-threshold is HIGH or HIGH,LOW")
-    how = PseudoLabels(predictions, kind, *limits)
     if all(one.labelled for one in data[1:]):
         raise UsageError(
-            "--pseudo-labels: none of the further DATA lacks labels; prepare the slices by "
-            "`ich preprocess FOLDER -s unlabelled` and name that folder behind the labelled one"
+            "--pseudo-labels needs DATA without labels; prepare the slices with "
+            "`ich preprocess FOLDER -s unlabelled` and add that folder after the labelled one"
         )
-    given = [one if one.labelled else pseudo_label(one, data[0], how) for one in data[1:]]
-    for one in given:
-        if "pseudo_labels" in one.about:
-            about = one.about["pseudo_labels"]
-            console.note(f"{one.name}: {tell(about)}", quiet=quiet or not is_main())
-    return [data[0], *given]
+    out = data[:1]
+    for one in data[1:]:
+        out.append(one if one.labelled else apply_pseudo_labels(one, data[0], source))
+        if about := out[-1].about.get("pseudo_labels"):
+            console.note(f"{one.name}: {describe_pseudo_labels(about)}", quiet=quiet)
+    return out
 
 
-def _init(ctx: typer.Context, init: str, pretrained: bool | None) -> str:
+def _initial_weights(ctx: typer.Context, init: str, pretrained: bool | None) -> str:
     if pretrained is None:
         return init
     short = "imagenet" if pretrained else "none"
     if _is_given(ctx, "init") and init != short:
         option = "--pretrained" if pretrained else "--no-pretrained"
-        raise typer.BadParameter(f"{option} is short for --init {short}; --init {init} is another")
+        raise typer.BadParameter(f"{option} means --init {short}, but --init {init} is given too")
     return short
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:
-    """Tell whether the user has typed an option."""
+    """Return True where an option is on the command line."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -306,23 +288,21 @@ def _check_dlmi(data: PreparedDataset, *, quiet: bool) -> None:
 
     if data.preprocess.preset != "dlmi":
         raise DataError(
-            f"--recipe dlmi wants {data.name} as that project made its input; prepare it by "
+            f"--recipe dlmi needs {data.name} prepared with that preset; run "
             "`ich preprocess … --preset dlmi --size 512`"
         )
     side = data.preprocess.size
     if side != 512:
-        console.note(f"the recipe's pictures have 512 pixels, these {side}", quiet=quiet)
+        console.note(f"the recipe uses 512 pixels, {data.name} has {side}", quiet=quiet)
 
 
-def _numbers(option: str, text: str) -> tuple[float, ...]:
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise typer.BadParameter(f"{option} {text}: numbers with commas between") from None
+        raise typer.BadParameter(f"{option} {text}: expected numbers separated by commas") from None
 
 
 def _per_window(option: str, text: str | None, windows: int) -> tuple[float, ...] | None:
-    if text is None:
-        return None
     numbers = _numbers(option, text)
-    return numbers * windows if len(numbers) == 1 else numbers
+    return (numbers * windows if len(numbers) == 1 else numbers) or None

@@ -39,4 +39,5 @@ from .prediction_tables import (
     studies_table as studies_table,
     summary as summary,
 )
-from .training_progress import watching as watching
+from .settings import settings_options as settings_options
+from .training_progress import show_training as show_training

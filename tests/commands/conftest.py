@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ich_cli.core.train import Plan, TrainConfig, begin, gather, refit, train_fold
+from ich_cli.core.train import Plan, TrainConfig, collect_out_of_fold, refit, start_run, train_fold
 from tests.support.prepared import blobs
 
 
@@ -19,8 +19,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model="test_resnet", init="none", epochs=1, batch_size=8, precision="no", drop_rate=0.0
     )
     plan = Plan(config=config, data=(data,), out=root / "run", folds=2, device="cpu")
-    begin(plan)
+    start_run(plan)
     for fold in range(2):
         train_fold(plan, fold)
-    refit(plan, gather(plan))
+    refit(plan, collect_out_of_fold(plan))
     return root

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.data import PreparedDataset, read_out_of_fold
 from ich_cli.core.evaluate import learn_calibration
-from ich_cli.core.model import learn_sequence
+from ich_cli.core.model import fit_sequence_model
 from ich_cli.main import app
 from tests.support.prepared import blobs
 
@@ -99,7 +99,7 @@ def test_a_second_stage_is_learned_from_the_mean(place: Path, tmp_path: Path) ->
     of_fold = np.asarray(both.folds)[kept]
     for fold in (0, 1):  # each by the stage that the other fold's patients have taught
         rows = [own for own in data.series_rows() if of_fold[own[0]] != fold]
-        stage = learn_sequence(logits.astype(np.float32), data.labels, rows, "smooth", 0)
+        stage = fit_sequence_model(logits.astype(np.float32), data.labels, rows, "smooth", 0)
         for own in data.series_rows():
             if of_fold[own[0]] == fold:
                 expected = stage.apply_to(logits[own])

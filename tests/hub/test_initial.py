@@ -13,7 +13,7 @@ from ich_cli.core.bundle import load_bundle
 from ich_cli.core.errors import BundleError, HubError, IchError
 from ich_cli.core.model import resolve_architecture
 from ich_cli.core.train import TrainConfig
-from ich_cli.core.train.initial_weights import initialize
+from ich_cli.core.train.setup import build_initial_model
 from tests.hub.conftest import bundle_files
 from tests.hub.server import Hub
 
@@ -28,25 +28,27 @@ def test_a_bundle_of_the_hub_is_where_a_training_starts(hub: Hub, tiny_bundle: P
     kept = load_bundle(tiny_bundle)
     told: list[str] = []
     channels = kept.config.preprocess.channels
-    start = initialize(config(kept.config.architecture, "owner/name@v1"), channels, told.append)
+    start = build_initial_model(
+        config(kept.config.architecture, "owner/name@v1"), channels, told.append
+    )
     assert start.origin == f"owner/name@{commit}"
     assert told == [f"started from the bundle owner/name@{commit}: classifier kept"]
     for key, value in kept.models[0].state_dict().items():
         assert torch.equal(start.model.state_dict()[key], value), key
     with pytest.raises(BundleError, match=rf"owner/name@{commit}: a bundle of .*, not resnet18"):
-        initialize(config("resnet18", "owner/name@v1"), channels)
+        build_initial_model(config("resnet18", "owner/name@v1"), channels)
 
 
 def test_what_the_hub_lacks_is_one_line(hub: Hub) -> None:
     with pytest.raises(HubError, match="owner/nothing"):
-        initialize(config("test_resnet", "owner/nothing"), 3)
+        build_initial_model(config("test_resnet", "owner/nothing"), 3)
 
 
 def test_pretrained_weights_come_from_the_hub(hub: Hub) -> None:
     published = timm.create_model("test_resnet.r160_in1k", num_classes=1000)
     weights = save(published.state_dict(), metadata={"format": "pt"})
     hub.publish("timm/test_resnet.r160_in1k", {"model.safetensors": weights})
-    start = initialize(config("test_resnet", "imagenet"), 3)
+    start = build_initial_model(config("test_resnet", "imagenet"), 3)
     assert start.origin == "timm/test_resnet.r160_in1k"
     ours = start.model.state_dict()
     for key, value in published.state_dict().items():
@@ -58,7 +60,7 @@ def test_pretrained_weights_come_from_the_hub(hub: Hub) -> None:
 def test_offline_it_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(IchError, match="--init FILE, or from random weights by --init none"):
-        initialize(config("test_resnet", "imagenet"), 3)
+        build_initial_model(config("test_resnet", "imagenet"), 3)
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,16 @@ def test_preprocess_that_is_stopped_goes_on(
 @pytest.mark.parametrize(
     ("moment", "code", "line"),
     [
-        ("step:15:3:1", 143, "ich: stopped; 3 of 4 steps are kept: the same command with --resume"),
-        ("step:2:3:1", 130, "ich: stopped; 3 of 4 steps are kept: the same command with --resume"),
+        (
+            "step:15:3:1",
+            143,
+            "ich: stopped; 3 of 4 steps are saved: continue with the same",
+        ),
+        (
+            "step:2:3:1",
+            130,
+            "ich: stopped; 3 of 4 steps are saved: continue with the same",
+        ),
         ("step:2:3:2", 130, "ich: interrupted"),
         ("step:15:3:2", 143, "ich: terminated"),
     ],

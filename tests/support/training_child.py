@@ -16,10 +16,10 @@ import torch
 
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.train import (
+    Callbacks,
     CheckpointConfig,
     Selection,
     TrainConfig,
-    Watch,
     checkpoints,
     trainer as training_run,
 )
@@ -32,28 +32,31 @@ CONFIG = TrainConfig(
 STEPS = 6  # an epoch: 48 slices to learn from
 
 
-def train(data: PreparedDataset, out: Path, watch: Watch, *, resume: bool = False) -> FitResult:
+def train(data: PreparedDataset, out: Path, calls: Callbacks, *, resume: bool = False) -> FitResult:
     rows = np.arange(len(data), dtype=np.int64)
     half = len(data) // 2
     return fit(
         CONFIG, [Selection(data, rows[:half])], Selection(data, rows[half:]), data.preprocess, out,
-        device="cpu", resume=resume, watch=watch, checkpoint=CheckpointConfig(minutes=0, steps=4),
+        device="cpu", resume=resume, callbacks=calls,
+        checkpoint=CheckpointConfig(minutes=0, steps=4),
     )  # fmt: skip
 
 
-def die_at(event: str) -> Watch:
+def die_at(event: str) -> Callbacks:
     """Arrange to be killed."""
     kind, _, number = event.partition(":")
     signals = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
     if kind in signals:
-        return Watch(step=lambda step, *_: _send(signals[kind]) if step == int(number) else None)
+        return Callbacks(
+            step=lambda step, *_: _send(signals[kind]) if step == int(number) else None
+        )
     if kind == "write":  # the n-th file that a checkpoint sends to the disk
-        _after(checkpoints, "_to_disk", int(number))
+        _after(checkpoints, "_sync", int(number))
     if kind == "tensors":
         _after(checkpoints, "write_weights", int(number))
     if kind == "validation":
         _after(training_run, "predict_logits", int(number))
-    return Watch()
+    return Callbacks()
 
 
 def _after(module: Any, name: str, times: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ich_cli.terminal import console, watching
+from ich_cli.terminal import console, show_training
 
 
 class Terminal(io.StringIO):
@@ -120,11 +120,11 @@ def test_a_training_at_a_terminal_is_a_live_table(
     monkeypatch.setattr("sys.stderr", terminal)
     clock = iter([100.0, 110.0, 120.0, 130.0])
     monkeypatch.setattr("ich_cli.terminal.training_progress.time.monotonic", lambda: next(clock))
-    with watching("fold 0 of 5", 3) as watch:
-        watch.step(1, 10_000, 0.75)  # 10 s: where it starts, not yet a speed
-        watch.step(3, 10_000, 0.5)  # two more steps in 20 s: 9997 left take 99970 s
-        watch.note("resumed")
-        watch.epoch(EPOCH)
+    with show_training("fold 0 of 5", 3) as callbacks:
+        callbacks.step(1, 10_000, 0.75)  # 10 s: where it starts, not yet a speed
+        callbacks.step(3, 10_000, 0.5)  # two more steps in 20 s: 9997 left take 99970 s
+        callbacks.note("resumed")
+        callbacks.epoch(EPOCH)
     text = terminal.text
     assert "fold 0 of 5" in text
     assert "resumed" in text
@@ -139,17 +139,17 @@ def test_the_step_and_the_time_left_stand_under_the_table(
     monkeypatch.setattr("sys.stderr", terminal)
     clock = iter([100.0, 110.0, 120.0])
     monkeypatch.setattr("ich_cli.terminal.training_progress.time.monotonic", lambda: next(clock))
-    with watching("fold 1 of 5", 3) as watch:
-        watch.step(1, 100, 0.75)
-        watch.step(3, 100, 0.5)  # two steps in 20 s: 97 more take 970 s
+    with show_training("fold 1 of 5", 3) as callbacks:
+        callbacks.step(1, 100, 0.75)
+        callbacks.step(3, 100, 0.5)  # two steps in 20 s: 97 more take 970 s
     assert "step 3/100, loss 0.5000, 16:10 left" in terminal.text
 
 
 def test_a_training_in_a_log_is_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching("fold 0 of 5", 3) as watch:
-        watch.step(1, 10, 0.5)
-        watch.epoch(EPOCH)
-        watch.note("done")
+    with show_training("fold 0 of 5", 3) as callbacks:
+        callbacks.step(1, 10, 0.5)
+        callbacks.epoch(EPOCH)
+        callbacks.note("done")
     assert capsys.readouterr().err.splitlines() == [
         "fold 0 of 5",
         "epoch 1/3  loss 0.5124  AUC any 0.9100  AUC macro -  log loss 0.2000  F1 any 0.5000  "
@@ -159,7 +159,7 @@ def test_a_training_in_a_log_is_a_line_an_epoch(capsys: pytest.CaptureFixture[st
 
 
 def test_a_quiet_training_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching("fold 0 of 5", 3, quiet=True) as watch:
-        watch.step(1, 10, 0.5)
-        watch.epoch(EPOCH)
+    with show_training("fold 0 of 5", 3, quiet=True) as callbacks:
+        callbacks.step(1, 10, 0.5)
+        callbacks.epoch(EPOCH)
     assert capsys.readouterr() == ("", "")

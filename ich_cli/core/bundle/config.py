@@ -241,6 +241,8 @@ class BundleConfig:
     ) -> BundleConfig:
         preprocess = _preprocess(_mapping(own["preprocess"], "ich.preprocess"))
         args = dict(_mapping(whole.get("model_args", {}), "model_args"))
+        if args.get("head") == "cells":  # name in earlier versions
+            args["head"] = "patch"
         if args.pop("in_chans", 3) != preprocess.channels:
             raise BundleError(
                 f"model_args.in_chans does not fit ich.preprocess: {preprocess.channels} channels"

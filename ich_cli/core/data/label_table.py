@@ -78,14 +78,14 @@ def find_labels(
     table: Mapping[str, LabelRow], sop_uid: str, path: str, frame: int = 1
 ) -> LabelRow | None:
     """Return the labels of a slice, by its UID, its path or any tail of the path; else None."""
-    for key in names_of(sop_uid, path):
+    for key in candidate_names(sop_uid, path):
         for form in (f"{key}#{frame}", key):
             if key and form in table:
                 return table[form]
     return None
 
 
-def names_of(sop_uid: str, path: str) -> Iterator[str]:
+def candidate_names(sop_uid: str, path: str) -> Iterator[str]:
     """Yield what a table may call a slice: its UID, its path, the tails of the path."""
     yield sop_uid
     yield slice_key(path)

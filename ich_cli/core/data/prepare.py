@@ -227,7 +227,7 @@ def _run(
         wait([one for one in running if not one.cancel()])  # they write into the folder
 
 
-def start_early() -> None:
+def preload_imports() -> None:
     """Import what a process needs to prepare series: for `worker_processes` to call first."""
     keep_freed_memory()
 

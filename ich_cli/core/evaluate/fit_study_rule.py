@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from ich_cli.core.data import Floats, SlicesOfPatients
+from ich_cli.core.data import Floats, OutOfFoldTable
 from ich_cli.core.evaluate.bootstrap import draw_auroc, percentiles
 from ich_cli.core.evaluate.calibration import at_sensitivity, at_specificity, learn_calibration
 from ich_cli.core.evaluate.metrics import auroc
@@ -25,7 +25,7 @@ _FEWEST: Final = 5
 """Studies of each kind; with fewer no rule is learned."""
 
 
-def of_studies(found: SlicesOfPatients, how: str) -> tuple[NDArray[np.bool_], Floats]:
+def of_studies(found: OutOfFoldTable, how: str) -> tuple[NDArray[np.bool_], Floats]:
     """Return labels and aggregated probabilities of patients, ``(P, 6)`` each."""
     unique, member = np.unique(found.patients, return_inverse=True)
     order = np.argsort(member, kind="stable")
@@ -45,7 +45,7 @@ class RuleComparison:
 
 
 def compare_rules(
-    found: SlicesOfPatients, names: Sequence[str] = tuple(AGGREGATIONS), *, bootstrap: int = 1000,
+    found: OutOfFoldTable, names: Sequence[str] = tuple(AGGREGATIONS), *, bootstrap: int = 1000,
     seed: int = 0,
 ) -> list[RuleComparison]:  # fmt: skip
     """Measure aggregations against each other, per patient.
@@ -87,7 +87,7 @@ def learn_rule(
     StudyRule or None
         None where fewer than 5 studies bleed, or fewer than 5 do not.
     """
-    found = SlicesOfPatients(
+    found = OutOfFoldTable(
         np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64), np.asarray(patients)
     )
     y, together = of_studies(found, aggregation)
@@ -102,7 +102,7 @@ def learn_rule(
     return replace(rule, rule_out=min(low, high), rule_in=max(low, high))
 
 
-def verdicts(found: SlicesOfPatients, rule: StudyRule) -> dict[str, tuple[int, int]]:
+def verdicts(found: OutOfFoldTable, rule: StudyRule) -> dict[str, tuple[int, int]]:
     """Return verdict → how many bleeding and how many other studies have it."""
     y, together = of_studies(found, rule.aggregation)
     called = np.array([rule.verdict(float(p)) for p in rule.calibrate(together)[:, ANY]])

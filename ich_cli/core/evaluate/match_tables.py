@@ -18,8 +18,8 @@ from ich_cli.core.data import (
     ABSENT,
     KEY_COLUMNS,
     LabelRow,
+    candidate_names,
     find_labels,
-    names_of,
     read_labels,
     slice_key,
     to_label,
@@ -243,7 +243,7 @@ def _read_groups(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _whose(row: Scored, groups: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
-    keys = names_of(row.sop_uid, row.path) if groups else ()
+    keys = candidate_names(row.sop_uid, row.path) if groups else ()
     own = next((groups[key] for key in keys if key and key in groups), ("", ""))
     return own[0] or row.patient, own[1] or row.study
 

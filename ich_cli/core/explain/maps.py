@@ -2,7 +2,7 @@
 
 A picture's features are computed once, without gradients. The labels' logits are then taken from
 copies of the features, one a label, so that one small backward pass through the head gives all
-maps of a batch: Grad-CAM at the last feature map needs no more than that. A `CellClassifier` needs
+maps of a batch: Grad-CAM at the last feature map needs no more than that. A `PatchClassifier` needs
 no gradient: it has a probability for each cell, and those are its map.
 
 Scale: a map's highest value is the label's probability (of an ensemble: of each member, before
@@ -27,7 +27,7 @@ from ich_cli.core.engines import model_input
 from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES, outside_inference_mode, raw_maps
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import CellClassifier
+from ich_cli.core.model import PatchClassifier
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import Neighbours, Placement, prepare, uncrop
 from ich_cli.core.study import Probabilities, over_thresholds
@@ -36,7 +36,7 @@ from ich_cli.core.viz import METHOD_NAMES
 AUTO: Final = "auto"
 """The first of `methods_of`."""
 CELLS: Final = "cells"
-"""The map that a `CellClassifier` makes itself."""
+"""The map that a `PatchClassifier` makes itself."""
 METHODS: Final = tuple(METHOD_NAMES)
 """What `explain` takes besides `AUTO`. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
 
@@ -66,7 +66,7 @@ class Explanation:
 
 def methods_of(predictor: Predictor) -> tuple[str, ...]:
     """Return those of `METHODS` that a predictor has, the one that tells most first."""
-    if all(isinstance(model, CellClassifier) for model, _ in predictor.bundle.members):
+    if all(isinstance(model, PatchClassifier) for model, _ in predictor.bundle.members):
         return METHODS
     return tuple(CLASSES)
 
@@ -245,7 +245,9 @@ def _member_maps(
 def _cell_map(model: nn.Module, seen: _Seen) -> NDArray[np.float32]:
     """Return the probability of each label in each cell, float32 ``(6, h, w)``."""
     with outside_inference_mode():
-        found = cast(CellClassifier, model).map(seen.features, cast(Tensor, seen.mirrored))
+        found = cast(PatchClassifier, model).probability_map(
+            seen.features, cast(Tensor, seen.mirrored)
+        )
     return cast(NDArray[np.float32], found[0].cpu().numpy())
 
 

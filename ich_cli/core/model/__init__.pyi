@@ -1,4 +1,4 @@
-from .bf16_depthwise import slow_depthwise_in_float32 as slow_depthwise_in_float32
+from .bf16_depthwise import keep_slow_depthwise_in_float32 as keep_slow_depthwise_in_float32
 from .device import device_name as device_name, devices as devices, resolve_device as resolve_device
 from .initial_weights import compare_keys as compare_keys, load_initial as load_initial
 from .inputs import to_input as to_input
@@ -7,11 +7,11 @@ from .networks import (
     build_model as build_model,
     resolve_architecture as resolve_architecture,
 )
-from .patch_head import CellClassifier as CellClassifier
+from .patch_head import PatchClassifier as PatchClassifier
 from .sequence_model import (
     SequenceKind as SequenceKind,
     SequenceModel as SequenceModel,
-    learn_sequence as learn_sequence,
+    fit_sequence_model as fit_sequence_model,
     load_sequence as load_sequence,
     save_sequence as save_sequence,
 )

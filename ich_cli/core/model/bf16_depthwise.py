@@ -22,7 +22,7 @@ def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
     return type(f"Float32{kind.__name__}", (kind,), {"forward": forward})
 
 
-def slow_depthwise_in_float32(model: nn.Module) -> None:
+def keep_slow_depthwise_in_float32(model: nn.Module) -> None:
     """Let the depthwise convolutions of `model` that are slow in bf16 compute in float32, in place.
 
     Parameters and their names stay as they are.

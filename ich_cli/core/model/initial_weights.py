@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from ich_cli.core.errors import BundleError
 from ich_cli.core.model.fast_timm import timm
-from ich_cli.core.model.patch_head import CellClassifier
-from ich_cli.core.model.weights import name_some, read_weights, torchvision_to_timm
+from ich_cli.core.model.patch_head import PatchClassifier
+from ich_cli.core.model.weights import read_weights, summarize_names, torchvision_to_timm
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class InitReport:
 def load_initial(model: nn.Module, path: Path) -> InitReport:
     """Start a model from a safetensors file of a timm or torchvision model.
 
-    The classifier is dropped where its number of outputs differs; under a `CellClassifier`, where
+    The classifier is dropped where its number of outputs differs; under a `PatchClassifier`, where
     the file is of the backbone alone. Where the input has neighbours
     besides the slice, its stem begins by looking at the slice alone, and learns of the others.
     With another number of windows, the file's weights are repeated over them and scaled.
@@ -45,7 +45,7 @@ def load_initial(model: nn.Module, path: Path) -> InitReport:
         If the file is no safetensors, or a key besides these is missing, left over or mis-shaped.
     """
     found = read_weights(path)
-    if isinstance(model, CellClassifier) and not any(key.startswith("backbone.") for key in found):
+    if isinstance(model, PatchClassifier) and not any(key.startswith("backbone.") for key in found):
         model = model.backbone
     layout, found = torchvision_to_timm(found)
     wanted = model.state_dict()
@@ -83,7 +83,7 @@ def compare_keys(
         if key in found and found[key] != wanted[key]
     ]
     parts = [
-        f"{kind} {name_some(keys)}"
+        f"{kind} {summarize_names(keys)}"
         for kind, keys in (("missing", missing), ("unexpected", unexpected), ("shape:", shaped))
         if keys
     ]

@@ -1,4 +1,4 @@
-"""Backbones from timm, where they start from, and the device they run on."""
+"""Networks built from timm backbones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model.fast_timm import timm
-from ich_cli.core.model.patch_head import CellClassifier
+from ich_cli.core.model.patch_head import PatchClassifier
 
 ALIASES: Final = {
     "resnet18": "resnet18",
@@ -26,7 +26,7 @@ ALIASES: Final = {
     "efficientnet_b0": "efficientnet_b0",
     "convnext_tiny": "convnext_tiny",
 }
-"""Short names of backbones that are known to do well here; every timm name works besides."""
+"""Short names of recommended backbones; every timm name works too."""
 
 MODEL_ARGS: Final = frozenset(
     [
@@ -40,20 +40,20 @@ MODEL_ARGS: Final = frozenset(
         "head",
     ]
 )
-"""Settings of a backbone that a bundle may hold. Others could make timm fetch or unpickle files."""
+"""Model arguments that a bundle may have. Others could make timm download or unpickle files."""
 
 
-HEADS: Final = ("linear", "cells")
-"""What turns features into logits."""
+HEADS: Final = ("linear", "patch")
+"""Heads that map features to logits."""
 
 
 def resolve_architecture(name: str) -> str:
-    """Return timm's name of a backbone, given that or an alias.
+    """Return the timm name of a backbone, given that name or an alias.
 
     Raises
     ------
     IchError
-        If timm has no such model; names the closest ones. Paths and Hub ids are no names.
+        If timm has no such model; the message has the closest names. Paths and Hub ids are refused.
     """
     resolved = ALIASES.get(name.lower(), name)
     if not any(c in resolved for c in "/\\:") and timm.is_model(resolved):
@@ -61,7 +61,7 @@ def resolve_architecture(name: str) -> str:
     known = [*ALIASES, *timm.list_models()]
     close = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(close)}?" if close else f"try one of {', '.join(ALIASES)}"
-    raise IchError(f"no model is called {name!r}; {hint}")
+    raise IchError(f"there is no model {name!r}; {hint}")
 
 
 def build_model(
@@ -77,21 +77,21 @@ def build_model(
     Parameters
     ----------
     architecture
-        An alias or a name of timm, with or without its pretrained tag (``resnet18.a1_in1k``).
+        Alias or timm name, with or without its pretrained tag (``resnet18.a1_in1k``).
     in_chans
-        Input channels: windows times slices.
+        Number of input channels: windows times slices.
     num_classes
-        Outputs.
+        Number of outputs.
     pretrained
-        Start from timm's published weights: needs the network or a filled cache.
+        Load timm's pretrained weights, from the network or the cache.
     **model_args
-        Those in `MODEL_ARGS`; ``head`` is ours, the others are timm's: ``linear`` (timm's own) or
-        ``cells`` (see `CellClassifier`).
+        Names in `MODEL_ARGS`. ``head`` is ``linear`` (timm's classifier) or ``patch`` (see
+        `PatchClassifier`); the others are timm's.
 
     Raises
     ------
     IchError
-        Unknown model or argument; pretrained weights that cannot be had.
+        If the model or an argument is unknown, or pretrained weights cannot be loaded.
     """
     name = resolve_architecture(architecture)
     unknown = sorted(set(model_args) - MODEL_ARGS)
@@ -102,19 +102,19 @@ def build_model(
         )
     head = model_args.pop("head", "linear")
     if head not in HEADS:
-        raise IchError(f"no head is called {head!r}; use {' or '.join(HEADS)}")
+        raise IchError(f"unknown head {head!r}; use {' or '.join(HEADS)}")
     outputs = num_classes if head == "linear" else 0
     settings = {"in_chans": in_chans, "num_classes": outputs, **model_args}
     try:
         model: nn.Module = timm.create_model(name, pretrained=pretrained, **settings)
-    except Exception as error:  # timm raises whatever its models, the network or the disk raise
+    except Exception as error:  # timm passes on any error of models, network or disk
         if pretrained:
             raise IchError(
-                f"the pretrained weights of {name} cannot be had ({type(error).__name__}); check"
+                f"the pretrained weights of {name} cannot be loaded ({type(error).__name__}); check"
                 " the network (HF_HUB_OFFLINE, HF_ENDPOINT, proxies), or start from a safetensors"
-                " file by --init FILE, or from random weights by --init none"
+                " file with --init FILE, or from random weights with --init none"
             ) from error
         raise IchError(f"{name} cannot be built with {settings}: {error}") from error
     if head == "linear":
         return model
-    return CellClassifier(model, num_classes, float(model_args.get("drop_rate", 0.0)))
+    return PatchClassifier(model, num_classes, float(model_args.get("drop_rate", 0.0)))

@@ -1,12 +1,10 @@
-"""A classifier that says where: each cell of a slice gets its own logits, and the slice theirs.
+"""Patch head: multiple-instance learning over the patches of a slice.
 
-A backbone's last features (what they are) are laid over earlier ones at 1/16 and 1/8 of the input
-(where they are), as a feature pyramid does (Lin et al., CVPR 2017), and one linear layer gives each
-cell the six logits. A label's logit for the slice is the log of the sum of its cells' odds, plus a
-shift: one cell that bleeds is enough, as one hemorrhage makes a slice positive (multiple-instance
-learning with a smooth maximum: Pinheiro & Collobert, CVPR 2015). With the mean over cells that a
-usual classifier takes, a small hemorrhage must outshout all the healthy tissue around it, and a
-loss that asks the map to say where it bleeds pulls against the loss on the labels.
+A feature pyramid (Lin et al., CVPR 2017) merges the backbone's last features with those at 1/16 and
+1/8 of the input, and one linear layer maps each patch to six logits. The slice's logit of a label
+is the logsumexp of its patches' logits plus a shift: one positive patch makes the slice positive
+(smooth maximum: Pinheiro & Collobert, CVPR 2015). Under average pooling, a small hemorrhage would
+have to outweigh all healthy tissue, and a loss on lesion masks would work against the label loss.
 """
 
 from __future__ import annotations
@@ -20,24 +18,24 @@ from torch.nn import functional
 from ich_cli.core.errors import UsageError
 
 REDUCTIONS: Final = (8, 16)
-"""Of the earlier features. A cell has the first one's side in pixels of the input."""
+"""Reductions of the earlier features. A patch covers 8 x 8 pixels of the input."""
 _WIDTH: Final = 64
 _BIAS: Final = -7.0
-"""Of a cell's logits in the beginning: few cells bleed, and a slice has hundreds."""
+"""Initial bias of the patch logits: few of a slice's hundreds of patches are positive."""
 
 
-class CellClassifier(nn.Module):
-    """A backbone of timm whose classifier reads cells.
+class PatchClassifier(nn.Module):
+    """timm backbone with a patch head.
 
-    It has timm's ``forward_features``, ``forward_head`` and ``get_classifier``, so that what
-    explains a backbone explains it as well, at four times the resolution.
+    It has timm's ``forward_features``, ``forward_head`` and ``get_classifier``, so that class
+    activation maps work as for a plain backbone, at four times the resolution.
 
     Parameters
     ----------
     backbone
-        Built without a classifier; must have feature maps at 1/8 and 1/16.
+        Backbone without a classifier, with feature maps at 1/8 and 1/16.
     num_classes
-        Outputs.
+        Number of outputs.
     drop_rate
         Dropout before the classifier.
 
@@ -62,7 +60,7 @@ class CellClassifier(nn.Module):
 
     @property
     def pretrained_cfg(self) -> dict[str, Any]:
-        """Return the backbone's, with the names that its parts have here."""
+        """Timm's config of the backbone, with the parameter names of this model."""
         theirs = cast(dict[str, Any], self.backbone.pretrained_cfg)
         first = theirs.get("first_conv") or ()
         stems = [f"backbone.{name}" for name in ((first,) if isinstance(first, str) else first)]
@@ -78,46 +76,46 @@ class CellClassifier(nn.Module):
             mixed = functional.relu(larger + layer(finer))
         return functional.relu(self.blend(mixed))
 
-    def cells(self, features: Tensor) -> Tensor:
-        """Return each cell's logits ``(N, 6, h, w)``, float32."""
+    def patch_logits(self, features: Tensor) -> Tensor:
+        """Return each patch's logits, float32 ``(N, 6, h, w)``."""
         dropped = functional.dropout(features, self.drop_rate, self.training)
         return cast(Tensor, self.classifier(dropped)).float()
 
-    def pool(self, cells: Tensor) -> Tensor:
-        """Return a slice's logits ``(N, 6)`` from its cells'."""
-        return cells.flatten(2).logsumexp(2) + self.shift
+    def pool(self, patches: Tensor) -> Tensor:
+        """Return slice logits ``(N, 6)`` from patch logits ``(N, 6, h, w)``."""
+        return patches.flatten(2).logsumexp(2) + self.shift
 
-    def map(self, features: Tensor, mirrored: Tensor) -> Tensor:
-        """Return each cell's probabilities ``(N, 6, h, w)``: where the model sees what it says.
+    def probability_map(self, features: Tensor, mirrored: Tensor) -> Tensor:
+        """Return each patch's probabilities ``(N, 6, h, w)``.
 
-        Two looks steady them: the mean of a slice's and of its mirror image's.
+        They are the mean over the slice and its mirror image, which reduces noise.
 
         Parameters
         ----------
         features, mirrored
-            As `forward_features` gives them of an input, and of that input turned left to right.
+            Results of `forward_features` for an input and for the horizontally flipped input.
         """
-        turned = self.cells(mirrored).sigmoid().flip(-1)
-        return (self.cells(features).sigmoid() + turned) / 2
+        flipped = self.patch_logits(mirrored).sigmoid().flip(-1)
+        return (self.patch_logits(features).sigmoid() + flipped) / 2
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return logits ``(N, 6)``."""
-        return self.pool(self.cells(features))
+        return self.pool(self.patch_logits(features))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(N, 6)``."""
         return self.forward_head(self.forward_features(x))
 
     def get_classifier(self) -> nn.Module:
-        """Return the layer that reads the features."""
+        """Return the last linear layer."""
         return self.classifier
 
 
 def _stages(backbone: nn.Module) -> tuple[list[int], list[int]]:
-    """Return which stages end at `REDUCTIONS` of the input, and their channels."""
+    """Return the indices and channels of the stages at `REDUCTIONS` of the input."""
     stages = getattr(backbone, "feature_info", None) or ()
     found = {stage["reduction"]: (k, stage["num_chs"]) for k, stage in enumerate(stages)}
     if not hasattr(backbone, "forward_intermediates") or not set(REDUCTIONS) <= set(found):
-        raise UsageError("--head cells needs a backbone with feature maps at 1/8 and 1/16")
+        raise UsageError("--head patch needs a backbone with feature maps at 1/8 and 1/16")
     wanted = [found[reduction] for reduction in REDUCTIONS]
     return [index for index, _ in wanted], [channels for _, channels in wanted]

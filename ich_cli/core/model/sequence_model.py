@@ -115,7 +115,7 @@ class SequenceModel(nn.Module):
         return mean
 
 
-def learn_sequence(
+def fit_sequence_model(
     logits: NDArray[np.float32],
     labels: NDArray[np.float32],
     series: Sequence[NDArray[np.int64]],

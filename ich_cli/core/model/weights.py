@@ -102,7 +102,7 @@ def _pickle_reason(what: str) -> str:
     )
 
 
-def name_some(keys: Sequence[str], limit: int = 3) -> str:
+def summarize_names(keys: Sequence[str], limit: int = 3) -> str:
     """Return the first few names and how many there are besides."""
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return ", ".join(keys[:limit]) + more

@@ -15,7 +15,9 @@ from .checks import (
     is_whole as is_whole,
     require as require,
     require_choices as require_choices,
+    require_intervals as require_intervals,
     require_keys as require_keys,
+    setting as setting,
 )
 from .deadline import run_with_deadline as run_with_deadline
 from .distributed import barrier as barrier, destroy_group as destroy_group, is_main as is_main

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import field, fields
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ich_cli.core.errors import BundleError, UsageError
+
+T = TypeVar("T")
 
 
 def require(condition: bool, message: str, error: type[Exception] = UsageError) -> None:
@@ -50,6 +53,40 @@ def require_choices(config: object, error: type[Exception] = UsageError) -> None
     for name, hint in get_type_hints(type(config)).items():
         if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
             raise error(f"{name} must be one of {', '.join(map(str, get_args(hint)))}")
+
+
+def setting(default: T, help: str, within: str = "", panel: str = "") -> T:
+    """Declare a setting that is also a command-line option.
+
+    Parameters
+    ----------
+    default
+        Default value.
+    help
+        Help text of the option.
+    within
+        Interval of valid values: ``[0, 1)``; no check where empty.
+    panel
+        Panel of the command's help that lists the option.
+    """
+    about = {"help": help, "within": within, "panel": panel}
+    declared: T = field(default=default, metadata=about)
+    return declared
+
+
+def require_intervals(config: Any, error: type[IchError] = UsageError) -> None:
+    """Raise `error` where a field declared with `setting` is outside its interval."""
+    for one in fields(config):
+        interval = one.metadata.get("within", "")
+        inside = not interval or _is_within(getattr(config, one.name), interval)
+        require(inside, f"{one.name} must be in {interval}", error)
+
+
+def _is_within(value: float, interval: str) -> bool:
+    """Return True where a number is in an interval such as ``[0, 1)``."""
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    return above and (value <= high if interval[-1] == "]" else value < high)
 
 
 def finite_numbers(

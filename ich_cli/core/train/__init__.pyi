@@ -1,9 +1,21 @@
 from .checkpoints import RunState as RunState
-from .config import RECIPES as RECIPES, TrainConfig as TrainConfig
-from .cross_validation import gather as gather, refit as refit, train_fold as train_fold
-from .ensemble import join_runs as join_runs
-from .fit import CheckpointConfig as CheckpointConfig
-from .plan import Plan as Plan, begin as begin
-from .pseudo_labels import PseudoLabels as PseudoLabels, pseudo_label as pseudo_label, tell as tell
-from .sampler import Selection as Selection
-from .trainer import TrainingRun as TrainingRun, Watch as Watch
+from .config import (
+    RECIPES as RECIPES,
+    CheckpointConfig as CheckpointConfig,
+    TrainConfig as TrainConfig,
+)
+from .cross_validation.ensemble import ensemble_runs as ensemble_runs
+from .cross_validation.folds import (
+    collect_out_of_fold as collect_out_of_fold,
+    refit as refit,
+    train_fold as train_fold,
+)
+from .cross_validation.plan import Plan as Plan, start_run as start_run
+from .dataset import Selection as Selection
+from .monitoring import Callbacks as Callbacks
+from .pseudo_labels import (
+    PseudoLabels as PseudoLabels,
+    apply_pseudo_labels as apply_pseudo_labels,
+    describe_pseudo_labels as describe_pseudo_labels,
+)
+from .trainer import TrainingRun as TrainingRun

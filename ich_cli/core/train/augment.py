@@ -1,13 +1,12 @@
-"""Random changes to a batch on the device: pose, HU, sharpness and noise as scanners differ.
+"""Augmentation of a batch on the device: pose, HU, sharpness and noise, as between scanners.
 
-Pixels outside a window (0 or 255) stay there, for what was clipped is not known: air stays black
-when the HU shift, and bone stays white.
+Pixels clipped by a window (0 or 255) do not change, since their HU are unknown: air stays black and
+bone stays white under an HU shift.
 
-Not by torchvision.transforms.v2: its classes draw once a batch, not once a slice, from the global
-generator; its functions take one angle for all pictures, cannot replicate the border (which the
-``dlmi`` recipe does), and a slice at a time they are a loop over the batch. Here a batch is one
-resampling whatever its amounts, and the step's own generator draws them, so that a resumed run and
-several processes draw what one run draws.
+torchvision.transforms.v2 is not used: its classes draw once per batch, from the global generator,
+and its functions neither take one angle per slice nor replicate the border (needed by the ``dlmi``
+recipe). Here a batch is resampled once, and the step's own generator draws all amounts, so that
+resumed and distributed runs draw the same numbers as one uninterrupted process.
 """
 
 from __future__ import annotations
@@ -23,43 +22,43 @@ from torch.nn import functional
 
 from ich_cli.core.errors import UsageError
 
-_HALF_LEVEL: Final = 0.5 / 255  # resampling leaves a trace of its neighbours in black and white
+_HALF_LEVEL: Final = 0.5 / 255  # tolerance: resampling changes black and white pixels slightly
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How far each change may go; each slice draws its own amounts."""
+    """Largest amount of each change; each slice draws its own."""
 
     flip: float = 0.5
-    """Probability of exchanging left and right."""
+    """Probability of a horizontal flip."""
     rotate: float = 20.0
-    """Degrees, to either side."""
+    """Largest rotation in degrees, either way."""
     scale: float = 0.15
-    """Share by which the head grows or shrinks."""
+    """Largest relative change of size."""
     shift: float = 0.06
-    """Share of the side by which it moves."""
+    """Largest shift, as a fraction of the side."""
     shear: float = 5.0
-    """Degrees."""
+    """Largest shear in degrees."""
     hu_shift: float = 6.0
-    """HU added to all windows alike: scanners differ by that much."""
+    """Largest offset in HU, the same for all windows, as between scanners."""
     gain: float = 0.1
-    """Share by which each window's contrast changes."""
+    """Largest relative change of each window's contrast."""
     sharpness: float = 0.5
-    """From -this (blurred) to +this (sharpened), as reconstruction kernels differ."""
+    """Range from blurred (-) to sharpened (+), as between reconstruction kernels."""
     noise_hu: float = 4.0
-    """Largest standard deviation of the added noise in HU."""
+    """Largest standard deviation of added noise in HU."""
     erase: float = 0.15
-    """Probability of a rectangle of air."""
+    """Probability of erasing a rectangle."""
 
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 0 or max(self.flip, self.erase) > 1 or self.scale >= 1:
-            raise UsageError("augmentation amounts must not be negative, probabilities at most 1")
+            raise UsageError("augmentation amounts must be at least 0, probabilities at most 1")
 
     @classmethod
     def of_strength(cls, strength: float) -> AugmentConfig:
-        """Return the defaults times `strength`; 0 changes nothing but left and right."""
+        """Return the defaults times `strength`, in [0, 3]; 0 leaves only flips."""
         if not 0 <= strength <= 3:
-            raise UsageError("the strength of augmentation lies in 0 … 3")
+            raise UsageError("augmentation must be in [0, 3]")
         base = cls()
         amounts = {k: v * strength for k, v in vars(base).items() if k not in ("flip", "erase")}
         return cls(flip=base.flip, erase=min(1.0, base.erase * strength), **amounts)
@@ -67,12 +66,12 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers of a step's slices: of several processes, each takes its own of the same."""
+    """Random numbers for the slices of a step; each process takes its own part of the same draw."""
 
     generator: torch.Generator
     rank: int = 0
     world: int = 1
-    """The slices of a step are dealt to that many processes in turn."""
+    """Number of processes; slices are assigned to them in turn."""
 
     def uniform(self, n: int, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
         """Return ``(n, *shape)`` numbers in [low, high), on the generator's device."""
@@ -98,20 +97,20 @@ def augment(
     draws: Draws,
     pose: Tensor | None = None,
 ) -> Tensor:
-    """Change each slice of a batch at random.
+    """Augment each slice of a batch.
 
     Parameters
     ----------
     pixels
         uint8 ``(N, C, S, S)``.
     config
-        How far.
+        Largest amounts.
     widths
-        Width in HU of each window; repeated over the slices of a context.
+        Width of each window in HU; repeated over the slices of the context.
     draws
-        On the same device; all randomness comes from it.
+        Random numbers on the same device; the only source of randomness.
     pose
-        Of `draw_pose`, where something else shall be moved alike; None draws one.
+        Result of `draw_pose`, to move masks alike; None draws one.
 
     Returns
     -------
@@ -136,7 +135,7 @@ def draw_pose(n: int, config: AugmentConfig, draws: Draws) -> Tensor:
     zoom = 1 / (1 + draws.symmetric(n, config.scale))
     mirror = torch.where(draws.uniform(n, 0, 1) < config.flip, -1.0, 1.0)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    # the output's coordinates → the input's, both in [-1, 1]; a shift of 2 is the whole side
+    # output to input coordinates, both in [-1, 1]; a shift of 2 is the whole side
     rows = [
         torch.stack([mirror * cos, mirror * (shear * cos - sin)], 1),
         torch.stack([sin, shear * sin + cos], 1),
@@ -148,20 +147,22 @@ def draw_pose(n: int, config: AugmentConfig, draws: Draws) -> Tensor:
 def draw_dlmi_pose(n: int, draws: Draws) -> Tensor:
     """Draw the poses of the midterm project: matrices ``(n, 2, 3)`` for `move` with its border.
 
-    A flip at 0.5; a shift of 5 %, a scale of 5 % and a rotation of 20 degrees, together at 0.3;
-    rows and columns exchanged at 0.5.
+    Flip with probability 0.5; shift of 5 %, scale of 5 % and rotation of 20 degrees, together
+    with probability 0.3; transpose with probability 0.5.
     """
-    calm = AugmentConfig(flip=0, rotate=20, scale=0.05, shift=0.05, shear=0)
-    still = torch.eye(2, 3, device=draws.generator.device).expand(n, 2, 3)
-    pose = torch.where((draws.uniform(n) < 0.3)[:, None, None], draw_pose(n, calm, draws), still)
+    amounts = AugmentConfig(flip=0, rotate=20, scale=0.05, shift=0.05, shear=0)
+    identity = torch.eye(2, 3, device=draws.generator.device).expand(n, 2, 3)
+    pose = torch.where(
+        (draws.uniform(n) < 0.3)[:, None, None], draw_pose(n, amounts, draws), identity
+    )
     mirror = torch.where(draws.uniform(n) < 0.5, -1.0, 1.0)
     pose = torch.cat([pose[:, :, :1] * mirror[:, None, None], pose[:, :, 1:]], 2)
-    exchanged = torch.cat([pose[:, :, [1, 0]], pose[:, :, 2:]], 2)
-    return torch.where((draws.uniform(n) < 0.5)[:, None, None], exchanged, pose)
+    transposed = torch.cat([pose[:, :, [1, 0]], pose[:, :, 2:]], 2)
+    return torch.where((draws.uniform(n) < 0.5)[:, None, None], transposed, pose)
 
 
 def move(x: Tensor, pose: Tensor, border: Literal["zeros", "border"] = "zeros") -> Tensor:
-    """Move ``(N, C, S, S)`` in one resampling; from outside comes 0, air, or the border's pixel."""
+    """Resample ``(N, C, S, S)`` by poses ``(N, 2, 3)``; outside pixels are 0 or replicated."""
     grid = functional.affine_grid(pose, list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, padding_mode=border, align_corners=False)
 
@@ -175,7 +176,7 @@ def _sharpen(x: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
 
 
 def _shift_hu(x: Tensor, config: AugmentConfig, widths: Tensor, draws: Draws) -> Tensor:
-    """Add HU and noise to the whole slice, and stretch each window a little."""
+    """Add an HU offset and noise to the slice, and scale each window's contrast."""
     n, channels = x.shape[:2]
     hu = draws.symmetric(n, config.hu_shift)[:, None] / widths  # (N, C)
     gain = 1 + draws.symmetric(n, config.gain, channels)
@@ -187,7 +188,7 @@ def _shift_hu(x: Tensor, config: AugmentConfig, widths: Tensor, draws: Draws) ->
 
 
 def _erase(x: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
-    """Blacken a rectangle of 2 to 12 % of the side squared in some slices."""
+    """Set a rectangle of 2 to 12 % of the area to 0 in some slices."""
     if config.erase == 0:
         return x
     n, side = x.shape[0], x.shape[-1]

@@ -1,10 +1,10 @@
-"""A training run's state on disk, at any step: safetensors and JSON, never pickle.
+"""Checkpoints of a training run: safetensors and JSON, never pickle.
 
     checkpoints/step-00000123/state.safetensors    model.*, ema.*, optimizer.<parameter>.<name>
     checkpoints/step-00000123/state.json           epoch, steps, losses, history, settings, sha256
 
-A folder gets its name when it is whole and on the disk. The one before it stays, so that damage to
-the newest costs the steps since then and not the run.
+A folder is renamed to its final name once it is complete and flushed to disk. The checkpoint before
+it is kept, so that damage to the newest one costs only the steps since then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ich_cli.core.errors import DataError
 from ich_cli.core.model import write_weights
 from ich_cli.core.system import output_error, sha256_of, temporary_sibling
-from ich_cli.core.train.config import TrainConfig
+from ich_cli.core.train.config import upgrade_settings
 
 TENSORS: Final = "state.safetensors"
 STATE: Final = "state.json"
@@ -33,20 +33,20 @@ STATE: Final = "state.json"
 
 @dataclass
 class RunState:
-    """What is needed besides tensors to go on. Order, augmentation and dropout follow the step."""
+    """State of a run besides its tensors; all randomness depends on the step only."""
 
     epoch: int = 0
-    """Epochs done, validation too."""
+    """Epochs done, including validation."""
     step: int = 0
     """Steps done."""
     losses: list[float] = field(default_factory=list)
-    """Of the steps of the epoch that is going on."""
+    """Losses of the current epoch's steps."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """Metrics of each epoch."""
     scaler: dict[str, Any] = field(default_factory=dict)
-    """Of fp16's loss scaling."""
+    """State of fp16's loss scaling."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the run; another run's checkpoint is refused."""
+    """Settings of the run; a checkpoint with other settings is refused."""
 
 
 def save_checkpoint(
@@ -56,12 +56,12 @@ def save_checkpoint(
     ema: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write the state, and remove all checkpoints but this and the one before.
+    """Write a checkpoint, and remove all but this one and the one before.
 
     Raises
     ------
     OutputError
-        If it cannot be written; those before stay.
+        If it cannot be written; earlier checkpoints are kept.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
@@ -77,10 +77,10 @@ def save_checkpoint(
         values = {**vars(state), "sha256": sha256_of(new / TENSORS)}
         (new / STATE).write_text(json.dumps(values, indent=1), encoding="utf-8")
         for path in (new / TENSORS, new / STATE, new):
-            _to_disk(path)
+            _sync(path)
         shutil.rmtree(target, ignore_errors=True)
         new.replace(target)
-        _to_disk(folder)
+        _sync(folder)
     except OSError as error:
         raise output_error(target, error) from error
     for old in [p for p in _found(folder) if p != target][:-1]:
@@ -95,35 +95,35 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     note: Callable[[str], None] = lambda text: None,
 ) -> RunState | None:
-    """Put the newest sound state into model, averaged model and optimizer.
+    """Load the newest valid checkpoint into model, averaged model and optimizer.
 
     Parameters
     ----------
     folder
-        Of the checkpoints.
+        Folder of the checkpoints.
     settings
-        Of the run that wants to go on.
+        Settings of the run to resume.
     model, ema, optimizer
-        Filled.
+        Objects that receive the state.
     note
-        Told of each checkpoint that is damaged, and what is done about it.
+        Called with a message for each damaged checkpoint.
 
     Returns
     -------
     RunState or None
-        None where there is no checkpoint.
+        State of the run; None where there is no checkpoint.
 
     Raises
     ------
     DataError
-        If the checkpoint is of a run with other settings, or none of them is sound.
+        If the checkpoint has other settings, or all checkpoints are damaged.
     """
     found = _found(folder)
     for left, path in reversed(list(enumerate(found))):
         try:
             state, tensors = _read(path)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
-            before = f"going on from {found[left - 1].name}" if left else "there is none before it"
+            before = f"continuing from {found[left - 1].name}" if left else "none is left"
             note(f"checkpoint {path.name} is damaged ({_reason(error)}); {before}")
             continue
         _check_settings(path, state.settings, settings)
@@ -134,11 +134,11 @@ def load_checkpoint(
             shutil.rmtree(damaged, ignore_errors=True)
         return state
     if found:
-        raise DataError(f"{folder}: no checkpoint is sound; start again without --resume")
+        raise DataError(f"{folder}: all checkpoints are damaged; start again without --resume")
     return None
 
 
-def forget_checkpoints(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Remove all checkpoints of a run."""
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -163,20 +163,20 @@ def _reason(error: Exception) -> str:
 
 
 def _check_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    before = {**TrainConfig().to_dict(), **before}  # what an earlier version did not know
+    before = upgrade_settings(before)
     keys = now.keys() | before.keys()
     differing = sorted(key for key in keys if now.get(key) != before.get(key))
     if differing:
         raise DataError(
-            f"{path} is of a run with other settings ({', '.join(differing)}); "
-            "choose another --out, or leave out --resume"
+            f"{path} belongs to a run with other settings ({', '.join(differing)}); "
+            "choose another --output, or remove --resume"
         )
 
 
-def _to_disk(path: Path) -> None:
-    """Make the system write a file, or the names in a folder, before going on."""
+def _sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -194,7 +194,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         like = parameters[int(index)]
-        if value.shape == like.shape:  # the parameter's own memory format, so that sums are equal
+        if value.shape == like.shape:  # in the parameter's memory format, so that sums are equal
             value = torch.empty_like(like).copy_(value)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict(

@@ -1,4 +1,4 @@
-"""All choices of a training run in one frozen object; saved with the run, so that it can resume."""
+"""Settings of one training: a frozen dataclass that also defines the options of ``ich train``."""
 
 from __future__ import annotations
 
@@ -8,107 +8,118 @@ from typing import Any, Final, Literal
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.system import require, require_choices, require_keys
+from ich_cli.core.system import require, require_choices, require_intervals, require_keys, setting
 
 PosWeight = Literal["none", "sqrt", "full", "ratio"]
 Optimizer = Literal["adamw", "adam"]
 Schedule = Literal["cosine", "step"]
 Augmentations = Literal["ct", "dlmi"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
-Head = Literal["linear", "cells"]
+Head = Literal["linear", "patch"]
 FreezeNorms = Literal["auto", "yes", "no"]
+
+OPTIMIZATION: Final = "Optimization"
+LOSS: Final = "Loss"
+SAMPLING: Final = "Sampling and augmentation"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The data and the split are named apart."""
+    """Settings of one training, without the data and the split."""
 
-    model: str = "mobilenetv2"
-    """timm's name or an alias."""
-    head: Head = "linear"
-    """``linear``: the mean of the features, classified; ``cells``: cells classified, then pooled
-    (see `CellClassifier`): for slices of which it is known where they bleed."""
+    model: str = setting("mobilenetv2", "timm model name or alias.")
+    head: Head = setting(
+        "linear",
+        "linear: classify the mean feature; patch: classify patches, then pool them "
+        "(multiple-instance learning); best with --mask-weight.",
+    )
     init: str = "imagenet"
     """``none``, ``imagenet`` (from the Hub), a safetensors file, or a bundle."""
-    epochs: int = 10
-    batch_size: int = 32
-    """Slices a step, over all processes and accumulated parts together."""
-    accumulate: int = 1
-    """Parts, one after the other, into which each process cuts its slices of a step."""
+    epochs: int = setting(10, "Number of epochs.", "[1, inf)")
+    batch_size: int = setting(
+        32, "Slices per step, over all processes and accumulated parts.", "[1, inf)", OPTIMIZATION
+    )
+    accumulate: int = setting(
+        1, "Parts per step for gradient accumulation; saves memory.", "[1, inf)", OPTIMIZATION
+    )
     optimizer: Optimizer = "adamw"
     schedule: Schedule = "cosine"
     """``cosine``, after the warm-up; ``step``: times `step_factor` every `step_epochs`."""
     step_epochs: int = 50
     step_factor: float = 0.412
-    lr: float = 5e-4
-    """Peak learning rate, after the warm-up."""
-    weight_decay: float = 0.02
-    """On matrices and kernels; biases and batch norms are left alone."""
-    warmup: float = 0.1
-    """Share of all steps in which the learning rate rises from 0; then a cosine to 0."""
-    drop_rate: float = 0.2
-    """Dropout before the classifier."""
+    lr: float = setting(5e-4, "Peak learning rate, after the warm-up.", "(0, inf)", OPTIMIZATION)
+    weight_decay: float = setting(
+        0.02, "Weight decay; none for biases and norms.", "[0, inf)", OPTIMIZATION
+    )
+    warmup: float = setting(
+        0.1, "Fraction of all steps with a rising learning rate.", "[0, 1)", OPTIMIZATION
+    )
+    drop_rate: float = setting(0.2, "Dropout before the classifier.", "[0, 1)", OPTIMIZATION)
     label_weights: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     """Weight of each label in the loss; RSNA 2019 counts `any` twice."""
-    pos_weight: PosWeight = "none"
-    """Weight of positives: none, negatives / positives (``ratio``), that between 1 and 30
-    (``full``), or its root (``sqrt``). Calibration undoes it."""
-    positives: float = 0.4
-    """Share of an epoch's slices that have `any`; 0 takes slices as they come."""
-    ema: float = 0.99
-    """Decay of the averaged weights, which are the ones kept; 0 keeps the last ones."""
-    mask_weight: float = 0.0
-    """Weight of the loss on where it bleeds, beside that of the labels (1); 0: off."""
-    transplants: float = 0.0
-    """Share of the slices without blood that get another's, or healthy tissue in its shape."""
-    augmentation: float = 1.0
-    """Strength; 0 leaves left and right only."""
+    pos_weight: PosWeight = setting(
+        "none",
+        "Weight of positives in the loss: negatives / positives (ratio), the same between 1 and "
+        "30 (full), or its square root (sqrt).",
+        panel=LOSS,
+    )
+    positive_fraction: float = setting(
+        0.4, "Fraction of an epoch's slices with `any`; 0: as in the data.", "[0, 1)", SAMPLING
+    )
+    ema: float = setting(
+        0.99, "Decay of the averaged weights, which are kept; 0: off.", "[0, 1)", OPTIMIZATION
+    )
+    mask_weight: float = setting(
+        0.0, "Weight of the loss on lesion masks; 0: off.", "[0, 100]", LOSS
+    )
+    copy_paste: float = setting(
+        0.0,
+        "Copy-paste augmentation: fraction of slices without hemorrhage that get another "
+        "slice's lesion, or healthy tissue in its shape; 0: off.",
+        "[0, 1]",
+        SAMPLING,
+    )
+    augmentation: float = setting(
+        1.0, "Strength of augmentation; 0: flips only.", "[0, 3]", SAMPLING
+    )
     augmentations: Augmentations = "ct"
-    """Which: for CT, or those of the ``dlmi`` recipe, which have no strength."""
-    flip_test: bool = False
-    """Validate on the mean logit of a slice and its mirror image. `ich predict` does not do that,
-    so a calibration learned with it does not quite fit the bundle."""
-    freeze_norms: FreezeNorms = "auto"
-    """Batch norms stay in eval mode; ``auto``: where the initial weights have them folded."""
-    grad_clip: float = 1.0
-    """Largest norm of the gradient; 0 sets no bound."""
-    precision: Precision = "auto"
-    """Of autocast; ``auto``: bf16 on GPUs that have it and on CPUs with AMX, else none."""
+    """Set of augmentations: for CT, or those of the ``dlmi`` recipe, which have no strength."""
+    flip_test: bool = setting(
+        False,
+        "Validate on the mean logit of a slice and its mirror image. `ich predict` does not, so "
+        "the calibration then fits the bundle less well.",
+        panel=SAMPLING,
+    )
+    freeze_norms: FreezeNorms = setting(
+        "auto",
+        "Keep batch norms in eval mode; auto: where the initial weights have them folded.",
+        panel=OPTIMIZATION,
+    )
+    grad_clip: float = setting(
+        1.0, "Largest norm of the gradient; 0: no limit.", "[0, inf)", OPTIMIZATION
+    )
+    precision: Precision = setting(
+        "auto",
+        "Autocast precision; auto: bf16 on GPUs that support it and on CPUs with AMX.",
+        panel=OPTIMIZATION,
+    )
     seed: int = 0
-    """Decides folds, order, augmentation and initial weights."""
+    """Seed of folds, order, augmentation and initial weights; not negative."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label_weights", tuple(float(w) for w in self.label_weights))
         require_choices(self)
-        require(self.epochs >= 1, "epochs must be at least 1")
-        require(self.batch_size >= 1, "the batch size must be at least 1")
-        require(
-            1 <= self.accumulate <= self.batch_size, "a batch has 1 … its size accumulated parts"
-        )
-        require(
-            self.step_epochs >= 1 and self.step_factor > 0,
-            "the learning rate steps every 1 or more epochs, by a positive factor",
-        )
-        require(self.lr > 0, "the learning rate must be positive")
-        require(self.weight_decay >= 0, "weight decay must not be negative")
-        require(0 <= self.warmup < 1, "the warm-up is a share of the steps, 0 … 1")
-        require(0 <= self.drop_rate < 1, "the dropout rate lies in 0 … 1")
-        require(0 <= self.positives < 1, "the share of positives lies in 0 … 1")
-        require(0 <= self.mask_weight <= 100, "the weight of masks lies in 0 … 100")
-        require(0 <= self.transplants <= 1, "the share of transplants lies in 0 … 1")
-        require(0 <= self.ema < 1, "the EMA's decay lies in 0 … 1")
-        require(self.grad_clip >= 0, "the gradient's bound must not be negative")
-        require(self.seed >= 0, "the seed must not be negative")
-        require(
-            len(self.label_weights) == len(LABELS)
-            and min(self.label_weights) >= 0
-            and sum(self.label_weights) > 0,
-            f"label weights are {len(LABELS)} numbers of at least 0, one of them above",
-        )
-        require(
-            self.augmentations != "dlmi" or not (self.mask_weight or self.transplants),
-            "the recipe dlmi knows no masks: leave out --mask-weight and --transplants",
-        )
+        require_intervals(self)
+        fits = self.accumulate <= self.batch_size
+        require(fits, "accumulate must not be larger than batch_size")
+        stepped = self.step_epochs >= 1 and self.step_factor > 0
+        require(stepped, "step_epochs must be at least 1 and step_factor positive")
+        require(self.seed >= 0, "seed must not be negative")
+        weights = self.label_weights
+        valid = len(weights) == len(LABELS) and min(weights) >= 0 and sum(weights) > 0
+        require(valid, f"label_weights must be {len(LABELS)} numbers of at least 0, not all 0")
+        maskless = self.augmentations != "dlmi" or not (self.mask_weight or self.copy_paste)
+        require(maskless, "the dlmi recipe has no masks: remove --mask-weight and --copy-paste")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -116,7 +127,7 @@ class TrainConfig:
 
     @property
     def model_args(self) -> dict[str, Any]:
-        """Return what a bundle must know besides the backbone's name."""
+        """Return the model arguments of the bundle, besides the architecture."""
         return {} if self.head == "linear" else {"head": self.head}
 
     @classmethod
@@ -130,12 +141,40 @@ class TrainConfig:
             raise UsageError(f"training settings do not parse: {error}") from None
 
 
+def upgrade_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings saved by an earlier version under today's names, with missing ones default.
+
+    Keys that `TrainConfig` does not have are kept.
+    """
+    renamed = {_RENAMED.get(key, key): value for key, value in values.items()}
+    if renamed.get("head") == "cells":
+        renamed["head"] = "patch"
+    return {**TrainConfig().to_dict(), **renamed}
+
+
+_RENAMED: Final = {"positives": "positive_fraction", "transplants": "copy_paste"}
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Interval between checkpoints, besides those after each epoch and on interruption."""
+
+    minutes: float = 10.0
+    """0: none by time."""
+    steps: int = 0
+    """0: none by steps."""
+
+    def __post_init__(self) -> None:
+        valid = self.minutes >= 0 and self.steps >= 0
+        require(valid, "the interval between checkpoints must not be negative")
+
+
 RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "dlmi": {
         "batch_size": 48, "optimizer": "adam", "lr": 5e-5, "weight_decay": 0.0, "warmup": 0.0,
         "schedule": "step", "step_epochs": 50, "step_factor": 0.412, "drop_rate": 0.0,
-        "label_weights": (1.0,) * 6, "pos_weight": "ratio", "positives": 0.0, "ema": 0.0,
+        "label_weights": (1.0,) * 6, "pos_weight": "ratio", "positive_fraction": 0.0, "ema": 0.0,
         "grad_clip": 0.0, "augmentations": "dlmi",
     },
 }  # fmt: skip
-"""Settings that belong together. ``dlmi``: the midterm project that this one descends from."""
+"""Named sets of settings. ``dlmi``: the midterm project that this one descends from."""

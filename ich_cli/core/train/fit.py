@@ -1,4 +1,4 @@
-"""Train one model: one loop on accelerate, the same on a laptop's CPU and on many GPUs."""
+"""Training of one model on CPU, one GPU or several, with checkpoints and an event log."""
 
 from __future__ import annotations
 
@@ -15,36 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ich_cli.core.errors import UsageError
 from ich_cli.core.evaluate import quick_metrics
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import Stop, replacing, stoppable
+from ich_cli.core.train.batches import Logits
 from ich_cli.core.train.checkpoints import (
     RunState,
-    forget_checkpoints,
     load_checkpoint,
+    remove_checkpoints,
     save_checkpoint,
 )
-from ich_cli.core.train.config import TrainConfig
-from ich_cli.core.train.inference import Logits
-from ich_cli.core.train.sampler import Selection
-from ich_cli.core.train.trainer import TrainingRun, Watch
-from ich_cli.core.train.training_curves import EventLog
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """How often the state is written, besides after each epoch and when asked to stop."""
-
-    minutes: float = 10.0
-    """0: not by time."""
-    steps: int = 0
-    """0: not by steps."""
-
-    def __post_init__(self) -> None:
-        if self.minutes < 0 or self.steps < 0:
-            raise UsageError("checkpoints are some minutes or steps apart, not less than 0")
+from ich_cli.core.train.config import CheckpointConfig, TrainConfig
+from ich_cli.core.train.dataset import Selection
+from ich_cli.core.train.monitoring import Callbacks, EventLog
+from ich_cli.core.train.trainer import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +39,13 @@ class FitResult:
     model: nn.Module
     """The averaged weights, in eval mode, on the training's device."""
     logits: Logits
-    """float32 ``(n, 6)`` of the validation rows; ``(0, 6)`` without any."""
+    """float32 ``(n, 6)`` of the validation rows; ``(0, 6)`` without validation."""
     frozen_norms: bool = False
-    """Batch norms stayed in eval mode."""
+    """True where batch norms stayed in eval mode."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    """Metrics of each epoch."""
     origin: str = "none"
-    """Where the initial weights came from."""
+    """Source of the initial weights."""
 
 
 def fit(
@@ -71,52 +57,53 @@ def fit(
     *,
     device: str = "auto",
     resume: bool = False,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
     checkpoint: CheckpointConfig | None = None,
 ) -> FitResult:
-    """Train a model, with checkpoints on the way and a line of ``metrics.jsonl`` an epoch.
+    """Train a model; write checkpoints and a line of ``metrics.jsonl`` per epoch.
 
     Parameters
     ----------
     config
-        All choices.
+        Settings of the training.
     train
-        What to learn from; an epoch sees each selection's share.
+        Slices to train on; an epoch samples each selection by its share.
     validation
-        What to measure on after each epoch; None trains without.
+        Slices to evaluate after each epoch; None trains without validation.
     preprocess
-        Of the data, with the mean and std that the model shall see.
+        Preprocessing of the data, with the mean and std of the model input.
     folder
-        Gets ``checkpoints`` and ``metrics.jsonl``.
+        Output folder of ``checkpoints``, ``metrics.jsonl`` and ``tensorboard``.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     resume
-        Go on from the last checkpoint: to the same weights as without the break, bit for bit on a
-        CPU with the same number of threads.
-    watch
-        Who listens.
+        Continue from the last checkpoint. On a CPU with the same number of threads the weights
+        are bit for bit those of an uninterrupted training.
+    callbacks
+        Functions called after steps and epochs.
     checkpoint
-        How often the state is written.
+        Interval between checkpoints.
 
     Raises
     ------
     DataError
-        If data sets differ in preparation, or a checkpoint is of another run.
+        If data sets differ in preparation, or a checkpoint belongs to another run.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM, when the step is done and the state written.
+        After Ctrl-C or SIGTERM, once the step is done and a checkpoint written.
     """
-    run = TrainingRun.start(config, train, preprocess, device, watch or Watch())
-    keeper = _Keeper(run, folder, checkpoint or CheckpointConfig())
+    run = TrainingRun.start(config, train, preprocess, device, callbacks or Callbacks())
+    checkpoints = _CheckpointWriter(run, folder, checkpoint or CheckpointConfig())
     state = RunState(settings=_settings(config, train, preprocess))
     if resume:
-        state = keeper.load(state.settings) or state
+        state = checkpoints.load(state.settings) or state
     else:
-        forget_checkpoints(keeper.folder)
-    with stoppable() as stop, closing(_Events(run, folder, state)) as events:
+        remove_checkpoints(checkpoints.folder)
+    log_folder = folder / "tensorboard" if run.accelerator.is_main_process else None
+    with stoppable() as stop, closing(EventLog(log_folder, state.history)) as events:
         while state.epoch < config.epochs:
-            run.train_epoch(state, lambda state: keeper.after_step(state, stop))
+            run.train_epoch(state, lambda state: checkpoints.after_step(state, stop))
             _finish_epoch(run, state, validation)
-            keeper.save(state)
+            checkpoints.save(state)
             events.add(state.history[-1])
     empty = np.zeros((0, len(LABELS)), np.float32)
     logits = empty if validation is None else run.predict(validation, exact=True)
@@ -124,7 +111,7 @@ def fit(
 
 
 def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | None) -> None:
-    """Measure, and enter the epoch into the history."""
+    """Evaluate, and add the epoch to the history."""
     record: dict[str, Any] = {
         "epoch": state.epoch + 1,
         "step": state.step,
@@ -137,35 +124,19 @@ def _finish_epoch(run: TrainingRun, state: RunState, validation: Selection | Non
         record |= quick_metrics(validation.data.labels[validation.rows], logits)
     state.history.append(record)
     state.epoch, state.losses = state.epoch + 1, []
-    run.watch.epoch(record)
+    run.callbacks.epoch(record)
 
 
-class _Events:
-    """TensorBoard's files, of the process that writes."""
+class _CheckpointWriter:
+    """Writer of a run's checkpoints at their interval."""
 
-    def __init__(self, run: TrainingRun, folder: Path, state: RunState) -> None:
-        main = run.accelerator.is_main_process
-        self._log = EventLog(folder / "tensorboard", state.history) if main else None
-
-    def add(self, record: dict[str, Any]) -> None:
-        if self._log:
-            self._log.add(record)
-
-    def close(self) -> None:
-        if self._log:
-            self._log.close()
-
-
-class _Keeper:
-    """Writes the state of a run when it is time."""
-
-    def __init__(self, run: TrainingRun, folder: Path, how: CheckpointConfig) -> None:
-        self.run, self.how = run, how
+    def __init__(self, run: TrainingRun, folder: Path, config: CheckpointConfig) -> None:
+        self.run, self.config = run, config
         self.folder, self.metrics = folder / "checkpoints", folder / "metrics.jsonl"
         self.saved_at = time.monotonic()
 
     def load(self, settings: dict[str, Any]) -> RunState | None:
-        state = load_checkpoint(self.folder, settings, *self.run.parts, self.run.watch.note)
+        state = load_checkpoint(self.folder, settings, *self.run.parts, self.run.callbacks.note)
         if state is not None:
             self.run.load_scaler(state.scaler)
         return state
@@ -178,23 +149,23 @@ class _Keeper:
         self.saved_at = time.monotonic()
 
     def after_step(self, state: RunState, stop: Stop) -> None:
-        """Write where it is due; where somebody asked to stop, say what is kept."""
-        asked = self.run.any_process(stop.requested)
+        """Write a checkpoint if one is due; raise if a stop was requested."""
+        stopping = self.run.any_process(stop.requested)
         elapsed = time.monotonic() - self.saved_at
-        due = self.how.minutes and elapsed >= 60 * self.how.minutes
-        if asked or due or (self.how.steps and state.step % self.how.steps == 0):
+        due = self.config.minutes and elapsed >= 60 * self.config.minutes
+        if stopping or due or (self.config.steps and state.step % self.config.steps == 0):
             self.save(state)
-        if asked:
+        if stopping:
             raise stop.error(
-                f"stopped; {state.step} of {self.run.steps} steps are kept: "
-                "the same command with --resume goes on"
+                f"stopped; {state.step} of {self.run.steps} steps are saved: "
+                "continue with the same command and --resume"
             )
 
 
 def _settings(
     config: TrainConfig, train: Sequence[Selection], preprocess: PreprocessConfig
 ) -> dict[str, Any]:
-    """Return what must be equal for a run to be resumed, as JSON types."""
+    """Return the settings that a resumed run must share, as JSON types."""
     data = [[one.data.sha256, one.share, _digest(one.rows)] for one in train]
     values = {**config.to_dict(), "data": data, "preprocess": preprocess.to_dict()}
     as_read: dict[str, Any] = json.loads(json.dumps(values))  # tuples are lists when read again

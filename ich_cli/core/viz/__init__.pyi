@@ -17,3 +17,4 @@ from .series_sheet import (
     write_sheet as write_sheet,
 )
 from .slice_panel import Panel as Panel, draw_panel as draw_panel, write_panel as write_panel
+from .training_curves import draw_curves as draw_curves

@@ -12,10 +12,10 @@ import pytest
 from ich_cli.core.data import (
     UNKNOWN,
     PreparedDataset,
+    preload_imports,
     prepare as preparing,
     prepare_dataset,
     prepare_store as shards,
-    start_early,
 )
 from ich_cli.core.data.prepare import SourceInfo
 from ich_cli.core.errors import DataError, OutputError
@@ -103,7 +103,7 @@ def test_counts_are_of_slices_and_patients(tmp_path: Path) -> None:
 def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
     series = [BlobSeries(i, f"p{i}") for i in range(3)]
     one = prepare_dataset(series, tmp_path / "one", CONFIG, INFO)
-    with worker_processes(2, start_early) as pool:
+    with worker_processes(2, preload_imports) as pool:
         assert isinstance(pool, ProcessPoolExecutor)
         assert len(pool._processes) == 2  # at once, before there is work
         two = prepare_dataset(series, tmp_path / "two", CONFIG, INFO, pool=pool)

@@ -182,7 +182,7 @@ def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made(base / "a", 1, size=64),
         made(base / "b", 2, size=96, context=1),
         made(base / "c", 3, "mobilenetv2_035", size=64, mean=(0.5,) * 3, std=(0.5,) * 3,
-             model_args={"head": "cells"}),
+             model_args={"head": "patch"}),
     ]  # fmt: skip
     save_ensemble(base / "all", members, BundleConfig("ensemble", TRAINING))
     return base / "all"

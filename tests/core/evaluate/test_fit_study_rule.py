@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.data import SlicesOfPatients, read_out_of_fold
+from ich_cli.core.data import OutOfFoldTable, read_out_of_fold
 from ich_cli.core.errors import DataError
 from ich_cli.core.evaluate import compare_rules, learn_rule, verdicts
 from ich_cli.core.evaluate.fit_study_rule import of_studies
@@ -21,13 +21,13 @@ from ich_cli.main import app
 SLICES = {"A": (0.9, 0.1), "B": (0.5, 0.5), "C": (0.6, 0.0), "D": (0.2, 0.2)}
 
 
-def small() -> SlicesOfPatients:
+def small() -> OutOfFoldTable:
     who = np.repeat(list(SLICES), 2)
     p = np.zeros((8, 6))
     p[:, 0] = np.ravel(list(SLICES.values()))
     y = np.zeros((8, 6), bool)
     y[[0, 2], 0] = True  # one positive slice is enough
-    return SlicesOfPatients(y, p, who)
+    return OutOfFoldTable(y, p, who)
 
 
 def test_the_table_is_what_a_hand_counts() -> None:
@@ -50,14 +50,14 @@ def test_a_patient_bleeds_if_one_slice_does() -> None:
     assert p[:, 0].tolist() == [0.9, 0.5, 0.6, 0.2]
 
 
-def many() -> SlicesOfPatients:
+def many() -> OutOfFoldTable:
     """Twenty bleeding and twenty sound patients of one slice: p = 0.50 … 0.69, 0.40 … 0.59."""
     p = np.zeros((40, 6))
     p[:20, 0] = np.arange(50, 70) / 100
     p[20:, 0] = np.arange(40, 60) / 100
     y = np.zeros((40, 6), bool)
     y[:20, 0] = True
-    return SlicesOfPatients(y, p, np.arange(40))
+    return OutOfFoldTable(y, p, np.arange(40))
 
 
 def test_the_band_leaves_one_in_twenty_on_either_side() -> None:
@@ -81,7 +81,7 @@ def test_too_few_studies_teach_no_rule() -> None:
     assert learn_rule(found.labels, found.probabilities, found.patients) is None
 
 
-def write(path: Path, found: SlicesOfPatients) -> Path:
+def write(path: Path, found: OutOfFoldTable) -> Path:
     names = ("patient", *(f"true_{label}" for label in LABELS), *LABELS)
     rows = zip(found.patients, found.labels, found.probabilities, strict=True)
     lines = [",".join(map(str, (who, *y.astype(int), *p))) for who, y, p in rows]

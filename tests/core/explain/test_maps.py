@@ -253,7 +253,7 @@ def test_unknown_labels_and_methods_are_refused(predictor: Predictor) -> None:
 @pytest.fixture(scope="module")
 def celled() -> Predictor:
     torch.manual_seed(6)
-    model = build_model("test_resnet", head="cells").eval()
+    model = build_model("test_resnet", head="patch").eval()
     torch.nn.init.normal_(model.get_classifier().weight, std=0.5)  # type: ignore[operator]
     config = BundleConfig("test_resnet", TRAINING, PreprocessConfig(size=96))
     return Predictor(LoadedBundle(config, (model,), (config,), "", Path()), "cpu")

@@ -6,7 +6,7 @@ import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from ich_cli.core.model import slow_depthwise_in_float32
+from ich_cli.core.model import keep_slow_depthwise_in_float32
 
 
 def network() -> nn.Sequential:
@@ -24,7 +24,7 @@ def network() -> nn.Sequential:
 
 def test_only_depthwise_layers_with_a_stride_or_a_large_kernel_leave_autocast() -> None:
     model = network()
-    slow_depthwise_in_float32(model)
+    keep_slow_depthwise_in_float32(model)
     kinds: list[torch.dtype] = []
     for layer in model:
         layer.register_forward_hook(lambda layer, inputs, output: kinds.append(output.dtype))
@@ -36,7 +36,7 @@ def test_only_depthwise_layers_with_a_stride_or_a_large_kernel_leave_autocast() 
 
 def test_names_answers_and_gradients_stay() -> None:
     plain, changed = network(), network()
-    slow_depthwise_in_float32(changed)
+    keep_slow_depthwise_in_float32(changed)
     x = torch.rand(2, 3, 16, 16)
     for model in (plain, changed):
         model(x).square().sum().backward()

@@ -23,13 +23,13 @@ from ich_cli.core.errors import BrokenFileError, BundleError
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.evaluate.run_bundle import score
 from ich_cli.core.explain import Asked, explain, explain_entry, explain_series
-from ich_cli.core.model import SequenceModel, build_model, learn_sequence
+from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.predict.series_stage import ALONE, by_series, series_start
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import scanning as series
-from ich_cli.core.train import Plan, TrainConfig, begin, gather, refit, train_fold
+from ich_cli.core.train import Plan, TrainConfig, collect_out_of_fold, refit, start_run, train_fold
 from tests.support.prepared import blobs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,8 +82,8 @@ def test_it_learns_that_bleeding_slices_lie_together(kind: str) -> None:
         one[start : start + 6] = 1
     logits = (2 * labels - 1 + rng.normal(0, 2, labels.shape)).astype(np.float32).reshape(-1, 6)
     rows = list(np.arange(1600).reshape(80, 20))
-    stage = learn_sequence(logits, labels.reshape(-1, 6), rows[:40], kind)
-    again = learn_sequence(logits, labels.reshape(-1, 6), rows[:40], kind)
+    stage = fit_sequence_model(logits, labels.reshape(-1, 6), rows[:40], kind)
+    again = fit_sequence_model(logits, labels.reshape(-1, 6), rows[:40], kind)
     new = np.concatenate([stage.apply_to(logits[own].astype(float)) for own in rows[40:]])
     truth = labels[40:].reshape(-1, 6)[:, 0] > 0
     before, after = auroc(truth, logits[800:, 0]), auroc(truth, new[:, 0])
@@ -266,21 +266,23 @@ def test_a_run_learns_it_out_of_fold_and_bundles_it(tmp_path: Path) -> None:
         model="test_resnet", init="none", epochs=1, batch_size=8, drop_rate=0.0, precision="no"
     )
     plan = Plan(config, (data,), tmp_path / "run", folds=2, device="cpu", sequence="smooth")
-    begin(plan)
+    start_run(plan)
     for fold in range(2):
         train_fold(plan, fold)
-    found = gather(plan)
+    found = collect_out_of_fold(plan)
     assert found is not None
-    assert found.without is not None
+    assert found.before_sequence is not None
     own = next(rows for rows in data.series_rows() if found.fold_of[rows[0]] == 0)
     others = [rows for rows in data.series_rows() if found.fold_of[rows[0]] == 1]
-    stage = learn_sequence(found.without.logits, data.labels, others, "smooth", config.seed)
-    expected = stage.apply_to(found.without.logits[own].astype(np.float64))
+    stage = fit_sequence_model(
+        found.before_sequence.logits, data.labels, others, "smooth", config.seed
+    )
+    expected = stage.apply_to(found.before_sequence.logits[own].astype(np.float64))
     np.testing.assert_allclose(found.logits[own], expected, rtol=1e-5)
     bundle = load_bundle(refit(plan, found))
     assert bundle.config.sequence is not None
     assert bundle.config.sequence.calibration == found.calibration
-    assert bundle.config.calibration == found.without.calibration
+    assert bundle.config.calibration == found.before_sequence.calibration
     predictor = Predictor(bundle, "cpu")
     p = score(predictor, data)
     logits = predictor.slice_logits(np.array(data.pixels[own]))

@@ -104,7 +104,7 @@ def test_two_nodes_learn_what_one_process_does(tmp_path: Path) -> None:
 def test_the_command_runs_in_two_processes(tmp_path: Path) -> None:
     data = blobs(tmp_path / "data", 8)
     done = two_processes(
-        "ich_cli", "train", data.folder, "--out", tmp_path / "run", "--model", "test_resnet",
+        "ich_cli", "train", data.folder, "--output", tmp_path / "run", "--model", "test_resnet",
         "--init", "none", "--epochs", 1, "--batch-size", 8, "--folds", 2, "--device", "cpu",
         "--precision", "no", "--refit",
     )  # fmt: skip

@@ -16,21 +16,23 @@ from ich_cli.core.errors import DataError, IchError, OutputError, UsageError
 from ich_cli.core.model import to_input
 from ich_cli.core.train import (
     RECIPES,
+    Callbacks,
     Plan,
     Selection,
     TrainConfig,
     TrainingRun,
-    Watch,
-    begin,
-    gather,
+    collect_out_of_fold,
     refit,
+    start_run,
     train_fold,
 )
+from ich_cli.core.train.batches import predict_logits
+from ich_cli.core.train.config import upgrade_settings
+from ich_cli.core.train.dataset import SliceDataset
 from ich_cli.core.train.fit import fit
-from ich_cli.core.train.inference import make_accelerator, predict_logits
-from ich_cli.core.train.sampler import SliceDataset
-from ich_cli.core.train.throughput import TIMING
-from ich_cli.core.train.trainer import positive_weights
+from ich_cli.core.train.losses import label_loss, positive_weights
+from ich_cli.core.train.monitoring import THROUGHPUT_KEYS
+from ich_cli.core.train.setup import make_accelerator
 from tests.support.prepared import blobs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -75,7 +77,9 @@ def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def untimed(run: Path) -> list[dict[str, Any]]:
     """Return the lines of metrics.jsonl without what the clock has measured."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMING} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in THROUGHPUT_KEYS} for line in lines
+    ]
 
 
 def test_it_learns_to_see_a_blob_in_patients_it_never_saw(
@@ -102,11 +106,11 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(TINY, data, tmp_path / "out", watch=Watch(step=dies))
+        train(TINY, data, tmp_path / "out", callbacks=Callbacks(step=dies))
     seen: list[int] = []
     again = train(
         TINY, data, tmp_path / "out", resume=True,
-        watch=Watch(epoch=lambda record: seen.append(record["epoch"])),
+        callbacks=Callbacks(epoch=lambda record: seen.append(record["epoch"])),
     )  # fmt: skip
     assert seen == list(range(after + 1, 4))  # it did go on, and did not start again
     for key, value in weights(whole.model).items():
@@ -116,7 +120,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
 
 
 @pytest.mark.parametrize(
-    "values", [{"mask_weight": 1.0}, {"transplants": 0.5}, {"mask_weight": 1.0, "head": "cells"}]
+    "values", [{"mask_weight": 1.0}, {"copy_paste": 0.5}, {"mask_weight": 1.0, "head": "patch"}]
 )
 def test_what_masks_teach_resumes_bit_for_bit_and_leaves_the_model_as_it_was(
     located: PreparedDataset, tmp_path: Path, values: dict[str, Any]
@@ -132,7 +136,7 @@ def test_what_masks_teach_resumes_bit_for_bit_and_leaves_the_model_as_it_was(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, located, tmp_path / "out", watch=Watch(step=dies))
+        train(config, located, tmp_path / "out", callbacks=Callbacks(step=dies))
     again = train(config, located, tmp_path / "out", resume=True)
     for key, value in weights(whole.model).items():
         assert torch.equal(value, again.model.state_dict()[key]), key
@@ -159,12 +163,12 @@ def test_masks_pull_the_models_own_map_onto_the_blood(
 
 
 def test_cells_learn_where_it_bleeds(located: PreparedDataset, tmp_path: Path) -> None:
-    run = train(changed(head="cells", mask_weight=3.0, epochs=12), located, tmp_path)
+    run = train(changed(head="patch", mask_weight=3.0, epochs=12), located, tmp_path)
     rows = np.flatnonzero(located.labels[:, 0] == 1)
     prep = located.preprocess
     x = to_input(torch.from_numpy(located.pixels[rows]), prep.mean, prep.std)
     with torch.no_grad():
-        cells = run.model.cells(run.model.forward_features(x))[:, 0]
+        cells = run.model.patch_logits(run.model.forward_features(x))[:, 0]
     masks = torch.from_numpy(located.masks[rows] > 0).float()[:, None]
     blood = torch.nn.functional.adaptive_avg_pool2d(masks, cells.shape[-2:])[:, 0]
     hits = blood.flatten(1).gather(1, cells.flatten(1).argmax(1)[:, None]) > 0
@@ -176,11 +180,11 @@ def test_cells_start_from_the_backbone_of_a_bundle_without_them(
     located: PreparedDataset, tmp_path: Path
 ) -> None:
     first = plan(located, tmp_path / "run")
-    begin(first)
+    start_run(first)
     folder = refit(first, None)
     told: list[str] = []
-    start = changed(head="cells", epochs=1, lr=1e-12, init=str(folder), ema=0.0, mask_weight=1.0)
-    result = train(start, located, tmp_path / "next", watch=Watch(note=told.append))
+    start = changed(head="patch", epochs=1, lr=1e-12, init=str(folder), ema=0.0, mask_weight=1.0)
+    result = train(start, located, tmp_path / "next", callbacks=Callbacks(note=told.append))
     assert told == [f"started from the bundle {folder}: classifier dropped"]
     kept = load_bundle(folder).models[0].state_dict()
     for key, value in weights(result.model.backbone).items():
@@ -188,11 +192,11 @@ def test_cells_start_from_the_backbone_of_a_bundle_without_them(
             torch.testing.assert_close(value, kept[key], atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"transplants": 0.5}])
+@pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"copy_paste": 0.5}])
 def test_without_masks_there_is_nothing_to_learn_from_them(
     data: PreparedDataset, tmp_path: Path, values: dict[str, float]
 ) -> None:
-    with pytest.raises(DataError, match="nobody knows where"):
+    with pytest.raises(DataError, match="no data set has lesion masks"):
         train(changed(**values), data, tmp_path)
 
 
@@ -250,7 +254,7 @@ def test_bf16_trains_too(data: PreparedDataset, tmp_path: Path) -> None:
 
 
 def test_fp16_needs_a_gpu_and_says_so(data: PreparedDataset, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="fp16 wants a GPU; on a CPU take --precision bf16 or no"):
+    with pytest.raises(UsageError, match="fp16 needs a GPU; on a CPU use --precision bf16 or no"):
         train(changed(precision="fp16"), data, tmp_path)
 
 
@@ -283,7 +287,7 @@ def test_a_run_with_scaled_losses_resumes_with_its_scale(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, data, tmp_path / "out", watch=Watch(step=dies))
+        train(config, data, tmp_path / "out", callbacks=Callbacks(step=dies))
     again = train(config, data, tmp_path / "out", resume=True)
     assert scaled[-1].scaler.get_scale() == grown
     for key, value in weights(whole.model).items():
@@ -296,7 +300,7 @@ def test_gradients_are_unscaled_before_they_are_clipped(data: PreparedDataset) -
     norms: list[float] = []
 
     def spy(*_: Any) -> None:
-        grads = [p.grad for p in run.raw.parameters() if p.grad is not None]
+        grads = [p.grad for p in run.network.parameters() if p.grad is not None]
         norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
 
     run.optimizer.register_step_pre_hook(spy)
@@ -318,15 +322,17 @@ def test_half_precision_with_scaled_losses_learns_as_float32_does(
     assert all(v.dtype != torch.float16 for v in weights(half.model).values())
 
 
-def test_the_loss_weighs_labels_by_hand(data: PreparedDataset) -> None:
-    run = started(changed(label_weights=(2, 1, 1, 1, 1, 1)), data)
+def test_the_loss_weights_labels() -> None:
     logits = torch.zeros(2, 6)
     logits[:, 0] = torch.tensor([np.log(3.0), np.log(3.0)])  # probability 3/4
     labels = torch.zeros(2, 6)
     labels[:, 0] = 1
     # any: -ln(3/4) twice as heavy; five subtypes at 1/2: ln 2 each; weights sum to 7
     expected = (2 * np.log(4 / 3) + 5 * np.log(2)) / 7
-    assert float(run._loss(logits, labels)) == pytest.approx(expected, rel=1e-6)
+    weights = torch.tensor([2.0, 1, 1, 1, 1, 1])
+    assert float(label_loss(logits, labels, weights, torch.ones(6))) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_the_rate_warms_up_and_falls_by_half_a_cosine(data: PreparedDataset) -> None:
@@ -338,20 +344,20 @@ def test_the_rate_warms_up_and_falls_by_half_a_cosine(data: PreparedDataset) -> 
     assert run.lr(119) < 1e-6
 
 
-def test_the_average_by_hand(data: PreparedDataset) -> None:
+def test_the_moving_average(data: PreparedDataset) -> None:
     run = started(changed(ema=0.9), data)
     name, kept = next(iter(run.ema.named_parameters()))
     start = kept.clone()
     with torch.no_grad():
-        dict(run.raw.named_parameters())[name].add_(1.0)
-    run._average(0)  # young: its decay is (1 + 0) / (10 + 0)
+        dict(run.network.named_parameters())[name].add_(1.0)
+    run._update_average(0)  # the decay starts at (1 + 0) / (10 + 0)
     torch.testing.assert_close(kept, start + 0.9)
-    run._average(1000)  # old: 0.9, so a tenth of the 0.1 that is left
+    run._update_average(1000)  # and ends at 0.9: a tenth of the remaining 0.1
     torch.testing.assert_close(kept, start + 0.91)
 
 
 def started(config: TrainConfig, data: PreparedDataset) -> TrainingRun:
-    return TrainingRun.start(config, [everything(data)], data.preprocess, "cpu", Watch())
+    return TrainingRun.start(config, [everything(data)], data.preprocess, "cpu", Callbacks())
 
 
 def test_each_epoch_tells_its_pace_and_what_of_it_was_loading(
@@ -422,6 +428,12 @@ def test_settings_survive_json() -> None:
         TrainConfig.from_dict({"speed": 3})
 
 
+def test_settings_of_an_earlier_version_get_their_new_names() -> None:
+    old = {"lr": 1e-3, "positives": 0.25, "transplants": 0.5, "head": "cells", "data": [1]}
+    expected = TrainConfig(lr=1e-3, positive_fraction=0.25, copy_paste=0.5, head="patch")
+    assert upgrade_settings(old) == {**expected.to_dict(), "data": [1]}
+
+
 def plan(data: PreparedDataset, out: Path, *others: PreparedDataset, **more: Any) -> Plan:
     values = {"config": changed(epochs=2), "folds": 2, "device": "cpu", **more}
     return Plan(data=(data, *others), out=out, **values)
@@ -431,11 +443,11 @@ def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     this = plan(data, tmp_path / "run", command="ich train blobs")
-    begin(this)
+    start_run(this)
     train_fold(this, 0)
-    assert gather(this) is None
+    assert collect_out_of_fold(this) is None
     train_fold(this, 1)
-    found = gather(this)
+    found = collect_out_of_fold(this)
     assert found is not None
     assert np.isfinite(found.logits).all()
     folder = refit(this, found)
@@ -460,13 +472,13 @@ def test_each_fold_goes_on_from_the_same_fold_of_an_earlier_run(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     first = plan(data, tmp_path / "first")
-    begin(first)
+    start_run(first)
     train_fold(first, 1)
     going_on = {"init": str(tmp_path / "first"), "epochs": 1, "lr": 1e-9}
     heard: list[str] = []
     second = replace(plan(data, tmp_path / "second"), config=changed(**going_on))
-    begin(second)
-    train_fold(second, 1, Watch(note=heard.append))
+    start_run(second)
+    train_fold(second, 1, Callbacks(note=heard.append))
     assert any("fold-1" in text for text in heard)
     theirs, ours = (
         load_bundle(tmp_path / run / "fold-1" / "bundle").models[0].state_dict()
@@ -482,10 +494,10 @@ def test_a_run_with_other_folds_is_no_start(
     data: PreparedDataset, tmp_path: Path, other: dict[str, int]
 ) -> None:
     first = plan(data, tmp_path / "first")
-    begin(first)
+    start_run(first)
     config = changed(init=str(tmp_path / "first"), seed=other.get("seed", TINY.seed))
     second = replace(plan(data, tmp_path / "second"), config=config, folds=other.get("folds", 2))
-    begin(second)
+    start_run(second)
     with pytest.raises(UsageError, match="have seen patients"):
         train_fold(second, 0)
 
@@ -503,28 +515,28 @@ def test_the_same_slices_at_another_size_are_the_same_split(
 
 def test_a_run_resumes_only_as_itself(data: PreparedDataset, tmp_path: Path) -> None:
     this = plan(data, tmp_path / "run")
-    begin(this)
+    start_run(this)
     done = train_fold(this, 0)
     stamp = done.stat().st_mtime_ns
-    with pytest.raises(OutputError, match="holds a run"):
-        begin(this)
+    with pytest.raises(OutputError, match="contains a run"):
+        start_run(this)
     again = plan(data, tmp_path / "run", resume=True)
-    begin(again)
+    start_run(again)
     train_fold(again, 0)
     assert done.stat().st_mtime_ns == stamp  # what is done is not done again
     other = plan(data, tmp_path / "run", resume=True, folds=3)
     with pytest.raises(OutputError, match=r"other settings \(folds\)"):
-        begin(other)
+        start_run(other)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "thesis.tex").touch()
-    with pytest.raises(OutputError, match="holds something else"):
-        begin(plan(data, tmp_path / "else"))
+    with pytest.raises(OutputError, match="is not empty"):
+        start_run(plan(data, tmp_path / "else"))
 
 
 def test_real_ct_in_the_mix_is_told(data: PreparedDataset, tmp_path: Path) -> None:
     real = blobs(tmp_path / "real", 4, real_ct=True)
-    this = plan(real, tmp_path / "run", data, shares=(1.0, 0.1))
-    begin(this)
+    this = plan(real, tmp_path / "run", data, sampling_weights=(1.0, 0.1))
+    start_run(this)
     bundle = load_bundle(refit(this, None))
     assert bundle.config.training["real_ct"] is True
     assert bundle.config.training["shares"] == [1.0, 0.1]
@@ -541,7 +553,7 @@ def test_training_starts_from_a_bundle_and_says_where_one_does_not_fit(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     this = plan(data, tmp_path / "run")
-    begin(this)
+    start_run(this)
     folder = refit(this, None)
     start = changed(
         epochs=1, lr=1e-12, init=str(folder), ema=0.0, drop_rate=0.0, freeze_norms="yes"

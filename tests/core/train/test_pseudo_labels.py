@@ -19,11 +19,11 @@ from ich_cli.core.train import (
     Plan,
     PseudoLabels,
     TrainConfig,
-    begin,
-    gather,
-    pseudo_label,
+    apply_pseudo_labels,
+    collect_out_of_fold,
+    describe_pseudo_labels,
     refit,
-    tell,
+    start_run,
     train_fold,
 )
 from tests.support.prepared import BlobSeries, blobs
@@ -106,7 +106,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         "series-100/3": AT_ODDS, "series-100/4": None, "elsewhere": SURE_NONE,
     }  # fmt: skip
     path = table(tmp_path / "p.csv", rows)
-    found = pseudo_label(data, measured, PseudoLabels(path, "hard"))
+    found = apply_pseudo_labels(data, measured, PseudoLabels(path, "hard"))
     about = found.about["pseudo_labels"]
     assert about == {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "kind": "hard", "high": 0.9,
@@ -117,9 +117,10 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert about["labels"]["epidural"] == {"slices": 1, "patients": 1}
     assert found.known_rows().tolist() == [0, 1]
     assert found.labelled
-    assert tell(about) == (
-        "2 of 6 slices have hard pseudo-labels; 1 of them bleed; 2 without a prediction; 1 unsure; "
-        "1 whose `any` contradicts the subtypes; 1 predictions without a slice here; "
+    assert describe_pseudo_labels(about) == (
+        "2 of 6 slices have hard pseudo-labels; 1 of them positive; 2 without a prediction; "
+        "1 uncertain; 1 with `any` contradicting the subtypes; "
+        "1 predictions for slices not in the data; "
         "1 rows of predictions without probabilities"
     )
 
@@ -128,15 +129,15 @@ def test_pictures_and_studies_that_are_measured_on_are_never_learned_from(tmp_pa
     measured = blobs(tmp_path / "blobs", 4)
     copies = unlabelled(tmp_path / "copies", series=1, first=0)  # the pictures of series-0
     rows = {f"series-0/{i}": SURE_NONE for i in range(6)}
-    with pytest.raises(DataError, match="6 of studies that are measured on"):
-        pseudo_label(copies, measured, PseudoLabels(table(tmp_path / "p.csv", rows)))
+    with pytest.raises(DataError, match="6 in the studies of the evaluated data"):
+        apply_pseudo_labels(copies, measured, PseudoLabels(table(tmp_path / "p.csv", rows)))
 
 
 def test_a_table_of_other_slices_is_told(tmp_path: Path) -> None:
     measured, data = blobs(tmp_path / "blobs", 4), unlabelled(tmp_path / "more", series=1)
     other = table(tmp_path / "p.csv", {"elsewhere": SURE_NONE})
     with pytest.raises(DataError, match=r"no slice of more gets a label.*6 without a prediction"):
-        pseudo_label(data, measured, PseudoLabels(other))
+        apply_pseudo_labels(data, measured, PseudoLabels(other))
 
 
 def plan(data: tuple[PreparedDataset, ...], out: Path, **more: object) -> Plan:
@@ -148,9 +149,9 @@ def plan(data: tuple[PreparedDataset, ...], out: Path, **more: object) -> Plan:
 
 def test_slices_without_labels_are_refused_until_they_have_some(tmp_path: Path) -> None:
     measured, data = blobs(tmp_path / "blobs", 4), unlabelled(tmp_path / "more")
-    with pytest.raises(DataError, match=r"more has no labels; give it a model's by --pseudo"):
+    with pytest.raises(DataError, match=r"more has no labels; add --pseudo"):
         plan((measured, data), tmp_path / "run")
-    with pytest.raises(DataError, match="the first data set is measured on"):
+    with pytest.raises(DataError, match="the first data set is evaluated"):
         plan((data, measured), tmp_path / "run")
 
 
@@ -161,12 +162,12 @@ def test_a_run_learns_from_them_and_never_measures_on_them(tmp_path: Path) -> No
         for row in data.rows
     }
     path = table(tmp_path / "p.csv", rows)
-    taught = pseudo_label(data, measured, PseudoLabels(path))
-    this = plan((measured, taught), tmp_path / "run", shares=(1.0, 0.5))
-    begin(this)
+    taught = apply_pseudo_labels(data, measured, PseudoLabels(path))
+    this = plan((measured, taught), tmp_path / "run", sampling_weights=(1.0, 0.5))
+    start_run(this)
     for fold in (0, 1):
         train_fold(this, fold)
-    found = gather(this)
+    found = collect_out_of_fold(this)
     assert found is not None
     assert found.logits.shape == (24, 6)  # the labelled slices alone
     bundle = load_bundle(refit(this, found))
@@ -176,6 +177,8 @@ def test_a_run_learns_from_them_and_never_measures_on_them(tmp_path: Path) -> No
     assert str(tmp_path) not in (tmp_path / "run" / "run.json").read_text()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["data"][1]["pseudo_labels"]
     others = table(tmp_path / "q.csv", dict.fromkeys(rows, SURE_NONE))
-    other = pseudo_label(data, measured, PseudoLabels(others))
+    other = apply_pseudo_labels(data, measured, PseudoLabels(others))
     with pytest.raises(OutputError, match=r"other settings \(data\)"):
-        begin(plan((measured, other), tmp_path / "run", shares=(1.0, 0.5), resume=True))
+        start_run(
+            plan((measured, other), tmp_path / "run", sampling_weights=(1.0, 0.5), resume=True)
+        )

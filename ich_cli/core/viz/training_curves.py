@@ -1,9 +1,8 @@
-"""The course of a training as a figure and as TensorBoard's event files."""
+"""Figure of a training's metrics per epoch."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +13,17 @@ _PANELS: Final = {"loss": "training loss", "auc_any": "AUROC of any", "log_loss"
 
 
 def draw_curves(run: Path) -> Path | None:
-    """Draw what the folds of a run have shown after each epoch; None where there is nothing.
+    """Draw training loss, AUROC and log loss of each fold per epoch.
 
     Parameters
     ----------
     run
         Folder of the run; the figure is its ``figures/curves.png``.
+
+    Returns
+    -------
+    pathlib.Path or None
+        Path of the figure; None where no fold has metrics.
     """
     from matplotlib.figure import Figure
 
@@ -47,32 +51,3 @@ def draw_curves(run: Path) -> Path | None:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-class EventLog:
-    """Writes epochs as TensorBoard's event files, by step.
-
-    Parameters
-    ----------
-    folder
-        Made if need be.
-    history
-        Epochs that are done; what an earlier run wrote beyond them is passed over when read.
-    """
-
-    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        done = history[-1]["step"] if history else 0
-        self._writer = SummaryWriter(str(folder), purge_step=done + 1)
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Write an epoch's line of ``metrics.jsonl``."""
-        for key, value in record.items():
-            if key not in ("epoch", "step") and value is not None:
-                self._writer.add_scalar(key, value, record["step"])
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()

@@ -1,8 +1,8 @@
-"""Runs with the same folds put together: a bundle that answers with the mean of their logits.
+"""Ensemble of runs with the same folds: a bundle that predicts the mean of their logits.
 
-Each slice was answered in each run by a model that did not see its patient, so the mean of those
-logits is what the ensemble says of patients it does not know: calibration, thresholds, the rule for
-studies and the figures come from it, as a single run's come from its own (`OutOfFold`).
+In each run a slice is predicted by a model that was not trained on its patient, so the mean of
+these logits is an out-of-fold prediction of the ensemble. Calibration, thresholds, study rule and
+metrics are learned from it, as for a single run (`OutOfFold`).
 """
 
 from __future__ import annotations
@@ -22,119 +22,115 @@ from ich_cli.core.bundle import (
     read_config,
     save_ensemble,
 )
-from ich_cli.core.data import PreparedDataset, SlicesOfPatients, read_out_of_fold
+from ich_cli.core.data import PreparedDataset, read_out_of_fold
 from ich_cli.core.errors import BundleError, DataError, OutputError, UsageError
 from ich_cli.core.model import SequenceKind
 from ich_cli.core.system import git_state, replacing_folder, versions, write_json
-from ich_cli.core.train.out_of_fold import OutOfFold
+from ich_cli.core.train.cross_validation.out_of_fold import OutOfFold
 
 _SEED: Final = 0
 
 
-def mean_of(runs: Sequence[OutOfFold]) -> OutOfFold:
+def average_runs(runs: Sequence[OutOfFold]) -> OutOfFold:
     """Return the mean of the logits of runs of the same slices in the same folds."""
     logits = np.stack([run.logits for run in runs]).mean(axis=0, dtype=np.float64)
     return OutOfFold(runs[0].data, runs[0].fold_of, logits.astype(np.float32))
 
 
-def join_runs(
+def ensemble_runs(
     folders: Sequence[Path],
     data: PreparedDataset,
     out: Path,
     command: str = "",
     sequence: SequenceKind | None = None,
 ) -> OutOfFold:
-    """Write an ensemble of runs' bundles, and its out-of-fold answers, as a run of its own.
+    """Write an ensemble of runs' bundles and its out-of-fold predictions as a new run.
 
     Parameters
     ----------
     folders
-        Runs of ``ich train … --refit`` with the same folds; model and size may differ.
+        Runs of ``ich train --refit`` with the same folds; model and size may differ.
     data
-        What their folds are of: the first data set of any of them.
+        The first data set of any of the runs.
     out
-        Folder to make: ``bundle/``, ``oof.csv``, ``metrics.json``, ``run.json``.
+        New folder for ``bundle/``, ``oof.csv``, ``metrics.json``, ``run.json``.
     command
-        To write down.
+        Command line to record.
     sequence
-        Of a second stage over the slices of a series, learned from the mean's logits.
+        Kind of sequence model over whole series, fitted on the mean logits; None for none.
 
     Raises
     ------
     UsageError
-        Fewer than two runs, or of other folds.
+        If there are fewer than two runs, or their folds differ.
     BundleError
-        A run has no bundle that its folds have calibrated.
+        If a run has no calibrated bundle.
     DataError
-        A run's table cannot be read, or `data` has other slices.
+        If a run's table cannot be read, or `data` has other slices.
     OutputError
-        `out` exists, or cannot be written.
+        If `out` exists or cannot be written.
     """
     if len(folders) < 2:
-        raise UsageError("an ensemble takes two runs or more")
+        raise UsageError("an ensemble needs at least two runs")
     if out.exists():
         raise OutputError(f"{out} exists already; choose another folder, or remove it first")
-    splits = {_about(folder).get("split") for folder in folders}
+    splits = {_read_run_json(folder).get("split") for folder in folders}
     if len(splits) > 1:
-        raise UsageError("these runs have other folds (data, --folds or --seed): what one has "
-                         "learned from another is measured on")  # fmt: skip
+        raise UsageError(
+            "these runs have different folds (data, --folds or --seed); one would be trained on "
+            "patients that another is evaluated on"
+        )
     configs = [_bundle_of(folder) for folder in folders]
-    mean = mean_of([_out_of_fold(folder, data) for folder in folders])
+    mean = average_runs([_out_of_fold(folder, data) for folder in folders])
     found = mean.with_sequence(sequence, _SEED) if sequence else mean
-    stage = found.stage(sequence, _SEED) if sequence else None
+    final = found.final_sequence(sequence, _SEED) if sequence else None
     about = {
         "ich": __version__, "command": command, "split": splits.pop(),
-        "runs": [_about(folder).get("command", "") for folder in folders],
+        "runs": [_read_run_json(folder).get("command", "") for folder in folders],
         "git": git_state(), "versions": versions(),
     }  # fmt: skip
     with replacing_folder(out) as new:
         members = [folder / "bundle" for folder in folders]
-        config = _config(configs, found, about, stage[1] if stage else None)
-        save_ensemble(new / "bundle", members, config, sequence=stage[0] if stage else None)
+        config = _config(configs, found, about, final[1] if final else None)
+        save_ensemble(new / "bundle", members, config, sequence=final[0] if final else None)
         found.write(new)
         write_json(new / "run.json", about)
     return found
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _read_run_json(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise UsageError(f"{folder} is no run of ich train: it has no run.json") from None
+        raise UsageError(f"{folder} is not a run of ich train: it has no run.json") from None
     return about if isinstance(about, dict) else {}
 
 
 def _bundle_of(folder: Path) -> BundleConfig:
     if not (folder / "bundle").is_dir():
-        raise BundleError(f"{folder} has no bundle; finish it by `ich train … --refit --resume`")
+        raise BundleError(f"{folder} has no bundle; finish it with `ich train … --refit --resume`")
     config = read_config(folder / "bundle")
     if config.members or config.sequence:
-        raise BundleError(f"{folder}: an ensemble takes neither ensembles nor second stages")
+        raise BundleError(f"{folder}: an ensemble cannot contain ensembles or sequence models")
     if config.calibration == Calibration():
         raise BundleError(
-            f"{folder}: its bundle was not calibrated; `ich train … --refit --resume` does it "
-            "when all folds are done"
+            f"{folder}: its bundle is not calibrated; run `ich train … --refit --resume` once "
+            "all folds are done"
         )
     return config
 
 
 def _out_of_fold(folder: Path, data: PreparedDataset) -> OutOfFold:
-    """Return a run's answers in the order of the data."""
+    """Return a run's out-of-fold predictions in the order of the data."""
     table = read_out_of_fold(folder / "oof.csv")
     at = {name: k for k, name in enumerate(table.names)}
     names = [row.name for row in data.rows]
     if table.folds is None or table.logits is None or set(at) != set(names):
         raise DataError(f"{folder}: its slices are not those of {data.name}")
     order = [at[name] for name in names]
-    _check_labels(table, order, data, folder)
-    return OutOfFold(data, table.folds[order], table.logits[order].astype(np.float32))
-
-
-def _check_labels(
-    table: SlicesOfPatients, order: list[int], data: PreparedDataset, folder: Path
-) -> None:
     if not np.array_equal(table.labels[order], data.labels >= 0.5):
         raise DataError(f"{folder}: its labels are not those of {data.name}")
+    return OutOfFold(data, table.folds[order], table.logits[order].astype(np.float32))
 
 
 def _config(
@@ -157,7 +153,7 @@ def _config(
         "versions": about["versions"],
     }
     return BundleConfig(
-        "ensemble", training, calibration=(found.without or found).calibration,
+        "ensemble", training, calibration=(found.before_sequence or found).calibration,
         thresholds=found.thresholds, study=found.study_rule, sequence=sequence,
-        metrics=found.for_bundle(),
+        metrics=found.metrics(),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.train import Selection
-from ich_cli.core.train.inference import predict_logits
+from ich_cli.core.train.batches import predict_logits
 from tests.support.prepared import blobs
 
 
@@ -43,13 +43,9 @@ def half(data: PreparedDataset, row: int, *, right: bool = False) -> float:
 
 def test_rows_are_answered_in_their_order(data: PreparedDataset, tmp_path: Path) -> None:
     rows = np.array([7, 0, 16, 3], np.int64)
-    told: list[int] = []
-    found = predict_logits(
-        Left().eval(), Selection(data, rows), data.preprocess, batch_size=3, advance=told.append
-    )
+    found = predict_logits(Left().eval(), Selection(data, rows), data.preprocess, batch_size=3)
     assert found.shape == (4, 6)
     np.testing.assert_allclose(found[:, 0], [half(data, row) for row in rows], atol=1e-4)
-    assert told == [3, 1]
 
 
 def test_with_its_mirror_image_a_slice_gets_the_mean_of_both(data: PreparedDataset) -> None:

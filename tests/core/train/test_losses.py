@@ -8,7 +8,7 @@ import torch
 
 from ich_cli.core.data import UNKNOWN
 from ich_cli.core.errors import UsageError
-from ich_cli.core.train.mask_loss import MaskLearner, cell_loss, mask_loss, mask_planes
+from ich_cli.core.train.losses import MaskLearner, mask_loss, mask_planes, patch_mask_loss
 
 
 def test_bits_become_planes_in_the_order_of_the_labels() -> None:
@@ -54,7 +54,7 @@ def test_odds_at_the_wrong_place_cost_their_share() -> None:
     cells = torch.zeros((2, 6, 2, 2))
     cells[0, 5] = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])  # 3 of 6 parts of the odds inside
     cells.requires_grad_()
-    loss = cell_loss(cells, masks)
+    loss = patch_mask_loss(cells, masks)
     more = (loss - mask_loss([cells], masks)).detach()
     assert float(more) == pytest.approx(0.1 * math.log(2))
     loss.backward()
@@ -62,7 +62,7 @@ def test_odds_at_the_wrong_place_cost_their_share() -> None:
     assert cells.grad[0].isfinite().all()
     assert not cells.grad[1].any()
     masks[0] = 0  # nothing bleeds
-    assert torch.equal(cell_loss(cells, masks), mask_loss([cells], masks))
+    assert torch.equal(patch_mask_loss(cells, masks), mask_loss([cells], masks))
 
 
 def test_the_mean_of_the_map_is_the_logit() -> None:

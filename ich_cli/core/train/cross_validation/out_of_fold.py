@@ -1,4 +1,4 @@
-"""What the folds say of slices they never saw: calibration, thresholds and honest figures."""
+"""Out-of-fold predictions: calibration, thresholds and metrics learned from them."""
 
 from __future__ import annotations
 
@@ -22,61 +22,65 @@ from ich_cli.core.evaluate import (
     quick_metrics,
 )
 from ich_cli.core.labels import LABELS
-from ich_cli.core.model import SequenceKind, SequenceModel, learn_sequence
+from ich_cli.core.model import SequenceKind, SequenceModel, fit_sequence_model
 from ich_cli.core.study import StudyRule
 from ich_cli.core.system import write_csv, write_json
-from ich_cli.core.train.inference import Logits
+from ich_cli.core.train.batches import Logits
 
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Predictions of every slice by a model that did not see its patient."""
+    """Predictions of every slice by a model that was not trained on its patient."""
 
     data: PreparedDataset
     fold_of: NDArray[np.int64]
+    """Fold of each slice, int64 ``(N,)``."""
     logits: Logits
-    without: OutOfFold | None = None
-    """The same slices before the second stage, where there is one."""
+    """float32 ``(N, 6)``."""
+    before_sequence: OutOfFold | None = None
+    """The same predictions before the sequence model, where there is one."""
 
     def with_sequence(self, kind: SequenceKind, seed: int) -> OutOfFold:
-        """Return what a second stage makes of these logits, learned from the other folds each."""
+        """Apply a sequence model to each fold, fitted on the other folds."""
         logits, series = np.empty_like(self.logits), self.data.series_rows()
         for fold in np.unique(self.fold_of):
             others = [rows for rows in series if self.fold_of[rows[0]] != fold]
-            stage = learn_sequence(self.logits, self.data.labels, others, kind, seed)
+            model = fit_sequence_model(self.logits, self.data.labels, others, kind, seed)
             for rows in series:
                 if self.fold_of[rows[0]] == fold:
-                    logits[rows] = stage.apply_to(self.logits[rows].astype(np.float64))
+                    logits[rows] = model.apply_to(self.logits[rows].astype(np.float64))
         return OutOfFold(self.data, self.fold_of, logits, self)
 
-    def stage(self, kind: SequenceKind, seed: int) -> tuple[SequenceModel, SequenceConfig] | None:
-        """Learn the second stage that ships, from all out-of-fold logits; None without one."""
-        if self.without is None:
+    def final_sequence(
+        self, kind: SequenceKind, seed: int
+    ) -> tuple[SequenceModel, SequenceConfig] | None:
+        """Fit the sequence model of the bundle on all out-of-fold logits; None without one."""
+        if self.before_sequence is None:
             return None
-        rows, logits = self.data.series_rows(), self.without.logits
-        model = learn_sequence(logits, self.data.labels, rows, kind, seed)
+        rows, logits = self.data.series_rows(), self.before_sequence.logits
+        model = fit_sequence_model(logits, self.data.labels, rows, kind, seed)
         return model, SequenceConfig(kind, self.calibration)
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Learned from all out-of-fold logits: what goes into the bundle."""
+        """Calibration of the bundle, fitted on all out-of-fold logits."""
         return learn_calibration(self.data.labels, self.logits, self.data.patients)
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
-        """Chosen on the probabilities that the bundle's calibration gives."""
+        """Thresholds, chosen on probabilities under the bundle's calibration."""
         return choose_thresholds(
             self.data.labels, self.calibration.apply(self.logits.astype(np.float64))
         )
 
     @cached_property
     def study_rule(self) -> StudyRule | None:
-        """How slices become the answer for a study; None where there are too few studies."""
+        """Rule from slices to a study; None where there are too few studies."""
         return learn_rule(self.data.labels, self.probabilities, self.data.patients)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Calibrated by the other folds only, so that figures do not flatter the calibration."""
+        """Probabilities calibrated on the other folds only, so that metrics are not optimistic."""
         out = np.empty(self.logits.shape)
         for fold in np.unique(self.fold_of):
             here = self.fold_of == fold
@@ -94,11 +98,11 @@ class OutOfFold:
 
     @cached_property
     def reports(self) -> dict[str, Report]:
-        """Both reports."""
+        """Reports by unit, ``slice`` and ``patient``."""
         return {unit: self.report(unit) for unit in ("slice", "patient")}
 
     def per_fold(self) -> list[dict[str, float | None]]:
-        """Return the quick metrics of each fold by its own."""
+        """Return the quick metrics of each fold."""
         return [
             quick_metrics(self.data.labels[self.fold_of == fold], self.logits[self.fold_of == fold])
             for fold in np.unique(self.fold_of)
@@ -106,11 +110,11 @@ class OutOfFold:
 
     @property
     def split(self) -> str:
-        """Say how these predictions came to be."""
+        """Description of the split."""
         return f"out of fold, {self.fold_of.max() + 1} folds by patient"
 
-    def for_bundle(self) -> dict[str, Any]:
-        """Return the figures that travel with the bundle."""
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics that the bundle stores."""
         on = f"{self.data.about['source']['name']}, {self.split}"
         return bundle_metrics(on, self.reports["slice"], self.reports["patient"])
 
@@ -138,9 +142,13 @@ class OutOfFold:
                 "split": self.split,
                 "thresholds": self.thresholds,
                 "study_rule": self.study_rule.to_dict() if self.study_rule else None,
-                "thresholds_chosen": "on these same predictions: F1 and recall flatter a little",
+                "thresholds_chosen": "on these predictions: F1 and recall are optimistic",
                 **{unit: report.to_dict() for unit, report in self.reports.items()},
-                **({"without_sequence": self.without.for_bundle()} if self.without else {}),
+                **(
+                    {"without_sequence": self.before_sequence.metrics()}
+                    if self.before_sequence
+                    else {}
+                ),
                 "folds": self.per_fold(),
             },
         )

@@ -1,43 +1,75 @@
-"""Learn from where it bleeds, too: a loss on the maps that the classifier itself makes.
+"""Losses on labels and on lesion masks.
 
 With average pooling and a linear classifier, a label's logit is the mean of its class activation
-map (Zhou et al., CVPR 2016). The map, scaled and shifted by two numbers a label, must say where the
-blood lies; so must a second, finer map that a layer of its own makes of earlier features. Both
-serve only while training: what is kept is the backbone as timm knows it.
+map (Zhou et al., CVPR 2016). `MaskLearner` asks that map, scaled and shifted by two numbers per
+label, to match the lesion mask, and a second, finer map from earlier features too. Both serve only
+during training; the bundle keeps the plain timm backbone.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ich_cli.core.data import UNKNOWN
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
-from ich_cli.core.model import CellClassifier
+from ich_cli.core.model import PatchClassifier
+
+POS_WEIGHT_LIMIT: Final = 30.0
+"""Upper bound of the weight of positives, so that a few of them do not dominate the loss."""
 
 _FINE = 16  # reduction of the finer map
-_POSITIVE_WEIGHT = 4.0  # few cells bleed
-_FULL = 0.25  # a cell of which this share bleeds counts as bleeding
-_BIAS = -3.0  # few cells bleed, so maps begin by saying so
-_SHARE = 0.1  # what a share of the odds at the wrong place costs, beside the maps' cross-entropy
+_POSITIVE_WEIGHT = 4.0  # few patches contain hemorrhage
+_FULL = 0.25  # a patch counts as hemorrhage from this fraction of its area on
+_BIAS = -3.0  # initial bias of the maps: low probability everywhere
+_SHARE = 0.1  # weight of odds at the wrong place, relative to the maps' cross-entropy
+
+
+def positive_weights(labels: NDArray[np.float32], method: str) -> NDArray[np.float32]:
+    """Return the weight of positives in the loss, float32 ``(6,)``.
+
+    Parameters
+    ----------
+    labels
+        float32 ``(N, 6)``.
+    method
+        ``ratio``: negatives / positives; ``full``: the same between 1 and 30; ``sqrt``: its
+        square root, between 1 and 30; ``none``: 1. A label that never occurs has weight 1.
+    """
+    positive = labels.sum(axis=0)
+    ratio = np.where(positive > 0, (len(labels) - positive) / np.maximum(positive, 1), 1.0)
+    if method == "ratio":
+        return ratio.astype(np.float32)
+    powered = ratio ** {"none": 0.0, "sqrt": 0.5, "full": 1.0}[method]
+    return np.clip(powered, 1.0, POS_WEIGHT_LIMIT).astype(np.float32)
+
+
+def label_loss(logits: Tensor, labels: Tensor, label_weights: Tensor, pos_weight: Tensor) -> Tensor:
+    """Return the binary cross-entropy of logits ``(N, 6)``, weighted by label."""
+    each = functional.binary_cross_entropy_with_logits(
+        logits.float(), labels, pos_weight=pos_weight, reduction="none"
+    )
+    return (each.mean(0) * label_weights).sum() / label_weights.sum()
 
 
 class MaskLearner(nn.Module):
-    """A backbone that tells, besides its logits, where it sees blood.
+    """Backbone that returns lesion maps besides its logits.
 
     Parameters
     ----------
     model
-        Of timm, with feature maps, average pooling and a linear classifier.
+        timm model with feature maps, average pooling and a linear classifier.
 
     Raises
     ------
     UsageError
-        If the backbone is built otherwise.
+        If the backbone has another structure.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -72,34 +104,34 @@ class MaskLearner(nn.Module):
         return logits, [cam * scale + shift, self.fine(self._tapped.pop())]
 
 
-class CellLearner(nn.Module):
-    """A `CellClassifier` that tells its cells' logits, which are its map, besides the slice's.
+class PatchMaskLearner(nn.Module):
+    """`PatchClassifier` that returns its patch logits, which are its map, besides the slice's.
 
     Parameters
     ----------
     model
-        The classifier; nothing is added to it.
+        The classifier; gets no additional parameters.
     """
 
-    def __init__(self, model: CellClassifier) -> None:
+    def __init__(self, model: PatchClassifier) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return logits ``(N, 6)`` and the one map, logits ``(N, 6, h, w)``."""
-        cells = self.model.cells(self.model.forward_features(x))
-        return self.model.pool(cells), [cells]
+        patches = self.model.patch_logits(self.model.forward_features(x))
+        return self.model.pool(patches), [patches]
 
 
 def mask_loss(maps: list[Tensor], masks: Tensor) -> Tensor:
-    """Return how badly maps tell where it bleeds: binary cross-entropy, mean over known cells.
+    """Return the binary cross-entropy between lesion maps and masks, mean over known patches.
 
     Parameters
     ----------
     maps
         Logits ``(N, 6, h, w)`` of each map.
     masks
-        float32 ``(N, 6, S, S)`` in [0, 1]; NaN all over a slice of which nobody knows.
+        float32 ``(N, 6, S, S)`` in [0, 1]; NaN where a slice has no mask.
     """
     known = ~masks.flatten(1).isnan().any(1)
     if not known.any():
@@ -118,33 +150,33 @@ def mask_loss(maps: list[Tensor], masks: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def cell_loss(cells: Tensor, masks: Tensor) -> Tensor:
-    """Return `mask_loss` of a `CellClassifier`'s cells, and what odds at the wrong place cost.
+def patch_mask_loss(patches: Tensor, masks: Tensor) -> Tensor:
+    """Return `mask_loss` of a `PatchClassifier`'s patches plus a penalty on misplaced odds.
 
-    A slice is positive by the sum of its cells' odds. Where it is known where a label bleeds, minus
-    the logarithm of the share of those odds that lies there is added, mean over slices and labels:
-    the slice's logit, and the peak of its map, then come from the hemorrhage or cost something.
+    A slice is positive by the sum of its patches' odds. Where a label has a mask, the penalty is
+    minus the logarithm of the fraction of those odds inside the mask, mean over slices and labels:
+    it moves the slice's logit, and the peak of its map, onto the hemorrhage.
 
     Parameters
     ----------
-    cells
+    patches
         Logits ``(N, 6, h, w)``.
     masks
         As for `mask_loss`.
     """
-    height, width = cells.shape[-2:]
+    height, width = patches.shape[-2:]
     covered = functional.adaptive_avg_pool2d(masks, (height, width)).flatten(2)
     inside = (covered / _FULL).clamp(max=1)
-    bleeds = inside.amax(2) > 0  # False of NaN: nobody knows
-    loss = mask_loss([cells], masks)
+    bleeds = inside.amax(2) > 0  # False where NaN: no mask
+    loss = mask_loss([patches], masks)
     if not bleeds.any():
         return loss
-    odds = cells.flatten(2).float()[bleeds].log_softmax(1)
+    odds = patches.flatten(2).float()[bleeds].log_softmax(1)
     return loss - _SHARE * (odds + inside[bleeds].log()).logsumexp(1).mean()
 
 
 def mask_planes(masks: Tensor) -> Tensor:
-    """Spread bit fields over labels.
+    """Convert bit-field masks to one plane per label.
 
     Parameters
     ----------
@@ -154,7 +186,7 @@ def mask_planes(masks: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor
-        float32 ``(N, 6, S, S)`` in the order of `LABELS`; NaN where nobody knows.
+        float32 ``(N, 6, S, S)`` in the order of `LABELS`; NaN where unknown.
     """
     bits = [(masks >> k) & 1 for k in range(len(SUBTYPES))]
     planes = torch.stack([(masks > 0).to(masks.dtype), *bits], 1).float()

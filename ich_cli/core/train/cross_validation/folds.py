@@ -1,8 +1,8 @@
-"""A whole run: folds one after the other, what they say of slices they never saw, and a bundle.
+"""Cross-validation: train the folds, collect out-of-fold predictions, refit on all patients.
 
 run.json                settings, data with hashes, split, versions, command
 fold-0/ …               checkpoints, metrics.jsonl, predictions.csv, bundle
-oof.csv, metrics.json   out-of-fold predictions of all slices, and what they are worth
+oof.csv, metrics.json   out-of-fold predictions of all slices and their metrics
 all/                    the refit on all patients: checkpoints, metrics.jsonl
 ensemble/               the folds' models as one bundle, calibrated out of fold
 bundle/                 the refit with calibration and thresholds learned out of fold
@@ -36,24 +36,21 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import SequenceModel, device_name, resolve_architecture
 from ich_cli.core.study import StudyRule
 from ich_cli.core.system import barrier, exclusive_lock, git_state, is_main, versions, write_csv
+from ich_cli.core.train.batches import Logits
+from ich_cli.core.train.cross_validation.out_of_fold import OutOfFold
+from ich_cli.core.train.cross_validation.plan import Plan, pseudo_label_record
+from ich_cli.core.train.dataset import Selection
 from ich_cli.core.train.fit import FitResult, fit
-from ich_cli.core.train.inference import Logits
-from ich_cli.core.train.out_of_fold import OutOfFold
-from ich_cli.core.train.plan import Plan, begin, pseudo_labels_of
-from ich_cli.core.train.sampler import Selection
-from ich_cli.core.train.throughput import TIMING
-from ich_cli.core.train.trainer import Watch
-from ich_cli.core.train.training_curves import draw_curves
-
-__all__ = ["Plan", "begin", "gather", "refit", "train_fold"]
+from ich_cli.core.train.monitoring import THROUGHPUT_KEYS, Callbacks
+from ich_cli.core.viz import draw_curves
 
 PREDICTIONS = "predictions.csv"
 
 
-def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
-    """Train one fold, and write what it says of its validation slices and its bundle.
+def train_fold(plan: Plan, fold: int, callbacks: Callbacks | None = None) -> Path:
+    """Train one fold; write its predictions on its validation slices and its bundle.
 
-    A fold that is done is left as it is when the run is resumed.
+    A finished fold is skipped when the run is resumed.
     """
     folder = plan.out / f"fold-{fold}"
     done = folder / PREDICTIONS
@@ -61,12 +58,12 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
         return done
     fold_of = plan.fold_of()
     if not 0 <= fold < plan.folds:
-        raise UsageError(f"fold {fold} of {plan.folds}: they count from 0")
+        raise UsageError(f"--fold {fold}: the folds are 0 to {plan.folds - 1}")
     rows = np.arange(len(plan.data[0]), dtype=np.int64)
     validation = Selection(plan.data[0], rows[fold_of == fold])
-    start = _start_from(plan, f"fold-{fold}/bundle")
-    result = _fit(plan, rows[fold_of != fold], validation, folder, watch, start)
-    last = {k: v for k, v in result.history[-1].items() if k not in TIMING}
+    init = _initial_weights(plan, f"fold-{fold}/bundle")
+    result = _fit(plan, rows[fold_of != fold], validation, folder, callbacks, init)
+    last = {k: v for k, v in result.history[-1].items() if k not in THROUGHPUT_KEYS}
     split = f"fold {fold} of {plan.folds}"
     metrics = {"on": f"{plan.data[0].name}, {split} by patient", **last}
     if is_main():
@@ -77,8 +74,8 @@ def train_fold(plan: Plan, fold: int, watch: Watch | None = None) -> Path:
     return done
 
 
-def gather(plan: Plan) -> OutOfFold | None:
-    """Put the folds' predictions together and measure them; None until all folds are done."""
+def collect_out_of_fold(plan: Plan) -> OutOfFold | None:
+    """Combine and evaluate the folds' predictions; None until all folds are done."""
     files = [plan.out / f"fold-{fold}" / PREDICTIONS for fold in range(plan.folds)]
     if not all(file.is_file() for file in files):
         return None
@@ -94,18 +91,18 @@ def gather(plan: Plan) -> OutOfFold | None:
     if is_main():
         found.write(plan.out)
         draw_curves(plan.out)
-        _save_ensemble(plan, found.without or found)
+        _save_ensemble(plan, found.before_sequence or found)
     return found
 
 
-def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Path:
-    """Train on all patients and write the bundle, calibrated by what the folds have shown.
+def refit(plan: Plan, found: OutOfFold | None, callbacks: Callbacks | None = None) -> Path:
+    """Train on all patients and write the bundle, calibrated on out-of-fold predictions.
 
-    Without `found` its probabilities are as they come, and its thresholds 0.5.
+    Without `found` the bundle is not calibrated and its thresholds are 0.5.
     """
     rows = np.arange(len(plan.data[0]), dtype=np.int64)
-    start = _start_from(plan, "bundle")
-    result = _fit(plan, rows, None, plan.out / "all", watch, start)
+    init = _initial_weights(plan, "bundle")
+    result = _fit(plan, rows, None, plan.out / "all", callbacks, init)
     split = "all patients"
     if not is_main():
         return plan.out / "bundle"
@@ -114,20 +111,20 @@ def refit(plan: Plan, found: OutOfFold | None, watch: Watch | None = None) -> Pa
     else:
         split += f"; calibration, thresholds and metrics out of {plan.folds} folds by patient"
         _save(
-            plan, plan.out / "bundle", result, split, (found.without or found).calibration,
-            found.thresholds, found.for_bundle(), found.study_rule,
-            found.stage(plan.sequence, plan.config.seed) if plan.sequence else None,
+            plan, plan.out / "bundle", result, split, (found.before_sequence or found).calibration,
+            found.thresholds, found.metrics(), found.study_rule,
+            found.final_sequence(plan.sequence, plan.config.seed) if plan.sequence else None,
         )  # fmt: skip
     return plan.out / "bundle"
 
 
-def _start_from(plan: Plan, part: str) -> str:
-    """Return what a part of the run starts from: of an earlier run, the same part.
+def _initial_weights(plan: Plan, part: str) -> str:
+    """Return the initial weights of a part of the run; of an earlier run, the same part.
 
     Raises
     ------
     UsageError
-        If that run had other folds, so that a fold would start from patients it is measured on.
+        If that run had other folds, so that a fold would start from its validation patients.
     """
     earlier = Path(plan.config.init)
     about = earlier / "run.json"
@@ -137,7 +134,7 @@ def _start_from(plan: Plan, part: str) -> str:
     if before.get("split") != plan.split():
         raise UsageError(
             f"--init {earlier}: a run with other folds (data, --folds or --seed); its models "
-            "have seen patients that these folds are measured on"
+            "have seen patients that these folds are evaluated on"
         )
     return str(earlier / part)
 
@@ -147,19 +144,19 @@ def _fit(
     rows: NDArray[np.int64],
     validation: Selection | None,
     folder: Path,
-    watch: Watch | None,
+    callbacks: Callbacks | None,
     init: str,
 ) -> FitResult:
     all_rows = [rows, *(one.known_rows() for one in plan.data[1:])]
     train = [
         Selection(data, some, share)
-        for data, some, share in zip(plan.data, all_rows, plan.shares, strict=True)
+        for data, some, share in zip(plan.data, all_rows, plan.sampling_weights, strict=True)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(folder) if is_main() else nullcontext():  # folds may train side by side
+    with exclusive_lock(folder) if is_main() else nullcontext():  # folds may train in parallel
         return fit(
             replace(plan.config, init=init), train, validation, plan.preprocess, folder,
-            device=plan.device, resume=plan.resume, watch=watch, checkpoint=plan.checkpoint,
+            device=plan.device, resume=plan.resume, callbacks=callbacks, checkpoint=plan.checkpoint,
         )  # fmt: skip
 
 
@@ -194,28 +191,28 @@ def _save(
 
 
 def _save_ensemble(plan: Plan, found: OutOfFold) -> None:
-    """Put the folds' models together; what they share was learned from all out-of-fold logits."""
+    """Save the folds' models as an ensemble, calibrated on all out-of-fold logits."""
     split = (
         f"{plan.folds} models, each without its fold of patients; "
         "calibration, thresholds and metrics out of fold"
     )
     config = BundleConfig(
         architecture="ensemble", training=_training(plan, split), thresholds=found.thresholds,
-        study=found.study_rule, metrics=found.for_bundle(),
+        study=found.study_rule, metrics=found.metrics(),
     )  # fmt: skip
     members = [plan.out / f"fold-{fold}" / "bundle" for fold in range(plan.folds)]
     save_ensemble(plan.out / "ensemble", members, config, calibration=found.calibration)
 
 
 def _training(plan: Plan, split: str) -> dict[str, Any]:
-    """Return what a bundle says of how it came to be."""
+    """Return the ``training`` section of a bundle's config."""
     return {
         "real_ct": any(data.real_ct for data in plan.data),
-        "data": "; ".join(_described(data) for data in plan.data),
+        "data": "; ".join(_describe(data) for data in plan.data),
         "split": split,
-        "shares": list(plan.shares),
+        "shares": list(plan.sampling_weights),
         "data_sha256": [data.sha256 for data in plan.data],
-        **{k: v for data in plan.data for k, v in pseudo_labels_of(data).items()},
+        **{k: v for data in plan.data for k, v in pseudo_label_record(data).items()},
         "config": plan.config.to_dict(),
         "command": plan.command,
         "git": git_state(),
@@ -223,7 +220,7 @@ def _training(plan: Plan, split: str) -> dict[str, Any]:
     }
 
 
-def _described(data: PreparedDataset) -> str:
+def _describe(data: PreparedDataset) -> str:
     about = data.about
     licence = about["source"]["licence"]
     counts = f"{about['source']['name']}, {about['slices']} slices of {about['patients']} patients"

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class SlicesOfPatients:
+class OutOfFoldTable:
     """Slices with labels and out-of-fold probabilities, and whose they are."""
 
     labels: NDArray[np.bool_]
@@ -34,7 +34,7 @@ class SlicesOfPatients:
     """``(N, 6)``, before any calibration, where they are known."""
 
 
-def read_out_of_fold(path: Path) -> SlicesOfPatients:
+def read_out_of_fold(path: Path) -> OutOfFoldTable:
     """Read the ``oof.csv`` of a training run.
 
     Raises
@@ -68,4 +68,4 @@ def read_out_of_fold(path: Path) -> SlicesOfPatients:
         raise DataError(f"{path} holds a logit that is not finite")
     who = np.array([row["patient"] for row in rows])
     names = tuple(row.get("name") or "" for row in rows)
-    return SlicesOfPatients(y >= 0.5, p, who, names, folds, logits)
+    return OutOfFoldTable(y >= 0.5, p, who, names, folds, logits)

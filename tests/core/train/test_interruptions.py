@@ -16,9 +16,9 @@ import torch
 
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.errors import DataError
-from ich_cli.core.train import Watch
+from ich_cli.core.train import Callbacks
 from ich_cli.core.train.fit import FitResult
-from ich_cli.core.train.throughput import TIMING
+from ich_cli.core.train.monitoring import THROUGHPUT_KEYS
 from tests.support.prepared import blobs
 from tests.support.training_child import STEPS, train
 
@@ -35,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 @pytest.fixture(scope="module")
 def unbroken(data: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
-    return train(data, tmp_path_factory.mktemp("unbroken"), Watch())
+    return train(data, tmp_path_factory.mktemp("unbroken"), Callbacks())
 
 
 def killed(data: PreparedDataset, out: Path, event: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def killed(data: PreparedDataset, out: Path, event: str) -> subprocess.Completed
 
 def untimed(history: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out what the clock has measured."""
-    return [{k: v for k, v in one.items() if k not in TIMING} for one in history]
+    return [{k: v for k, v in one.items() if k not in THROUGHPUT_KEYS} for one in history]
 
 
 def assert_same(one: FitResult, other: FitResult) -> None:
@@ -76,7 +76,7 @@ def test_kill_9_at_any_moment(
     lines = metrics.read_text().splitlines() if metrics.is_file() else []
     assert untimed(map(json.loads, lines)) == untimed(unbroken.history[: len(lines)])
     steps: list[int] = []
-    again = train(data, tmp_path, Watch(step=lambda step, *_: steps.append(step)), resume=True)
+    again = train(data, tmp_path, Callbacks(step=lambda step, *_: steps.append(step)), resume=True)
     assert steps == list(range(goes_on_at, 3 * STEPS + 1))
     assert_same(unbroken, again)
 
@@ -88,9 +88,12 @@ def test_a_polite_signal_keeps_the_step_it_came_in(
 ) -> None:
     done = killed(data, tmp_path, event)
     assert done.returncode == 1
-    assert "stopped; 9 of 18 steps are kept: the same command with --resume" in done.stderr
+    assert (
+        "stopped; 9 of 18 steps are saved: continue with the same command and --resume"
+        in done.stderr
+    )
     steps: list[int] = []
-    again = train(data, tmp_path, Watch(step=lambda step, *_: steps.append(step)), resume=True)
+    again = train(data, tmp_path, Callbacks(step=lambda step, *_: steps.append(step)), resume=True)
     assert steps[0] == 10
     assert_same(unbroken, again)
 
@@ -101,7 +104,7 @@ def stop_at(data: PreparedDataset, out: Path, last: int) -> None:
             raise RuntimeError("died")
 
     with pytest.raises(RuntimeError, match="died"):
-        train(data, out, Watch(step=dies))
+        train(data, out, Callbacks(step=dies))
 
 
 def flip_a_bit(path: Path) -> None:
@@ -131,11 +134,11 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     damage(tmp_path / "checkpoints" / "step-00000008" / name)
     heard: list[str] = []
     steps: list[int] = []
-    watch = Watch(step=lambda step, *_: steps.append(step), note=heard.append)
+    watch = Callbacks(step=lambda step, *_: steps.append(step), note=heard.append)
     again = train(data, tmp_path, watch, resume=True)
     assert len(heard) == 1
     assert heard[0].startswith(f"checkpoint step-00000008 is damaged ({reason}")
-    assert heard[0].endswith("going on from step-00000006")
+    assert heard[0].endswith("continuing from step-00000006")
     assert steps[0] == 7
     assert_same(unbroken, again)
 
@@ -144,5 +147,7 @@ def test_where_no_checkpoint_is_sound_it_says_so(data: PreparedDataset, tmp_path
     stop_at(data, tmp_path, 9)
     for path in tmp_path.rglob("state.safetensors"):
         flip_a_bit(path)
-    with pytest.raises(DataError, match="no checkpoint is sound; start again without --resume"):
-        train(data, tmp_path, Watch(), resume=True)
+    with pytest.raises(
+        DataError, match="all checkpoints are damaged; start again without --resume"
+    ):
+        train(data, tmp_path, Callbacks(), resume=True)

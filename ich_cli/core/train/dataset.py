@@ -1,4 +1,4 @@
-"""Slices of one or several prepared data sets, batch by batch, in an order that a seed decides."""
+"""Batches of slices from one or several prepared data sets, in a seeded order."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ich_cli.core.data import UNKNOWN, PreparedDataset
-from ich_cli.core.errors import DataError, UsageError
+from ich_cli.core.errors import DataError
 from ich_cli.core.labels import ANY
+from ich_cli.core.system import require
 
 Batch = tuple[Tensor, Tensor]
 """uint8 ``(B, C, S, S)`` and float32 ``(B, 6)``."""
 
 
 Loaded = tuple[Tensor, Tensor, Tensor | None]
-"""The same, and uint8 ``(B, S, S)`` of where they bleed, if that is asked for."""
+"""The same and lesion masks, uint8 ``(B, S, S)``; None where they are not used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some slices of a data set, and how much of them an epoch sees."""
+    """Slices of a data set and how often an epoch samples them."""
 
     data: PreparedDataset
     rows: NDArray[np.int64]
-    """Rows of the data set, any order."""
+    """Rows of the data set, in any order."""
     share: float = 1.0
-    """1: each row once an epoch; 0.5: half of them, others each time; 2: each row twice."""
+    """1: each row once per epoch; 0.5: half of the rows, others each time; 2: each row twice."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 100:
-            raise UsageError("the share of a data set lies in 0 … 100, 0 excluded")
+        require(0 < self.share <= 100, "a sampling weight must be in (0, 100]")
 
 
 class SliceDataset(Dataset[Batch]):
-    """All rows of some selections, one after the other; fetched a batch at a time.
+    """Concatenated rows of selections, read a batch at a time.
 
-    The pixels lie in a memory map, so a batch is one gather: one thread that reads ahead is
-    enough.
+    The pixels are memory-mapped, so one prefetching thread is enough.
     """
 
     def __init__(self, selections: Sequence[Selection], *, with_masks: bool = False) -> None:
         self._with_masks = with_masks
-        check_alike([one.data for one in selections])
+        check_same_preprocessing([one.data for one in selections])
         self.selections = tuple(selections)
         sizes = [one.rows.size for one in selections]
         self._starts = np.cumsum([0, *sizes])
@@ -74,11 +73,11 @@ class SliceDataset(Dataset[Batch]):
         return torch.from_numpy(pixels), torch.from_numpy(self.labels[wanted])
 
     def read(self, indices: Sequence[int]) -> Loaded:
-        """Return the slices at `indices` as one batch, with their masks if these are learned."""
+        """Return the slices at `indices` as one batch, with masks if they are used."""
         return *self.__getitems__(indices), self.masks(indices) if self._with_masks else None
 
     def masks(self, indices: Sequence[int]) -> Tensor:
-        """Return where slices bleed, uint8 ``(B, S, S)``; `UNKNOWN` where nobody knows."""
+        """Return lesion masks, uint8 ``(B, S, S)``; `UNKNOWN` where there is none."""
         side = self.selections[0].data.preprocess.size
         out = np.full((len(indices), side, side), UNKNOWN, np.uint8)
         for place, index in enumerate(indices):
@@ -88,46 +87,47 @@ class SliceDataset(Dataset[Batch]):
         return torch.from_numpy(out)
 
     def epoch(
-        self, batch_size: int, seed: int, epoch: int, positives: float = 0.0
+        self, batch_size: int, seed: int, epoch: int, positive_fraction: float = 0.0
     ) -> list[NDArray[np.int64]]:
-        """Return the batches of an epoch as indices; the same seed and epoch, the same batches.
+        """Return the batches of an epoch as indices, reproducible from seed and epoch.
 
-        With `positives` above 0, that share of each selection's draw has `any`, drawn with
-        replacement and rare subtypes more often. A last batch that is not full is left out,
-        unless it is the only one.
+        With `positive_fraction` above 0, that fraction of each selection's sample has `any`, drawn
+        with replacement and rare subtypes more often. A last, incomplete batch is dropped unless
+        it is the only one.
         """
         rng = np.random.default_rng([seed, epoch])
         parts = []
         for number, one in enumerate(self.selections):
             wanted = max(1, round(one.share * one.rows.size))
             labels = one.data.labels[one.rows]
-            drawn = _balanced(labels, wanted, positives, rng) if positives else None
+            drawn = _balanced(labels, wanted, positive_fraction, rng) if positive_fraction else None
             parts.append(
-                self._starts[number] + (_deal(len(labels), wanted, rng) if drawn is None else drawn)
+                self._starts[number]
+                + (_cycle(len(labels), wanted, rng) if drawn is None else drawn)
             )
         order = rng.permutation(np.concatenate(parts)).astype(np.int64)
         full = max(1, order.size // batch_size)
         return [order[i * batch_size : (i + 1) * batch_size] for i in range(full)]
 
 
-def _deal(count: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Deal rows like cards: none comes a second time before all have come once."""
+def _cycle(count: int, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw rows in random order; none repeats before all have been drawn."""
     return np.concatenate([rng.permutation(count) for _ in range(-(-wanted // count))])[:wanted]
 
 
 def _balanced(
-    labels: NDArray[np.float32], wanted: int, positives: float, rng: np.random.Generator
+    labels: NDArray[np.float32], wanted: int, positive_fraction: float, rng: np.random.Generator
 ) -> NDArray[np.int64] | None:
-    """Draw rows so that a share has `any`; None where one of the two classes is missing."""
-    bleeding = labels[:, ANY] >= 0.5
-    with_blood, without = np.flatnonzero(bleeding), np.flatnonzero(~bleeding)
-    if not with_blood.size or not without.size:
+    """Draw rows so that a fraction has `any`; None where one of the two classes is missing."""
+    positive = labels[:, ANY] >= 0.5
+    with_any, without = np.flatnonzero(positive), np.flatnonzero(~positive)
+    if not with_any.size or not without.size:
         return None
-    subtypes = labels[with_blood, ANY + 1 :] >= 0.5
-    count = np.where(subtypes, subtypes.sum(axis=0), len(with_blood)).min(axis=1)
-    weight = 1 / np.sqrt(count)  # the rarest subtype of a slice decides how often it comes
-    chosen = rng.choice(with_blood, round(wanted * positives), p=weight / weight.sum())
-    rest = without[_deal(without.size, wanted - chosen.size, rng)]
+    subtypes = labels[with_any, ANY + 1 :] >= 0.5
+    count = np.where(subtypes, subtypes.sum(axis=0), len(with_any)).min(axis=1)
+    weight = 1 / np.sqrt(count)  # by the rarest subtype of a slice
+    chosen = rng.choice(with_any, round(wanted * positive_fraction), p=weight / weight.sum())
+    rest = without[_cycle(without.size, wanted - chosen.size, rng)]
     return np.concatenate([chosen, rest])
 
 
@@ -136,8 +136,8 @@ def in_order(count: int, batch_size: int) -> list[NDArray[np.int64]]:
     return [np.arange(i, min(i + batch_size, count)) for i in range(0, count, batch_size)]
 
 
-def check_alike(data: Sequence[PreparedDataset]) -> None:
-    """Raise DataError where data sets were prepared in different ways."""
+def check_same_preprocessing(data: Sequence[PreparedDataset]) -> None:
+    """Raise DataError where data sets differ in preset, size, windows or context."""
     first = data[0]
     for other in data[1:]:
         for what in ("preset", "size", "windows", "context"):

@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ich_cli.core.train.training_curves import EventLog, draw_curves
+from ich_cli.core.viz import draw_curves
 
 RECORD = {"epoch": 1, "step": 5, "loss": 0.5, "auc_any": 0.75, "auc_subdural": None}
 
 
-def test_the_curves_of_two_folds(tmp_path: Path) -> None:
+def test_draws_the_curves_of_two_folds(tmp_path: Path) -> None:
     assert draw_curves(tmp_path) is None
     for fold in (0, 1):
         (tmp_path / f"fold-{fold}").mkdir()
@@ -23,18 +23,3 @@ def test_the_curves_of_two_folds(tmp_path: Path) -> None:
     picture = cv2.imread(str(path))
     assert picture is not None
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
-
-
-def test_what_a_run_wrote_before_it_was_killed_is_passed_over(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    log = EventLog(tmp_path, [])
-    log.add(RECORD)
-    log.add({**RECORD, "step": 10, "loss": 9.0})
-    log.close()
-    again = EventLog(tmp_path, [RECORD])
-    again.add({**RECORD, "step": 10, "loss": 0.25})
-    again.close()
-    found = EventAccumulator(str(tmp_path)).Reload()
-    assert [(one.step, one.value) for one in found.Scalars("loss")] == [(5, 0.5), (10, 0.25)]
-    assert "auc_subdural" not in found.Tags()["scalars"]

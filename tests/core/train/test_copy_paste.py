@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ich_cli.core.data import UNKNOWN
 from ich_cli.core.imaging import Window
-from ich_cli.core.train.lesion_paste import transplant
+from ich_cli.core.train.copy_paste import paste_hemorrhages
 
 WINDOWS = (Window(40, 80), Window(600, 2800))
 SIDE = 64
@@ -42,7 +42,7 @@ def batch(n: int = 8) -> tuple[Tensor, Tensor, Tensor]:
 def run(
     given: tuple[Tensor, Tensor, Tensor], share: float = 1.0, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return transplant(given, share, WINDOWS, torch.Generator().manual_seed(seed))
+    return paste_hemorrhages(given, share, WINDOWS, torch.Generator().manual_seed(seed))
 
 
 def test_blood_comes_with_its_mask_and_labels_and_decoys_change_none() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ich_cli.core.train.sampler import _balanced, _deal
+from ich_cli.core.train.dataset import _balanced, _cycle
 
 NONE, EPIDURAL, SUBDURAL = [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 1]
 LABELS = np.array([NONE] * 60 + [EPIDURAL] * 16 + [SUBDURAL] * 4, np.float32)
@@ -34,6 +34,6 @@ def test_one_class_alone_cannot_be_balanced(one_class: list[int]) -> None:
 
 
 def test_deals_all_before_any_comes_twice() -> None:
-    drawn = _deal(4, 10, np.random.default_rng(0))
+    drawn = _cycle(4, 10, np.random.default_rng(0))
     assert sorted(drawn[:4]) == sorted(drawn[4:8]) == [0, 1, 2, 3]
     assert len(drawn) == 10

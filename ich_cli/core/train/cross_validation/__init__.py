@@ -1,0 +1,1 @@
+"""Whole training runs: folds by patient, out-of-fold predictions, the refit, ensembles of runs."""
