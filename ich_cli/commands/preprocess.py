@@ -70,7 +70,7 @@ def preprocess(
 
     Example: ich preprocess rsna/ -s rsna -o prepared --size 256
     """
-    from ich_cli.core.data import open_source, prepare_dataset, preload_imports
+    from ich_cli.core.data import open_source, preload_imports, prepare_dataset
     from ich_cli.core.system import worker_processes
     from ich_cli.terminal import parse_limits, parse_names
 

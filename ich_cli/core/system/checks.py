@@ -74,7 +74,7 @@ def setting(default: T, help: str, within: str = "", panel: str = "") -> T:
     return declared
 
 
-def require_intervals(config: Any, error: type[IchError] = UsageError) -> None:
+def require_intervals(config: Any, error: type[Exception] = UsageError) -> None:
     """Raise `error` where a field declared with `setting` is outside its interval."""
     for one in fields(config):
         interval = one.metadata.get("within", "")
