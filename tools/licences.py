@@ -178,10 +178,10 @@ def read_page(text: str) -> list[Row]:
 def page(table: list[Row]) -> str:
     """Return the page in Markdown."""
     shipped = Counter(row.licence for row in table if row.needed == "runtime")
-    kinds = [f"{licence} ({count})" for licence, count in shipped.most_common()]
+    kinds = [f"| {licence} | {count} |" for licence, count in shipped.most_common()]
     listed = "\n".join(f"| {' | '.join(row)} |" for row in table)
     excused = "\n".join(f"- **{name}**: {why}." for name, why in EXCUSED.items())
-    return _PAGE.format(kinds=", ".join(kinds), listed=listed, excused=excused, count=len(table))
+    return _PAGE.format(kinds="\n".join(kinds), listed=listed, excused=excused, count=len(table))
 
 
 _PAGE: Final = """\
@@ -192,7 +192,11 @@ constraints.txt, direct and indirect, extras included. `make licences` writes it
 metadata. A test fails if it is outdated, or if a new package is available under the GPL only. It
 is a list, not legal advice.
 
-`pip install ich-cli` installs: {kinds}.
+`pip install ich-cli` installs packages under these licences:
+
+| licence | packages |
+|---|---|
+{kinds}
 
 - **NVIDIA's CUDA libraries** are proprietary and may be redistributed. torch's wheels for Linux
   install them; its CPU builds do not, and `ich` does not need them.
