@@ -1,9 +1,8 @@
-"""Depthwise convolutions in float32 while autocast computes in bf16 on a CPU, where bf16 is slow.
+"""Depthwise convolutions in float32 under bf16 autocast on CPUs, where bf16 is slow.
 
-oneDNN has fast backward kernels in float32, and none in bf16, for those with a stride and for those
-larger than 3 x 3: a step of MobileNetV2 at 256 px spent 40 % of its time in four such layers, one
-of EfficientNet-Lite0 66 % in nine, and they are 1.45 and 2.0 times as fast without
-(docs/training.md).
+For depthwise convolutions with a stride or a kernel larger than 3 x 3, oneDNN has fast backward
+kernels in float32 but not in bf16. Excluding them from autocast makes a step of MobileNetV2 at
+256 px 1.45 times as fast, and one of EfficientNet-Lite0 twice as fast (docs/results.md).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 
 def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
-    """Return `kind`, timm's with TensorFlow's padding too, as one that leaves autocast."""
+    """Return a subclass of a convolution class that computes outside autocast."""
 
     def forward(self: nn.Conv2d, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):
@@ -23,9 +22,9 @@ def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
 
 
 def keep_slow_depthwise_in_float32(model: nn.Module) -> None:
-    """Let the depthwise convolutions of `model` that are slow in bf16 compute in float32, in place.
+    """Exclude the depthwise convolutions that are slow in bf16 from autocast, in place.
 
-    Parameters and their names stay as they are.
+    Parameters and their names do not change.
     """
     for layer in model.modules():
         if not isinstance(layer, nn.Conv2d) or not layer.groups == layer.in_channels > 1:

@@ -1,4 +1,4 @@
-"""Choose the device that a network runs on."""
+"""Selection and description of the device that a network runs on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ich_cli.core.errors import IchError
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
+    """Return the device of a name: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises
     ------
     IchError
-        If the name is none of these, or the device is not there.
+        If the name is unknown, or the device is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -24,22 +24,22 @@ def resolve_device(name: str) -> torch.device:
         raise IchError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and int(index or 0) >= _gpus():
         raise IchError(
-            f"device {name} is not here: {_gpus()} CUDA device(s) found; use auto or cpu"
+            f"device {name} is not available: {_gpus()} CUDA device(s) found; use auto or cpu"
         )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise IchError("device mps is not here; use auto or cpu")
+        raise IchError("device mps is not available; use auto or cpu")
     return torch.device("cpu" if kind == "cpu" else name)
 
 
 def devices() -> list[str]:
-    """Return the devices that are here, by the names `resolve_device` takes, and what they are."""
+    """Return the available devices as ``name: description``."""
     found = [f"cpu: {torch.get_num_threads()} threads"]
     found += [f"cuda:{n}: {torch.cuda.get_device_name(n)}" for n in range(_gpus())]
     return found + (["mps: Apple GPU"] if torch.backends.mps.is_available() else [])
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is: ``NVIDIA H200``, ``CPU, 2 threads``; no name of the machine."""
+    """Return a description such as ``NVIDIA H200`` or ``CPU, 2 threads``, without the host name."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Apple GPU"

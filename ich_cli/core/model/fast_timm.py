@@ -1,10 +1,11 @@
-"""timm, imported without torch's compiler.
+"""timm, imported without torch's compiler, which doubles the import time of torch.
 
-timm takes one class from torchvision's operators. One of those asks, at import, for a function of
-``torch._dynamo``, and a model of timm for another: with them come the compiler, sympy and Triton,
-1,300 modules, as long again as torch itself takes. While timm is imported a stand-in answers for
-them. What it hands out calls the real thing when it is called; any other name that is asked for
-comes from the real module at once.
+The cause is upstream: ``torchvision.ops``, which timm imports, imports ``torch._dynamo.utils`` for
+``is_compile_supported`` (pytorch/vision pull request 8436), and a timm model uses
+``torch._dynamo.disable`` as a decorator. Both load the compiler, sympy and Triton: 1,300 modules.
+During the import of timm a placeholder module provides these two functions; they call the real ones
+when they are called. Every other attribute comes from the real module. Remove this module once
+torchvision imports ``torch._dynamo`` lazily.
 """
 
 from __future__ import annotations
@@ -25,51 +26,51 @@ def _is_compile_supported(*args: Any) -> Any:
     return _real(f"{_COMPILER}.utils").is_compile_supported(*args)
 
 
-def _disable(function: Callable[..., Any], *how: Any, **more: Any) -> Callable[..., Any]:
+def _disable(function: Callable[..., Any], *args: Any, **settings: Any) -> Callable[..., Any]:
     @wraps(function)
-    def call(*args: Any, **named: Any) -> Any:
-        return _real(_COMPILER).disable(function, *how, **more)(*args, **named)
+    def call(*given: Any, **named: Any) -> Any:
+        return _real(_COMPILER).disable(function, *args, **settings)(*given, **named)
 
     return call
 
 
-_ASKED: Final = {"is_compile_supported": _is_compile_supported, "disable": _disable}
+_PLACEHOLDERS: Final = {"is_compile_supported": _is_compile_supported, "disable": _disable}
 
 
-class _StandIn(ModuleType):
-    """Stands for a module of the compiler until more than `_ASKED` is asked of it."""
+class _Placeholder(ModuleType):
+    """Placeholder of a compiler module; loads it for any name but `_PLACEHOLDERS`."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in _ASKED:
-            return _ASKED[name]
+        if name in _PLACEHOLDERS:
+            return _PLACEHOLDERS[name]
         return getattr(_real(self.__name__), name)
 
 
 def _real(name: str) -> ModuleType:
-    _withdraw()
+    _remove_placeholders()
     return import_module(name)
 
 
-def _withdraw() -> None:
+def _remove_placeholders() -> None:
     for name in (_COMPILER, f"{_COMPILER}.utils"):
-        if isinstance(sys.modules.get(name), _StandIn):
+        if isinstance(sys.modules.get(name), _Placeholder):
             del sys.modules[name]
 
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Keep what is imported in the block from loading torch's compiler for nothing."""
+    """Prevent imports in the block from loading torch's compiler."""
     found = None if _COMPILER in sys.modules else find_spec("torch")
     if found and found.submodule_search_locations:
-        package, utils = _StandIn(_COMPILER), _StandIn(f"{_COMPILER}.utils")
+        package, utils = _Placeholder(_COMPILER), _Placeholder(f"{_COMPILER}.utils")
         package.__path__ = [f"{one}/_dynamo" for one in found.submodule_search_locations]
         sys.modules |= {_COMPILER: package, f"{_COMPILER}.utils": utils}
     try:
         yield
     finally:
-        _withdraw()
+        _remove_placeholders()
 
 
 with without_compiler():

@@ -1,4 +1,4 @@
-"""Load weights to start training from."""
+"""Initial weights of a training from a safetensors file."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from ich_cli.core.model.weights import read_weights, summarize_names, torchvisio
 
 @dataclass(frozen=True)
 class InitReport:
-    """What `load_initial` took from a file."""
+    """Report of `load_initial`."""
 
     layout: str
-    """``timm`` or ``torchvision``: whose key names the file has."""
+    """Naming scheme of the file's keys: ``timm`` or ``torchvision``."""
     tensors: int
-    """Number of tensors taken."""
+    """Number of tensors loaded."""
     classifier: str
-    """``kept`` where its shape fits, else ``dropped``: it starts from random values."""
+    """``kept``, or ``dropped`` where its shape does not fit and it starts from random values."""
     stem: str
-    """``kept``, or how its input channels were spread."""
+    """``kept``, or how its input channels were adapted."""
     folded_batch_norms: bool
-    """All running means are 0 and variances 1: batch norms must stay in eval mode in training."""
+    """True where all running means are 0 and variances 1: batch norms must stay in eval mode."""
 
 
 def load_initial(model: nn.Module, path: Path) -> InitReport:
-    """Start a model from a safetensors file of a timm or torchvision model.
+    """Load a safetensors file of a timm or torchvision model into a model.
 
-    The classifier is dropped where its number of outputs differs; under a `PatchClassifier`, where
-    the file is of the backbone alone. Where the input has neighbours
-    besides the slice, its stem begins by looking at the slice alone, and learns of the others.
-    With another number of windows, the file's weights are repeated over them and scaled.
+    The classifier is dropped where its number of outputs differs; the file of a plain backbone
+    fits a `PatchClassifier`. Where the input has neighbours besides the slice, their weights in the
+    first convolution start at 0. For another number of windows, its weights are repeated and
+    scaled.
 
     Raises
     ------
     IchError
-        If the file is no safetensors, or a key besides these is missing, left over or mis-shaped.
+        If the file is not safetensors, or another key is missing, unexpected or has a wrong shape.
     """
     found = read_weights(path)
     if isinstance(model, PatchClassifier) and not any(key.startswith("backbone.") for key in found):
@@ -67,9 +67,9 @@ def compare_keys(
     wanted: Mapping[str, tuple[int, ...]],
     optional: Sequence[str] = (),
 ) -> str:
-    """Say how a file's keys and shapes differ from a model's; empty where they agree.
+    """Describe how a file's keys and shapes differ from a model's; empty where they agree.
 
-    ``num_batches_tracked`` may be missing: it counts training steps and changes no output.
+    ``num_batches_tracked`` may be missing: it does not affect the output.
     """
     missing = [
         key

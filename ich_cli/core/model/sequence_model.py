@@ -1,12 +1,11 @@
-"""The second stage: the logits of a whole series, looked at together.
+"""Sequence model: a second stage over the logits of all slices of a series.
 
-A slice between two that bleed likely bleeds, and one alone likely does not. The stage sees the
-slices' logits only: those are alike whichever fold's network gave them, so it is learned from
-predictions out of fold, as a calibration is, and never from what a network says of slices that it
-learned from. It starts as the slice model's own answer and learns to differ from it.
+Neighbouring slices usually share a hemorrhage. The model's only input are slice logits, and it is
+fitted on out-of-fold predictions, as a calibration is, never on logits of slices that the network
+was trained on. It is initialized close to the identity.
 
-* ``smooth``: a symmetric kernel over five slices, the same for all labels: three numbers.
-* ``gru``: besides, a residual by a bidirectional GRU over logits and position; needs many patients.
+* ``smooth``: a symmetric kernel over five slices, shared by all labels: three parameters.
+* ``gru``: also a residual from a bidirectional GRU over logits and position; needs many patients.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ KINDS: Final[tuple[str, ...]] = get_args(SequenceKind)
 _HIDDEN: Final = 16
 _EPOCHS: Final = 20
 _BATCH: Final = 16  # series
-_NOISE: Final = 0.3  # standard deviation added to logits, so that their last digit is not learned
+_NOISE: Final = 0.3  # standard deviation of noise added to logits, as regularization
 _LABEL_WEIGHTS: Final = (2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 class SequenceModel(nn.Module):
-    """Maps logits of whole series to better ones.
+    """Network from the logits of whole series to smoothed logits.
 
     Parameters
     ----------
@@ -50,7 +49,9 @@ class SequenceModel(nn.Module):
     def __init__(self, kind: SequenceKind) -> None:
         super().__init__()
         self.kind = kind
-        self.taps = nn.Parameter(torch.tensor([2.0, 1.0, 0.0]))  # 0, 1 and 2 slices away
+        self.taps = nn.Parameter(
+            torch.tensor([2.0, 1.0, 0.0])
+        )  # weights at a distance of 0, 1 and 2 slices
         self.register_buffer("mean", torch.zeros(len(LABELS)))
         self.register_buffer("std", torch.ones(len(LABELS)))
         if kind == "gru":
@@ -62,21 +63,21 @@ class SequenceModel(nn.Module):
             nn.init.zeros_(self.leave.bias)
 
     def forward(self, logits: Tensor, lengths: Tensor) -> Tensor:
-        """Return logits ``(N, T, 6)`` of series that are padded to T slices.
+        """Return logits ``(N, T, 6)`` of series padded to T slices.
 
         Parameters
         ----------
         logits
-            float32 ``(N, T, 6)`` of the slice model; what is beyond a series' end is not looked at.
+            float32 ``(N, T, 6)`` of the slice model; values beyond a series' end are ignored.
         lengths
-            int64 ``(N,)``, on the CPU.
+            Number of slices of each series, int64 ``(N,)``, on the CPU.
         """
         inside = (torch.arange(logits.shape[1]) < lengths[:, None])[..., None]
         smooth = self._smooth(torch.where(inside, logits, 0.0), inside)
         return smooth + self._residual(logits, lengths) if self.kind == "gru" else smooth
 
     def _smooth(self, logits: Tensor, inside: Tensor) -> Tensor:
-        """Mean of the slices around, weighted; at the ends of a series of those that are there."""
+        """Return the weighted mean of neighbouring slices, normalized at the ends of a series."""
         kernel = torch.softmax(self.taps[[2, 1, 0, 1, 2]], 0)[None, None]
         n, slices, labels = logits.shape
         columns = logits.transpose(1, 2).reshape(n * labels, 1, slices)
@@ -86,8 +87,10 @@ class SequenceModel(nn.Module):
 
     def _residual(self, logits: Tensor, lengths: Tensor) -> Tensor:
         slices = logits.shape[1]
-        place = torch.arange(slices) / (lengths[:, None] - 1).clamp(min=1)
-        from_middle = (2 * place - 1).abs()[..., None]  # which end is the head is not asked
+        position = torch.arange(slices) / (lengths[:, None] - 1).clamp(min=1)
+        from_middle = (2 * position - 1).abs()[
+            ..., None
+        ]  # symmetric: the direction of the series is ignored
         scaled = (logits - self.mean) / self.std
         hidden = self.drop(torch.relu(self.enter(torch.cat([scaled, from_middle], 2))))
         packed = nn.utils.rnn.pack_padded_sequence(
@@ -99,7 +102,7 @@ class SequenceModel(nn.Module):
         return cast(Tensor, self.leave(self.drop(out)))
 
     def apply_to(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the logits ``(T, 6)`` of one series, the same from either end.
+        """Return the logits ``(T, 6)`` of one series, averaged over both directions.
 
         Parameters
         ----------
@@ -122,18 +125,18 @@ def fit_sequence_model(
     kind: SequenceKind,
     seed: int = 0,
 ) -> SequenceModel:
-    """Learn the second stage.
+    """Fit a sequence model.
 
     Parameters
     ----------
     logits, labels
-        ``(N, 6)`` of slices, the logits out of fold.
+        float32 ``(N, 6)``; the logits out of fold.
     series
-        Rows of each series that is learned from, in anatomical order.
+        Rows of each series to fit on, in anatomical order.
     kind
-        What to learn.
+        ``smooth`` or ``gru``.
     seed
-        Of order, noise and initial weights.
+        Seed of order, noise and initial weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -148,27 +151,27 @@ def fit_sequence_model(
         ]
         optimizer = torch.optim.AdamW(groups)
         steps = _EPOCHS * -(-len(series) // _BATCH)
-        plan = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for _ in range(_EPOCHS):
             for few in torch.split(torch.randperm(len(series)), _BATCH):
                 loss = _loss(model, *_padded(logits, labels, [series[i] for i in few.tolist()]))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                plan.step()
+                scheduler.step()
     return model.eval()
 
 
 def _padded(
     logits: NDArray[np.float32], labels: NDArray[np.float32], series: Sequence[NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return logits and labels ``(N, T, 6)``, and lengths; each series from either end."""
+    """Return padded logits and labels ``(N, T, 6)`` and lengths; series are reversed at random."""
     lengths = torch.tensor([len(rows) for rows in series])
     x, y = torch.zeros(2, len(series), int(lengths.max()), len(LABELS))
-    for place, rows in enumerate(series):
-        turned = rows[::-1] if torch.rand(()) < 0.5 else rows
-        x[place, : len(rows)] = torch.from_numpy(logits[turned])
-        y[place, : len(rows)] = torch.from_numpy(labels[turned])
+    for index, rows in enumerate(series):
+        directed = rows[::-1] if torch.rand(()) < 0.5 else rows
+        x[index, : len(rows)] = torch.from_numpy(logits[directed])
+        y[index, : len(rows)] = torch.from_numpy(labels[directed])
     return x, y, lengths
 
 
@@ -186,12 +189,12 @@ def save_sequence(model: SequenceModel, path: Path) -> None:
 
 
 def load_sequence(kind: SequenceKind, path: Path) -> SequenceModel:
-    """Read the weights, strictly.
+    """Read the weights with strict checks.
 
     Raises
     ------
     BundleError
-        If the file is missing or damaged, has other keys or shapes, or values not finite.
+        If the file is missing or damaged, has other keys or shapes, or non-finite values.
     """
     model, tensors = SequenceModel(kind), read_weights(path)
     wanted = model.state_dict()
@@ -199,6 +202,6 @@ def load_sequence(kind: SequenceKind, path: Path) -> SequenceModel:
         if key not in wanted or key not in tensors or wanted[key].shape != tensors[key].shape:
             raise BundleError(f"{path}: {key} does not fit a sequence model of kind {kind}")
         if not bool(torch.isfinite(tensors[key]).all()):
-            raise BundleError(f"{path}: {key} holds values that are not finite")
+            raise BundleError(f"{path}: {key} has values that are not finite")
     model.load_state_dict(tensors)
     return model.eval()

@@ -1,4 +1,4 @@
-"""Weights as files: safetensors only, and torchvision's key names told in timm's."""
+"""Weight files: safetensors only, with torchvision's key names mapped to timm's."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ich_cli.core.errors import BundleError
 
 PICKLE_SUFFIXES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy")
 MAX_WEIGHTS_BYTES: Final = 8 * 2**30
-"""Larger files are refused: the largest backbone of use here has a tenth of that."""
+"""Upper bound of a weight file in bytes, ten times the largest useful backbone."""
 
-_MAX_HEADER_BYTES: Final = 100_000_000  # the format's own bound
+_MAX_HEADER_BYTES: Final = 100_000_000  # limit of the format
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -28,7 +28,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
     Raises
     ------
     OSError
-        If they cannot be written; safetensors itself has the system's reason in a text only.
+        If they cannot be written; the error number is parsed from safetensors' message.
     """
     try:
         save_file(dict(tensors), path, metadata={"format": "pt"})
@@ -41,21 +41,21 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file; a pickle is refused by name, for it can run code.
+    """Read a safetensors file; pickles are refused, since they can run code.
 
     Raises
     ------
     BundleError
-        If the file is missing, too large, a pickle, or no sound safetensors.
+        If the file is missing, too large, a pickle, or not valid safetensors.
     """
     check_safetensors(path)
-    with _told(path):
+    with _as_bundle_error(path):
         tensors: dict[str, Tensor] = load_file(path)
     return tensors
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the names and shapes of a safetensors file, and none of its values.
+    """Read the names and shapes of the tensors in a safetensors file.
 
     Raises
     ------
@@ -63,53 +63,61 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         As `read_weights`.
     """
     check_safetensors(path)
-    with _told(path), safe_open(path, "pt") as file:
+    with _as_bundle_error(path), safe_open(path, "pt") as file:
         names = list(file.keys())
         return {name: tuple(file.get_slice(name).get_shape()) for name in names}
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_bundle_error(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise BundleError(f"{path}: not a sound safetensors file ({reason})") from None
+        raise BundleError(f"{path}: not a valid safetensors file ({reason})") from None
 
 
 def check_safetensors(path: Path) -> None:
-    """Refuse what is missing, too large, truncated at the head or a pickle, before parsing it."""
+    """Refuse a file that is missing, too large, truncated or a pickle, before parsing it.
+
+    Raises
+    ------
+    BundleError
+        Says which.
+    """
     if not path.is_file():
         raise BundleError(f"{path}: no such file")
     if path.suffix.lower() in PICKLE_SUFFIXES:
         raise BundleError(f"{path}: {_pickle_reason(path.suffix)}")
     size = path.stat().st_size
     if size > MAX_WEIGHTS_BYTES:
-        raise BundleError(f"{path}: {size} bytes are more than weights may have")
+        raise BundleError(f"{path}: {size} bytes exceed the limit of {MAX_WEIGHTS_BYTES} bytes")
     with path.open("rb") as file:
         head = file.read(8)
     if head[:2] in (b"PK", b"\x1f\x8b") or head[:1] == b"\x80":
         raise BundleError(f"{path}: {_pickle_reason('this file')}")
     length = int.from_bytes(head, "little")
     if len(head) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-        raise BundleError(f"{path}: not a sound safetensors file (its header does not fit into it)")
+        raise BundleError(
+            f"{path}: not a valid safetensors file (its header is longer than the file)"
+        )
 
 
 def _pickle_reason(what: str) -> str:
     return (
         f"refused: {what} is a pickle, which can run code when it is read; ask its author for "
-        "safetensors, or convert it where you trust it"
+        "safetensors, or convert it if you trust it"
     )
 
 
 def summarize_names(keys: Sequence[str], limit: int = 3) -> str:
-    """Return the first few names and how many there are besides."""
+    """Return the first few names and the number of the others."""
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return ", ".join(keys[:limit]) + more
 
 
 def torchvision_to_timm(found: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Rename torchvision's MobileNetV2 keys to timm's; other names are passed through.
+    """Rename torchvision's MobileNetV2 keys to timm's; other keys are kept.
 
     torchvision's ResNets already have timm's names.
 
@@ -135,7 +143,7 @@ def torchvision_to_timm(found: Mapping[str, Tensor]) -> tuple[str, dict[str, Ten
     return "torchvision", renamed
 
 
-_MOBILENETV2_REPEATS: Final = (1, 2, 3, 4, 3, 3, 1)  # inverted residuals a stage
+_MOBILENETV2_REPEATS: Final = (1, 2, 3, 4, 3, 3, 1)  # inverted residuals per stage
 _SEPARABLE: Final = {"0.0": "conv_dw", "0.1": "bn1", "1": "conv_pw", "2": "bn2"}
 _INVERTED: Final = {
     "0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2", "2": "conv_pwl", "3": "bn3",
@@ -143,7 +151,7 @@ _INVERTED: Final = {
 
 
 def _mobilenetv2_names() -> dict[str, str]:
-    """Return module of torchvision's MobileNetV2 → module of timm's."""
+    """Return a map from modules of torchvision's MobileNetV2 to timm's."""
     names = {
         "features.0.0": "conv_stem",
         "features.0.1": "bn1",
@@ -154,7 +162,7 @@ def _mobilenetv2_names() -> dict[str, str]:
     block = 1
     for stage, repeats in enumerate(_MOBILENETV2_REPEATS):
         for repeat in range(repeats):
-            parts = _SEPARABLE if stage == 0 else _INVERTED  # the first block does not expand
+            parts = _SEPARABLE if stage == 0 else _INVERTED  # the first block has no expansion
             for theirs, ours in parts.items():
                 names[f"features.{block}.conv.{theirs}"] = f"blocks.{stage}.{repeat}.{ours}"
             block += 1

@@ -198,7 +198,7 @@ def test_truncated_and_absurd_weights(bundle: Path) -> None:
     for damaged in (b"", whole[:5], (2**62).to_bytes(8, "little") + whole[8:], whole[:-10]):
         path.write_bytes(damaged)
         _change(bundle, lambda v: v["ich"].update(sha256=sha256_of(path)))
-        with pytest.raises(BundleError, match="not a sound safetensors file"):
+        with pytest.raises(BundleError, match="not a valid safetensors file"):
             load_bundle(bundle)
 
 
