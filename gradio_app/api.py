@@ -1,6 +1,6 @@
-"""The API for programs: `predict` and `explain`, over HTTP, gradio's clients and MCP.
+"""HTTP API: `predict` and `explain`, also for gradio's clients and MCP.
 
-docs/api.md shows how to call it. Nothing that is sent in is kept after the answer.
+docs/http-api.md shows how to call it. Uploaded files are deleted after the response.
 """
 
 # no `from __future__ import annotations`: gradio reads the types of the functions below
@@ -15,11 +15,11 @@ from gradio import FileData
 from gradio.components.api_component import Api
 from gradio.events import api
 
-from gradio_app.api_types import ExplainAnswer, Label, PredictAnswer, SliceAnswer, StudyAnswer
+from gradio_app.api_types import ExplainResponse, Label, PredictResponse, SliceResult, StudyVerdict
 from gradio_app.downloads import ExportRequest, export_png
 from gradio_app.open_study import OpenStudy
 from gradio_app.service import Service
-from gradio_app.view_state import ViewState, describe, places, study_uids
+from gradio_app.view_state import ViewState, describe, positions, study_uids
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 from ich_cli.core.study import SlicePrediction, StudyPrediction, studies_of
@@ -28,17 +28,17 @@ T = TypeVar("T")
 
 
 def add_api(blocks: gr.Blocks, service: Service) -> None:
-    """Add both endpoints to the `gr.Blocks` that is being built."""
+    """Add both endpoints to the `gr.Blocks` in whose context it is called."""
 
-    async def predict(files: list[FileData], bundle: str = "") -> PredictAnswer:
-        """Give the probability of intracranial hemorrhage and its subtypes for head-CT DICOM.
+    async def predict(files: list[FileData], bundle: str = "") -> PredictResponse:
+        """Predict intracranial hemorrhage and its subtypes on head CT (DICOM).
 
-        Returns a row a slice, a verdict a study, and the reason for every file that was not used.
+        Returns a row per slice, a verdict per study, and the reason for each file not used.
         Research use only, not a medical device.
 
         Args:
-            files: DICOM files or zips of them, each a path that an upload returned.
-            bundle: Name of the model; empty for the first one that the server has.
+            files: DICOM files or zips of them, as paths that the upload returned.
+            bundle: Name of the model; empty for the default.
         """
         return await _with_study(service, files, bundle, _predicted)
 
@@ -49,24 +49,26 @@ def add_api(blocks: gr.Blocks, service: Service) -> None:
         bundle: str = "",
         picture: bool = True,
         series: int = 0,
-    ) -> ExplainAnswer:
-        """Show where the model looked: a picture of one slice beside its map for a label.
+    ) -> ExplainResponse:
+        """Explain the prediction for one slice and one label by a heat map.
 
-        Returns its probability, threshold, the place of the map's peak, and the picture as base64
-        PNG. Research use only, not a medical device.
+        Returns probability, threshold, the position of the map's peak, and an image of the slice
+        beside its map as base64 PNG. Research use only, not a medical device.
 
         Args:
-            files: DICOM files or zips of them, each a path that an upload returned.
-            slice: Place of the slice in its series, from 1, as `predict` gave it; 0: the highest.
-            label: Which of the six labels.
-            bundle: Name of the model; empty for the first one that the server has.
-            picture: Whether the picture is wanted; without it the answer is short.
-            series: Number of the series, from 1, as `predict` gave it; 0 where there is but one.
+            files: DICOM files or zips of them, as paths that the upload returned.
+            slice: Position in the series, from 1, as in `predict`; 0: the highest probability.
+            label: One of the six labels.
+            bundle: Name of the model; empty for the default.
+            picture: Include the PNG; without it the response is short.
+            series: Number of the series, from 1, as in `predict`; 0 if there is only one.
         """
         if label not in LABELS:
-            raise gr.Error(f"a label is one of {', '.join(LABELS)}", print_exception=False)
+            raise gr.Error(
+                f"unknown label: choose one of {', '.join(LABELS)}", print_exception=False
+            )
 
-        def explained(service: Service, study: OpenStudy, name: str) -> ExplainAnswer:
+        def explained(service: Service, study: OpenStudy, name: str) -> ExplainResponse:
             index = _chosen(service, study, name, (int(series), int(slice)), label)
             return _explained(service, study, name, index, label, picture=picture)
 
@@ -76,14 +78,14 @@ def add_api(blocks: gr.Blocks, service: Service) -> None:
         api(function, api_name=function.__name__, concurrency_limit=None)
     for block in blocks.blocks.values():
         if isinstance(block, Api):
-            # gradio would fetch addresses and copy any path it is given: only uploads may come in
-            block.async_move_resource_to_block_cache = _only_uploads  # type: ignore[assignment]
+            # gradio itself would fetch URLs and copy any path: accept uploads only
+            block.async_move_resource_to_block_cache = _refuse_urls  # type: ignore[assignment]
 
 
-async def _only_uploads(path: Any) -> str:
-    """Stand in for gradio's own: it would fetch any address that a caller names."""
+async def _refuse_urls(path: Any) -> str:
+    """Replace gradio's handling of paths, which would fetch any URL."""
     if "://" in str(path):
-        raise gr.Error("addresses are not fetched: upload the file", print_exception=False)
+        raise gr.Error("URLs are not fetched: upload the file", print_exception=False)
     return str(path)
 
 
@@ -91,15 +93,15 @@ async def _with_study(
     service: Service,
     files: Sequence[Any],
     bundle: str,
-    answer: Callable[[Service, OpenStudy, str], T],
+    respond: Callable[[Service, OpenStudy, str], T],
 ) -> T:
-    """Analyse files that were sent in, answer, and delete them."""
+    """Analyse uploaded files, build the response, and delete the files."""
     owner = secrets.token_urlsafe(16)
     try:
         name, predictor = service.predictor(bundle)
         study = service.sessions.open(owner, [_path(one) for one in files])
         await service.submit(study, name, predictor).wait()
-        found: T = await service.render(lambda: answer(service, study, name))
+        found: T = await service.render(lambda: respond(service, study, name))
         return found
     except IchError as error:
         raise gr.Error(str(error), print_exception=False) from None
@@ -113,39 +115,39 @@ async def _with_study(
 
 
 def _path(file: Any) -> str:
-    """Return the path of an upload: MCP hands the bare text on, the other ways a dict."""
+    """Return the path of an upload: MCP passes it as text, other clients in a dict."""
     path = file.get("path") if isinstance(file, dict) else file
     if not isinstance(path, str):
-        raise IchError("files are given as uploads: see docs/api.md")
+        raise IchError("upload the files first and pass the paths: see docs/http-api.md")
     return path
 
 
-def _predicted(service: Service, study: OpenStudy, name: str) -> PredictAnswer:
+def _predicted(service: Service, study: OpenStudy, name: str) -> PredictResponse:
     predictor = service.predictors[name]
-    told = describe(study, name, predictor, "done")
-    answered = {one.study_uid: one for one in studies_of(study.rows[name], predictor.study_rule())}
-    uids, place = study_uids(study), places(told)
+    state = describe(study, name, predictor, "done")
+    predicted = {one.study_uid: one for one in studies_of(study.rows[name], predictor.study_rule())}
+    uids, position = study_uids(study), positions(state)
     return {
         "bundle": name,
         "thresholds": dict(predictor.thresholds),
         "studies": [
-            _study(answered[uid], one) for uid, one in zip(uids, told["studies"], strict=True)
+            _study(predicted[uid], one) for uid, one in zip(uids, state["studies"], strict=True)
         ],
         "slices": [
-            _slice(study, index, row, place[index])
+            _slice(study, index, row, position[index])
             for index, row in enumerate(study.rows[name])
             if row.probabilities
         ],
-        "refused": [{"file": one["file"], "reason": one["reason"]} for one in told["refused"]],
+        "refused": [{"file": one["file"], "reason": one["reason"]} for one in state["refused"]],
         "warning": _warning(service, name),
     }
 
 
-def _study(one: StudyPrediction, told: ViewState) -> StudyAnswer:
+def _study(one: StudyPrediction, state: ViewState) -> StudyVerdict:
     return {
         "study_uid": one.study_uid,
         "verdict": one.verdict,
-        "sentence": told["verdict"]["text"],
+        "sentence": state["verdict"]["text"],
         "probabilities": {
             label: round(p, 6) for label, p in zip(LABELS, one.probabilities or (), strict=False)
         },
@@ -154,11 +156,11 @@ def _study(one: StudyPrediction, told: ViewState) -> StudyAnswer:
 
 
 def _slice(
-    study: OpenStudy, index: int, row: SlicePrediction, place: tuple[int, int]
-) -> SliceAnswer:
+    study: OpenStudy, index: int, row: SlicePrediction, position: tuple[int, int]
+) -> SliceResult:
     return {
-        "series": place[0],
-        "slice": place[1],
+        "series": position[0],
+        "slice": position[1],
         "file": study.file_number(study.entries[index]),
         "sop_uid": row.id.sop_uid,
         "series_uid": row.id.series_uid,
@@ -171,34 +173,38 @@ def _slice(
 def _chosen(
     service: Service, study: OpenStudy, name: str, wanted: tuple[int, int], label: Label
 ) -> int:
-    """Return the entry at a series and a place; 0 for any: of several the highest one."""
+    """Return the index at a series and position; 0 matches any, and the highest wins."""
     rows, at = study.rows[name], LABELS.index(label)
-    answered = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
-    if not answered:
-        raise IchError("no slice could be read: " + (rows[0].note if rows else "nothing there"))
-    place = places(describe(study, name, service.predictors[name], "done"))
-    count = max(series for series, _ in place.values())
+    predicted = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
+    if not predicted:
+        raise IchError(
+            "no slice could be read: " + (rows[0].note if rows else "the upload is empty")
+        )
+    position = positions(describe(study, name, service.predictors[name], "done"))
+    count = max(series for series, _ in position.values())
     if wanted[1] and not wanted[0] and count > 1:
-        raise IchError(f"there are {count} series: name one, as `predict` numbers them")
-    fits = [i for i in answered if all(w in (0, p) for w, p in zip(wanted, place[i], strict=True))]
+        raise IchError(f"there are {count} series: choose one by its number in `predict`")
+    fits = [
+        i for i in predicted if all(w in (0, p) for w, p in zip(wanted, position[i], strict=True))
+    ]
     if not fits:
         raise IchError(
             f"there is no slice {wanted[1]} in series {wanted[0] or 1}; `predict` lists them"
         )
-    return max(fits, key=lambda i: answered[i])
+    return max(fits, key=lambda i: predicted[i])
 
 
 def _explained(
     service: Service, study: OpenStudy, name: str, index: int, label: Label, *, picture: bool
-) -> ExplainAnswer:
+) -> ExplainResponse:
     predictor, row = service.predictors[name], study.rows[name][index]
-    series, place = places(describe(study, name, predictor, "done"))[index]
+    series, position = positions(describe(study, name, predictor, "done"))[index]
     values = study.maps(name, predictor, index)[label]
     png = export_png(ExportRequest(study, name, predictor, index, label)) if picture else b""
     return {
         "bundle": name,
         "series": series,
-        "slice": place,
+        "slice": position,
         "file": study.file_number(study.entries[index]),
         "label": label,
         "probability": round(row.by_label()[label], 6),

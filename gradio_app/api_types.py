@@ -1,4 +1,4 @@
-"""What the API for programs returns, as types that gradio shows to its callers."""
+"""Response types of the HTTP API, which gradio shows in its documentation."""
 
 # no `from __future__ import annotations`: gradio reads these types
 
@@ -9,8 +9,8 @@ Label = Literal[
 ]
 
 
-class SliceAnswer(TypedDict):
-    """One slice: its place in its series, from the feet, and the file it came from; all from 1."""
+class SliceResult(TypedDict):
+    """One slice; `series`, `slice` (from the feet) and `file` count from 1."""
 
     series: int
     slice: int
@@ -23,14 +23,14 @@ class SliceAnswer(TypedDict):
 
 
 class Refusal(TypedDict):
-    """A file, by its number from 1, or a frame of it, that could not be used."""
+    """A file (its number from 1), or a frame of it, that could not be used."""
 
     file: int
     reason: str
 
 
-class StudyAnswer(TypedDict):
-    """One study. `verdict` is positive, unsure, negative, or empty where nothing could be read."""
+class StudyVerdict(TypedDict):
+    """One study. `verdict` is positive, unsure, negative, or empty if no slice could be read."""
 
     study_uid: str
     verdict: str
@@ -39,19 +39,19 @@ class StudyAnswer(TypedDict):
     quality: list[str]
 
 
-class PredictAnswer(TypedDict):
-    """What `predict` returns."""
+class PredictResponse(TypedDict):
+    """Response of `predict`."""
 
     bundle: str
     thresholds: dict[str, float]
-    studies: list[StudyAnswer]
-    slices: list[SliceAnswer]
+    studies: list[StudyVerdict]
+    slices: list[SliceResult]
     refused: list[Refusal]
     warning: str
 
 
-class ExplainAnswer(TypedDict):
-    """What `explain` returns. `peak` is row and column of the map's highest value, or empty."""
+class ExplainResponse(TypedDict):
+    """Response of `explain`. `peak` is row and column of the map's maximum, or empty."""
 
     bundle: str
     series: int

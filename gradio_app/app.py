@@ -1,4 +1,4 @@
-"""The demo page: open a study, see what the model says of it, and where it looked.
+"""Gradio app: the page of `ich serve` and the HTTP API.
 
 demo = build_demo({"default": Predictor.load()}, folder)
 address = launch(demo, host="127.0.0.1", port=7860)
@@ -29,13 +29,13 @@ from ich_cli.core.labels import RESEARCH_ONLY
 if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
 
-_CLEAN_EVERY_S, _KEEP_S = 300, 3600  # gradio's own temporary files
-_BACKLOG: Final = 1000  # the line before the model is our own, and shorter
+_CLEAN_EVERY_S, _KEEP_S = 300, 3600  # gradio's temporary files
+_BACKLOG: Final = 1000  # events of the page; the studies wait in job_queue.py
 
 
 @dataclass(frozen=True)
 class Demo:
-    """The page and what stands behind it."""
+    """The page and the service behind it."""
 
     blocks: gr.Blocks
     service: Service
@@ -44,16 +44,16 @@ class Demo:
 def build_demo(
     predictors: Mapping[str, Predictor], folder: Path, settings: Settings | None = None
 ) -> Demo:
-    """Lay out the page around loaded bundles; `launch` serves it.
+    """Build the page for loaded bundles; `launch` serves it.
 
     Parameters
     ----------
     predictors
-        Bundle's name → the bundle, loaded; several can be switched between on the page.
+        Bundle name → predictor; the page can switch between several.
     folder
-        Private folder for studies; deleted by whoever made it.
+        Private folder for studies; the caller deletes it.
     settings
-        Bounds on uploads, slices and waiting.
+        Limits for uploads, slices and the queue.
     """
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
@@ -94,31 +94,31 @@ def launch(
     Parameters
     ----------
     demo
-        As `build_demo` made it.
+        Result of `build_demo`.
     host, port
-        Where to listen.
+        Address to listen on.
     open_browser
-        Whether to open the page in the default browser.
+        Open the page in the default browser.
     auth
-        Users and passwords; without any, everyone may use the page.
+        Users and passwords; if empty, no login is required.
     root_path
-        Path or address under which a proxy serves the page.
+        Path or URL under which a proxy serves the page.
     share
-        Whether to open a public address through gradio's servers.
+        Create a public URL through gradio's servers.
     mcp
-        Whether to offer the API as tools of the Model Context Protocol.
+        Offer the API as tools of the Model Context Protocol.
 
     Raises
     ------
     IchError
-        If the address cannot be had.
+        If the port cannot be opened.
     """
     settings = demo.service.settings
     security = Middleware(
         SecurityMiddleware, folder=Path(get_upload_folder()), max_bytes=settings.max_upload_bytes
     )
     try:
-        # gradio tells about MCP on stdout, where the address alone belongs
+        # gradio prints about MCP on stdout, which holds only the address
         with redirect_stdout(sys.stderr):
             _, address, shared = demo.blocks.launch(
                 server_name=host, server_port=port, inbrowser=open_browser,
@@ -129,18 +129,16 @@ def launch(
                 theme=theme(), css_paths=list(STYLES), app_kwargs={"middleware": [security]},
             )  # fmt: skip
     except OSError:
-        raise IchError(
-            f"{host}:{port} cannot be listened on; choose another --port, or another --host"
-        ) from None
+        raise IchError(f"cannot listen on {host}:{port}; choose another --port or --host") from None
     demo.service.start()
     return str(shared or address)
 
 
 def close(demo: Demo) -> None:
-    """Stop serving at once: a page that stands open in a browser is not waited for."""
-    if getattr(demo.blocks, "server", None) is not None:  # there is none before the launch
+    """Stop the server at once, without waiting for pages that are still open."""
+    if getattr(demo.blocks, "server", None) is not None:  # set by launch
         demo.blocks.server.force_exit = True
-        # the server would tell with a traceback that it was not left the time to wait
+        # uvicorn would log a traceback for each connection that it drops
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     demo.blocks.close(verbose=False)
     demo.service.close()

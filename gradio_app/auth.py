@@ -1,4 +1,4 @@
-"""Who may use the page, and which bundles it has: from options to values."""
+"""Options of `ich serve` as values: users and passwords, and loaded bundles."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def parse_auth(given: Iterable[str]) -> list[tuple[str, str]]:
-    """Return users and passwords.
+    """Parse users and passwords.
 
     Parameters
     ----------
     given
-        Each ``user:password``, or ``@file``: a text file with one such pair a line; empty lines
-        and those that start with ``#`` are passed over.
+        Each ``user:password``, or ``@file`` for a text file with one pair per line; empty lines
+        and lines that start with ``#`` are ignored.
 
     Raises
     ------
     UsageError
-        For what is neither, or a file that cannot be read. Passwords are never quoted.
+        If a value is neither, or a file cannot be read. The message contains no password.
     """
     pairs = []
     for one in given:
@@ -39,31 +39,31 @@ def parse_auth(given: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def load_bundles(weights: Sequence[str], device: str, engine: str = "auto") -> dict[str, Predictor]:
-    """Load bundles and name them for the page: by folder or Hub id, never by the whole path.
+    """Load bundles and name them by folder or Hub id, never by their full path.
 
     Parameters
     ----------
     weights
-        As ``--weights`` takes them; none for ``ICH_WEIGHTS`` or the bundle that ships.
+        Values of ``--weights``; none for ``ICH_WEIGHTS`` or the default bundle.
     device
-        As ``--device`` takes it.
+        Value of ``--device``.
     engine
-        As ``--engine`` takes it. A page answers study by study: for ``auto`` that is torch.
+        Value of ``--engine``; ``auto`` is torch here, since studies come one at a time.
 
     Raises
     ------
     IchError
-        For a bundle that cannot be loaded.
+        If a bundle cannot be loaded.
     """
     from ich_cli.core.predict import Predictor
 
     loaded: dict[str, Predictor] = {}
-    given: Sequence[str | None] = weights or [None]
-    for one in given:
+    names: Sequence[str | None] = weights or [None]
+    for one in names:
         predictor = Predictor.load(one, device=device, engine=engine)
         name = _name(one, predictor.bundle.path)
-        twins = sum(name == other.split(" (")[0] for other in loaded)
-        loaded[f"{name} ({twins + 1})" if twins else name] = predictor
+        same = sum(name == other.split(" (")[0] for other in loaded)
+        loaded[f"{name} ({same + 1})" if same else name] = predictor
     return loaded
 
 
@@ -82,12 +82,6 @@ def _lines(name: str) -> list[str]:
 
 
 def check_mcp() -> None:
-    """Make sure that the package for MCP is there.
-
-    Raises
-    ------
-    UsageError
-        If it is not.
-    """
+    """Raise UsageError if the package for MCP is not installed."""
     if find_spec("mcp") is None:
         raise UsageError("--mcp needs the package mcp: pip install 'ich-cli[mcp]'")

@@ -1,16 +1,18 @@
-"""Viewer component of the page: its HTML and JavaScript, and the functions they call."""
+"""Viewer component of the page: its HTML and JavaScript, and the server functions they call."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
 from typing import Any, Final
 
 import gradio as gr
 
-from gradio_app.downloads import EXPORT_FORMATS, ExportRequest, card_html, save
+from gradio_app.downloads import EXPORT_FORMATS, ExportRequest, card_html, export
 from gradio_app.encoding import encode_map, encode_slice, palette
+from gradio_app.open_study import OpenStudy
 from gradio_app.service import EXAMPLE_SUBTYPES, Service
 from gradio_app.session_store import MAX_FILES
 from gradio_app.theme import STATIC
@@ -21,132 +23,141 @@ from ich_cli.core.labels import LABELS, RESEARCH_ONLY
 
 _SCRIPTS: Final = ("state", "slices", "render", "chart", "results", "upload", "layout", "events")
 
-Ask = dict[str, Any]
+Params = dict[str, Any]
+"""Parameters or result of a server function, as JSON types."""
 
 
 def script() -> str:
-    """Return the page's script: the files of `static/`, of which each uses those before it."""
+    """Return the page's script: the JavaScript files of `static/`, joined."""
     return "\n".join((STATIC / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
 
 
 class Viewer:
-    """Answers what the page asks for, and makes the component.
+    """Makes the viewer component and handles its events and server calls.
 
     Parameters
     ----------
     service
-        Who knows the studies.
+        Service that holds studies and models.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def component(self) -> gr.HTML:
-        """Return the component, to be made inside a `gr.Blocks`."""
-        asked = (
-            self.on_slice, self.on_map, self.on_faith, self.on_save, self.on_card, self.on_cancel,
+        """Return the component; call it inside a `gr.Blocks`."""
+        functions = (
+            self.on_slice, self.on_map, self.on_faithfulness, self.on_export, self.on_card,
+            self.on_cancel,
         )  # fmt: skip
         return gr.HTML(
             None,
             html_template=(STATIC / "viewer.html").read_text("utf-8"),
             js_on_load=script(),
             apply_default_css=False,
-            server_functions=[_told(one) for one in asked],
+            server_functions=[_errors_as_text(one) for one in functions],
             settings=self._settings(),
         )
 
     async def on_open(self, request: gr.Request) -> AsyncIterator[str]:
-        """Show the example to whoever opens the page."""
+        """Yield the view states of the example to a page that was just opened."""
         async for state in self._service.example():
             yield _json(state)
 
     async def on_study(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[str]:
-        """Analyse an upload, or a study that is open by another bundle."""
-        ask: Ask = event._data if isinstance(event._data, dict) else {}
-        number = ask.get("ask") if isinstance(ask.get("ask"), int) else 0
+        """Analyse an upload, or the open study with another bundle."""
+        params: Params = event._data if isinstance(event._data, dict) else {}
+        number = params.get("request") if isinstance(params.get("request"), int) else 0
         try:
-            states = self._states(ask, str(request.session_hash))
-            async for state in states:
-                yield _json(state | {"ask": number})
+            async for state in self._states(params, str(request.session_hash)):
+                yield _json(state | {"request": number})
         except IchError as error:
-            yield _json({"phase": "failed", "message": str(error), "ask": number})
+            yield _json({"phase": "failed", "message": str(error), "request": number})
 
     def on_leave(self, request: gr.Request) -> None:
-        """Delete what a page that was closed had uploaded."""
+        """Delete the study of a page that was closed."""
         self._service.sessions.end(str(request.session_hash))
 
-    async def on_slice(self, ask: Ask) -> Ask:
-        """Return a slice's HU."""
-        study = self._service.sessions.get(ask.get("token"))
-        return await asyncio.to_thread(lambda: encode_slice(study.slice(_index(ask))))
+    async def on_slice(self, params: Params) -> Params:
+        """Return the HU of a slice."""
+        study = self._study(params)
+        return await asyncio.to_thread(lambda: encode_slice(study.slice(_index(params))))
 
-    async def on_map(self, ask: Ask) -> Ask:
-        """Return the map of a label over a slice; of several wishes, the last."""
-        study = self._service.sessions.get(ask.get("token"))
-        name, predictor = self._service.predictor(ask.get("bundle"))
-        index, label = _index(ask), _label(ask)
-        study.wanted = (name, index)
+    async def on_map(self, params: Params) -> Params:
+        """Return the map of a label for a slice; superseded requests return ``stale``."""
+        study, (name, predictor) = (
+            self._study(params),
+            self._service.predictor(params.get("bundle")),
+        )
+        index, label = _index(params), _label(params)
+        study.latest_map = key = (name, index)
 
-        def work() -> Ask:
-            if study.wanted != (name, index):  # the reader has moved on
+        def work() -> Params:
+            if study.latest_map != key:
                 return {"stale": True}
             values = study.maps(name, predictor, index)[label]
-            empty = "" if values.any() else f"Nothing in this slice speaks for {label}."
-            return {"map": encode_map(values), "columns": values.shape[1], "note": empty}
+            note = "" if values.any() else f"The map for {label} is empty in this slice."
+            return {"map": encode_map(values), "columns": values.shape[1], "note": note}
 
-        found: Ask = await self._service.render(work)
-        return found
+        return await self._render(work)
 
-    async def on_faith(self, ask: Ask) -> Ask:
-        """Return what covering the map's hottest region does to the answer."""
-        study = self._service.sessions.get(ask.get("token"))
-        name, predictor = self._service.predictor(ask.get("bundle"))
-        index, label = _index(ask), _label(ask)
-        key = study.watched = (name, index, label)
+    async def on_faithfulness(self, params: Params) -> Params:
+        """Return how far the probability drops without the map's hottest region."""
+        study, (name, predictor) = (
+            self._study(params),
+            self._service.predictor(params.get("bundle")),
+        )
+        index, label = _index(params), _label(params)
+        study.latest_faithfulness = key = (name, index, label)
 
-        def work() -> Ask:
-            if study.watched != key:
+        def work() -> Params:
+            if study.latest_faithfulness != key:
                 return {"stale": True}
-            return {"text": study.faith(name, predictor, index, label)}
+            return {"text": study.faithfulness(name, predictor, index, label)}
 
-        found: Ask = await self._service.render(work)
-        return found
+        return await self._render(work)
 
-    async def on_save(self, ask: Ask) -> Ask:
+    async def on_export(self, params: Params) -> Params:
         """Return a file to save."""
-        study = self._service.sessions.get(ask.get("token"))
-        name, predictor = self._service.predictor(ask.get("bundle"))
-        request = ExportRequest(study, name, predictor, _index(ask), _label(ask))
-        found: Ask = await self._service.render(lambda: save(ask.get("kind"), request))
-        return found
+        name, predictor = self._service.predictor(params.get("bundle"))
+        request = ExportRequest(
+            self._study(params), name, predictor, _index(params), _label(params)
+        )
+        return await self._render(lambda: export(params.get("format"), request))
 
-    async def on_card(self, ask: Ask) -> Ask:
-        """Return a bundle's card."""
-        _, predictor = self._service.predictor(ask.get("bundle"))
+    async def on_card(self, params: Params) -> Params:
+        """Return the model card of a bundle."""
+        _, predictor = self._service.predictor(params.get("bundle"))
         return {"html": card_html(predictor.bundle.card)}
 
-    async def on_cancel(self, ask: Ask) -> Ask:
-        """Stop the analysis of a study; what is answered already stays."""
-        study = self._service.sessions.get(ask.get("token"))
+    async def on_cancel(self, params: Params) -> Params:
+        """Cancel the analysis of a study; finished slices are kept."""
+        study = self._study(params)
         if study.job is not None and not study.shared:
             study.job.cancel()
         return {"cancelled": True}
 
-    def _states(self, ask: Ask, owner: str) -> AsyncIterator[ViewState]:
-        if ask.get("example"):
-            return self._service.example(ask.get("bundle"))
-        paths = ask.get("paths")
+    def _study(self, params: Params) -> OpenStudy:
+        return self._service.sessions.get(params.get("token"))
+
+    async def _render(self, work: Callable[[], Params]) -> Params:
+        found: Params = await self._service.render(work)
+        return found
+
+    def _states(self, params: Params, owner: str) -> AsyncIterator[ViewState]:
+        if params.get("example"):
+            return self._service.example(params.get("bundle"))
+        paths = params.get("paths")
         if paths is None:
-            return self._service.follow(
-                self._service.sessions.get(ask.get("token")), ask.get("bundle")
-            )
+            return self._service.follow(self._study(params), params.get("bundle"))
         if not isinstance(paths, list) or not all(isinstance(one, str) for one in paths):
             raise IchError("the upload is not complete; upload it again")
-        return self._service.follow(self._service.sessions.open(owner, paths), ask.get("bundle"))
+        study = self._service.sessions.open(owner, paths)
+        return self._service.follow(study, params.get("bundle"))
 
     def _settings(self) -> dict[str, Any]:
         predictors, settings = self._service.predictors, self._service.settings
-        planted = ", ".join(EXAMPLE_SUBTYPES[:-1]) + f" and {EXAMPLE_SUBTYPES[-1]}"
+        subtypes = ", ".join(EXAMPLE_SUBTYPES[:-1]) + f" and {EXAMPLE_SUBTYPES[-1]}"
         return {
             "labels": list(LABELS),
             "windows": [[name, *window] for name, window in DISPLAY_WINDOWS.items()],
@@ -159,43 +170,43 @@ class Viewer:
             },
             "maxFiles": MAX_FILES,
             "maxBytes": settings.max_file_mb * 2**20,
-            "saves": [[kind, one.button, one.about] for kind, one in EXPORT_FORMATS.items()],
+            "exports": [[name, one.button, one.about] for name, one in EXPORT_FORMATS.items()],
             "example": (
-                f"The example: a synthetic head, made here, with {planted} hemorrhage. It was "
-                "picked; on synthetic heads the model that ships errs often."
+                f"Example: a synthetic head CT, generated here, with {subtypes} hemorrhage. It was "
+                "selected; on synthetic heads the default model is often wrong."
             ),
         }
 
 
-def _told(ask: Callable[[Ask], Awaitable[Ask]]) -> Callable[[Any], Awaitable[Ask]]:
-    """Turn what the reader can act on into a line for the page; the rest is told by its kind."""
+def _errors_as_text(function: Callable[[Params], Awaitable[Params]]) -> Any:
+    """Wrap a server function: its errors become one line of text."""
 
-    async def told(what: Any) -> Ask:
+    @wraps(function)
+    async def wrapped(params: Any) -> Params:
         try:
-            return await ask(what if isinstance(what, dict) else {})
+            return await function(params if isinstance(params, dict) else {})
         except IchError as error:
             return {"error": str(error)}
         except Exception as error:  # its text may quote a patient's data
             return {"error": f"unexpected {type(error).__name__}; please report it"}
 
-    told.__name__ = ask.__name__
-    return told
+    return wrapped
 
 
-def _index(ask: Ask) -> int:
-    index = ask.get("index")
+def _index(params: Params) -> int:
+    index = params.get("index")
     if not isinstance(index, int):
-        raise IchError("no slice was named")
+        raise IchError("no slice index was given")
     return index
 
 
-def _label(ask: Ask) -> str:
-    label = ask.get("label")
+def _label(params: Params) -> str:
+    label = params.get("label")
     if label not in LABELS:
-        raise IchError(f"a label is one of {', '.join(LABELS)}")
+        raise IchError(f"unknown label: choose one of {', '.join(LABELS)}")
     return str(label)
 
 
 def _json(state: ViewState) -> str:
-    """Return a state as text: gradio would search plain values for files, one by one."""
+    """Return a view state as text; gradio would search plain values for file paths."""
     return json.dumps(state)

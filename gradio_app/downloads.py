@@ -1,9 +1,10 @@
-"""Files that the page offers to save. Their names say nothing of whom they are about."""
+"""Files that the page offers to save. Their names contain no patient data."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is to be saved: of which study, by which bundle, at which slice."""
+    """Study, bundle, slice and label to export."""
 
     study: OpenStudy
     bundle: str
@@ -34,7 +35,7 @@ class ExportRequest:
 
 
 def export_csv(request: ExportRequest) -> bytes:
-    """Return the table of all slices, as `ich predict` writes it; files are called by number."""
+    """Return the table of all slices, as `ich predict` writes it, with numbers as file names."""
     stream = io.BytesIO()
     with open_table(stream, Format.csv, SLICE_COLUMNS) as table:
         for entry, row in zip(
@@ -92,7 +93,7 @@ def _result(request: ExportRequest) -> StudyResult:
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """A kind of file to save."""
+    """A file format to export, with its button, tooltip, file name and MIME type."""
 
     button: str
     about: str
@@ -102,7 +103,7 @@ class ExportFormat:
 
 
 EXPORT_FORMATS: Final = {
-    "csv": ExportFormat("CSV", "All slices, one a row", "ich-slices.csv", "text/csv", export_csv),
+    "csv": ExportFormat("CSV", "All slices, one per row", "ich-slices.csv", "text/csv", export_csv),
     "png": ExportFormat("PNG", "This slice and its map", "ich-slice.png", "image/png", export_png),
     "html": ExportFormat(
         "Report", "The study's report", "ich-report.html", "text/html", export_report
@@ -113,32 +114,30 @@ EXPORT_FORMATS: Final = {
 }
 
 
-def save(kind: object, request: ExportRequest) -> dict[str, str]:
+def export(name: object, request: ExportRequest) -> dict[str, str]:
     """Return a file for the page: ``name``, ``type`` and base64 ``data``.
 
     Raises
     ------
     IchError
-        For an unknown kind, a study that is not done, or a slice that is gone.
+        For an unknown format, an unfinished study, or a missing slice.
     """
-    chosen = EXPORT_FORMATS.get(kind) if isinstance(kind, str) else None
+    chosen = EXPORT_FORMATS.get(name) if isinstance(name, str) else None
     if chosen is None:
-        raise IchError(f"a file to save is one of {', '.join(EXPORT_FORMATS)}")
+        raise IchError(f"unknown format: choose one of {', '.join(EXPORT_FORMATS)}")
     rows = request.study.rows.get(request.bundle, ())
     if not rows or len(rows) < len(request.study.entries):
-        raise IchError("the study is not done yet")
+        raise IchError("the study is not finished yet; wait until all slices are done")
     data = base64.b64encode(chosen.make(request)).decode("ascii")
     return {"name": chosen.name, "type": chosen.type, "data": data}
 
 
 def card_html(markdown: str) -> str:
-    """Return a model card as HTML. Raw HTML and front matter in it are left out."""
+    """Return a model card as HTML, without its front matter and raw HTML."""
     from markdown_it import MarkdownIt
 
-    text = markdown
-    if text.startswith("---\n") and "\n---" in text[4:]:
-        text = text[4:].split("\n---", 1)[1]
+    text = re.sub(r"\A---\n.*?\n---", "", markdown, flags=re.DOTALL)
     if not text.strip():
-        return "<p>This bundle has no card.</p>"
+        return "<p>This bundle has no model card.</p>"
     rendered: Any = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return str(rendered)

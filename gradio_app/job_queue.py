@@ -1,10 +1,11 @@
-"""The waiting line before the model: a few studies at once, a bounded number behind them.
+"""Bounded job queue in front of the models.
 
-    job = line.submit(work)             # BusyError where the line is full
-    async for state in job.states():    # what `work` told by job.publish(...), newest only
+    job = queue.submit(work)              # BusyError if the queue is full
+    async for state in job.states():      # the newest state that `work` published
         ...
 
-Work runs in threads; whoever waits for it holds none.
+Jobs run in threads; a coroutine that waits for one blocks no thread. Gradio's own queue cannot
+replace it: its bound counts page events too, and the example has to run before any page is open.
 """
 
 from __future__ import annotations
@@ -13,72 +14,78 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from threading import Lock
 from typing import Any, Final
 
 from ich_cli.core.errors import IchError
 
-_LOOK_EVERY_S: Final = 0.5  # at the place in the line; what the work tells comes at once
+_POLL_S: Final = 0.5  # interval at which the position in the queue is read again
 
 
 class BusyError(IchError):
-    """The waiting line is full."""
+    """The queue is full."""
 
 
 class CancelledError(IchError):
-    """The one who asked wants no answer any more."""
+    """The job was cancelled."""
 
 
 class Job:
-    """Work that has been handed in, and what it last told."""
+    """Submitted work, and the state that it published last."""
 
-    def __init__(self, line: JobQueue) -> None:
-        self._queue = line
-        self._told: Any = None
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self._state: Any = None
         self._version = 0
         self._followers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._future: Future[Any] | None = None
         self.cancelled = False
-        """Set by `cancel`; the work looks at it between two slices."""
+        """True after `cancel`; the work checks it between two slices."""
 
     def start(self, pool: ThreadPoolExecutor, work: Callable[[Job], Any]) -> None:
-        """Hand the work to the pool."""
+        """Submit the work to a thread pool."""
         self._future = pool.submit(self._run, work)
-        self._future.add_done_callback(lambda _: self._wake())
+        self._future.add_done_callback(lambda _: self._notify())
 
     def publish(self, state: Any) -> None:
-        """Say how far the work is; called by the work."""
-        self._told, self._version = state, self._version + 1
-        self._wake()
+        """Set the current state; called by the work."""
+        self._state, self._version = state, self._version + 1
+        self._notify()
 
     def check(self) -> None:
-        """Raise CancelledError where nobody waits for the work any more."""
+        """Raise CancelledError if the job was cancelled."""
         if self.cancelled:
             raise CancelledError("cancelled")
 
     def cancel(self) -> None:
-        """Ask the work to end; drop it if it has not begun."""
+        """Ask running work to stop; remove work that has not started."""
         self.cancelled = True
-        if self._future is not None and self._future.cancel():
-            self._queue.leave(self)
+        if self._future is not None:
+            self._future.cancel()
+
+    @property
+    def started(self) -> bool:
+        """True while the work runs and after it ended."""
+        return self._future is not None and (self._future.running() or self.done)
 
     @property
     def done(self) -> bool:
-        """Whether the work has ended, one way or another."""
+        """True when the work has returned, failed or been cancelled."""
         return self._future is not None and self._future.done()
 
     @property
     def ahead(self) -> int:
-        """How many are before this one in the line; 0 once it has begun."""
+        """Number of jobs before this one in the queue; 0 once it has started."""
         return self._queue.ahead(self)
 
     async def states(self, waiting: Callable[[int], Any] = lambda _: None) -> AsyncIterator[Any]:
-        """Yield what the work tells until it ends, then raise what it raised, if anything.
+        """Yield the published states until the work ends, then raise its error if it failed.
 
         Parameters
         ----------
         waiting
-            Makes the state for the time in the line, from the number of those ahead.
+            Makes the state to yield while the job is queued, from the number of jobs ahead.
         """
         seen, before = 0, 0
         with self._following() as news:
@@ -89,28 +96,28 @@ class Job:
                     yield waiting(ahead)
                 if self._version != seen:
                     seen = self._version
-                    yield self._told
+                    yield self._state
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), _LOOK_EVERY_S)
+                    await asyncio.wait_for(news.wait(), _POLL_S)
         if self._version != seen:
-            yield self._told
+            yield self._state
         self.result()
 
     async def wait(self) -> Any:
-        """Return what the work returned."""
+        """Wait for the work and return its result."""
         async for _ in self.states():
             pass
         return self.result()
 
     def result(self) -> Any:
-        """Return what the ended work returned, or raise what it raised."""
+        """Return the result of work that has ended, or raise its error."""
         if self._future is None or self._future.cancelled():
             raise CancelledError("cancelled")
         return self._future.result()
 
     @contextmanager
     def _following(self) -> Iterator[asyncio.Event]:
-        """Give an event of this thread's loop that is set whenever there is news."""
+        """Give an event of the running loop that is set at every change."""
         news = asyncio.Event()
         self._followers[news] = asyncio.get_running_loop()
         try:
@@ -118,79 +125,60 @@ class Job:
         finally:
             del self._followers[news]
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         for news, loop in list(self._followers.items()):
-            with suppress(RuntimeError):  # the loop was closed under a follower that never ended
+            with suppress(RuntimeError):  # the loop was closed before its follower ended
                 loop.call_soon_threadsafe(news.set)
 
     def _run(self, work: Callable[[Job], Any]) -> Any:
-        self._queue.begin(self)
-        try:
-            self.check()
-            return work(self)
-        finally:
-            self._queue.leave(self)
+        self.check()
+        return work(self)
 
 
 class JobQueue:
-    """Runs work in threads, first come, first served.
+    """First-in, first-out queue whose jobs run in threads.
 
     Parameters
     ----------
     concurrency
-        How many run at the same time.
+        Number of jobs that run at the same time.
     waiting
-        How many may wait behind them; more are refused at once.
+        Number of jobs that may wait; more are refused.
     """
 
     def __init__(self, concurrency: int, waiting: int) -> None:
-        self._most = concurrency + waiting
-        self._concurrency = concurrency
+        self._concurrency, self._waiting = concurrency, waiting
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="ich-study")
         self._jobs: list[Job] = []
-        self._begun: set[Job] = set()
         self._lock = Lock()
 
     def submit(self, work: Callable[[Job], Any]) -> Job:
-        """Hand in work, which is given its job.
+        """Queue work, which is called with its job.
 
         Raises
         ------
         BusyError
-            If the line is full.
+            If the queue is full.
         """
         job = Job(self)
         with self._lock:
-            if len(self._jobs) >= self._most:
-                waiting = self._most - self._concurrency
+            self._jobs = [one for one in self._jobs if not one.done]
+            if len(self._jobs) >= self._concurrency + self._waiting:
                 raise BusyError(
-                    f"busy: {waiting} studies are waiting already; try again in a minute"
+                    f"busy: {self._waiting} studies are waiting already; try again in a minute"
                 )
+            job.start(self._pool, work)
             self._jobs.append(job)
-        job.start(self._pool, work)
         return job
 
-    def begin(self, job: Job) -> None:
-        """Note that a job runs."""
-        with self._lock:
-            self._begun.add(job)
-
-    def leave(self, job: Job) -> None:
-        """Forget a job that has ended."""
-        with self._lock:
-            self._begun.discard(job)
-            if job in self._jobs:
-                self._jobs.remove(job)
-
     def ahead(self, job: Job) -> int:
-        """Return how many jobs are before this one; 0 for one that runs or has ended."""
+        """Return the number of unfinished jobs before this one; 0 if it has started."""
         with self._lock:
-            if job in self._begun or job not in self._jobs:
-                return 0
-            return self._jobs.index(job)
+            before = takewhile(lambda one: one is not job, self._jobs)
+            return 0 if job.started else sum(not one.done for one in before)
 
     def close(self) -> None:
-        """Ask all work to end and take no more."""
+        """Cancel all jobs and accept no more."""
         with self._lock:
             jobs = list(self._jobs)
         for job in jobs:

@@ -1,13 +1,13 @@
-"""What stands before the server: bounds on uploads, no files served, headers that shut the page in.
+"""Security middleware: upload limits, no file serving, and security headers.
 
-The content security policy lets the browser talk to this server alone: no request leaves it.
+The content security policy restricts the browser to requests to this server.
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
@@ -16,11 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gradio_app.theme import MANIFEST, MANIFEST_ICONS
 
 FREE_BYTES: Final = 2**30
-"""Free space that uploads must leave on the disk."""
+"""Free disk space that uploads must leave, in bytes."""
 
 _POLICY: Final = "; ".join((
     "default-src 'self'",
-    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # gradio compiles its templates
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # gradio compiles templates at run time
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self' data:",
@@ -37,7 +37,12 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-_FILES: Final = ("/file=", "/file/", "/proxy=", "/stream/")  # nothing of ours is served by these
+_FILES: Final = (
+    "/file=",
+    "/file/",
+    "/proxy=",
+    "/stream/",
+)  # routes of gradio that this page does not use
 
 
 class SecurityMiddleware:
@@ -46,13 +51,13 @@ class SecurityMiddleware:
     Parameters
     ----------
     app
-        The server.
+        Wrapped ASGI application.
     folder
-        Where uploads are put.
+        Folder of the uploads.
     max_bytes
-        Bound on one request that uploads.
+        Maximum size of one upload request.
     free_bytes
-        Space that an upload must leave on the disk.
+        Free disk space that an upload must leave.
     """
 
     def __init__(
@@ -62,27 +67,27 @@ class SecurityMiddleware:
         self._max_bytes, self._free_bytes = max_bytes, free_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on."""
+        """Refuse the request or pass it on; add the security headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def shut(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
             await send(message)
 
-        own = self._answer(scope)
-        await (own or self._app)(scope, receive, shut)
+        response = self._own_response(scope)
+        await (response or self._app)(scope, receive, send_with_headers)
 
-    def _answer(self, scope: Scope) -> JSONResponse | None:
+    def _own_response(self, scope: Scope) -> JSONResponse | None:
         path: str = scope["path"]
-        if path.endswith("/manifest.json"):  # gradio's own is wrong below a sub-path
+        if path.endswith("/manifest.json"):  # gradio's own manifest is wrong below a sub-path
             return JSONResponse(MANIFEST, media_type="application/manifest+json")
         if "/pwa_icon/" in path and not path.endswith(MANIFEST_ICONS):
-            return _refuse(404, "no such icon")  # gradio would draw one of any size
+            return _refuse(404, "no such icon")  # gradio would render any size
         if any(part in path for part in _FILES):
             return _refuse(404, "no such page")
         if scope["method"] == "POST" and path.rstrip("/").endswith("/upload"):
@@ -92,14 +97,13 @@ class SecurityMiddleware:
     def _check_upload(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
         length = headers.get(b"content-length", b"").decode("latin-1")
         if not length.isdecimal():
-            return _refuse(411, "an upload must say its length")
+            return _refuse(411, "an upload must have a Content-Length header")
         if int(length) > self._max_bytes:
             return _refuse(413, f"too large: at most {self._max_bytes >> 20} MiB in one upload")
         if shutil.disk_usage(self._folder).free - int(length) < self._free_bytes:
-            return _refuse(507, "busy: no room for uploads now; try again later")
+            return _refuse(507, "busy: not enough disk space for uploads; try again later")
         return None
 
 
 def _refuse(status: int, detail: str) -> JSONResponse:
-    body: dict[str, Any] = {"detail": detail}
-    return JSONResponse(body, status)
+    return JSONResponse({"detail": detail}, status)

@@ -1,4 +1,4 @@
-"""One study that is open: its files, its slices, what each bundle said of them, its maps."""
+"""An open study: its files and slices, the predictions of each bundle, and the maps."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 Maps = dict[str, NDArray[np.uint8]]
 """Label → uint8 ``(H, W)``: 255 times the map."""
 
-_MAPS_KEPT: Final = 32  # slices; six maps of 512 x 512 are 1.5 MB
+_MAX_CACHED: Final = 32  # slices; six maps of 512 x 512 take 1.5 MB
 
 
 @dataclass(eq=False)
 class OpenStudy:
-    """The files of one session. Files are numbered; their names are never kept."""
+    """The files of one session. Files are numbered; their original names are not stored."""
 
     token: str = field(repr=False)
     owner: str = field(repr=False)
@@ -46,25 +46,25 @@ class OpenStudy:
     shared: bool = False
     entries: list[Entry] = field(default_factory=list)
     first: int | None = None
-    """The entry that was shown before the others were known."""
+    """Entry of the slice that was shown as a preview."""
     rows: dict[str, list[SlicePrediction]] = field(default_factory=dict)
-    """Bundle → answers so far, one an entry, in their order."""
+    """Bundle → predictions so far, one per entry, in the order of the entries."""
     job: Job | None = None
-    wanted: tuple[str, int] | None = None
-    """Bundle and slice whose maps were asked for last; older wishes are passed over."""
-    watched: tuple[str, int, str] | None = None
-    """The same for the faithfulness of a map."""
-    _glimpsed: series.SliceRef | None = None
+    latest_map: tuple[str, int] | None = None
+    """Bundle and slice of the latest map request; older requests are dropped."""
+    latest_faithfulness: tuple[str, int, str] | None = None
+    """Bundle, slice and label of the latest faithfulness request."""
+    _previewed: series.SliceRef | None = None
     _maps: OrderedDict[tuple[str, int], Maps] = field(default_factory=OrderedDict)
-    _faith: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    _faithfulness: dict[tuple[str, int, str], str] = field(default_factory=dict)
     _predicting: Lock = field(default_factory=Lock)
     _closed: bool = False
 
-    def glimpse(self) -> CTSlice | None:
-        """Return a slice about the middle, before the others are looked at; None: it is no CT."""
-        self._glimpsed = series.glimpse(self.paths, self.limits)
+    def preview(self) -> CTSlice | None:
+        """Read a slice near the middle before the scan; None if that file is not a CT slice."""
+        self._previewed = series.glimpse(self.paths, self.limits)
         try:
-            return series.load(self._glimpsed, self.limits) if self._glimpsed else None
+            return series.load(self._previewed, self.limits) if self._previewed else None
         except InputError:
             return None  # its row will say why
 
@@ -74,7 +74,7 @@ class OpenStudy:
         Raises
         ------
         IchError
-            If the files are gone, or hold more than `max_slices`.
+            If the files are missing or hold more than `max_slices` slices.
         """
         if self.entries:
             return
@@ -82,26 +82,24 @@ class OpenStudy:
         count = sum(not isinstance(one, InputError) for one in entries)
         if count > max_slices:
             raise IchError(f"{count} slices; this page takes at most {max_slices} at once")
-        seen = self._glimpsed
+        seen = self._previewed
         same = (at for at, one in enumerate(entries) if seen and not isinstance(one, InputError)
                 and (one.source, one.id) == (seen.source, seen.id))  # fmt: skip
         self.first = next(same, None)
         self.entries = entries
 
     def predict(
-        self, name: str, predictor: Predictor, job: Job, told: Callable[[], None] = lambda: None
+        self, name: str, predictor: Predictor, job: Job, on_slice: Callable[[], None] = lambda: None
     ) -> None:
-        """Answer slice by slice, and go on where an earlier call was cancelled.
+        """Predict slice by slice, continuing where an earlier call was cancelled.
 
         Parameters
         ----------
-        name
-            Of the bundle.
-        predictor
-            The bundle, loaded.
+        name, predictor
+            The bundle.
         job
-            Looked at after each slice.
-        told
+            Checked for cancellation after each slice.
+        on_slice
             Called after each slice.
         """
         with self._predicting:
@@ -111,24 +109,24 @@ class OpenStudy:
                 for row in stream:
                     job.check()
                     rows.append(row)
-                    told()
+                    on_slice()
 
     def slice(self, index: int) -> CTSlice:
-        """Decode an entry.
+        """Decode a slice.
 
         Raises
         ------
         IchError
-            If there is no such slice, or its file is gone or damaged.
+            If there is no such slice, or its file is missing or damaged.
         """
         entry = self._entry(index)
         try:
             return series.load(entry, self.limits)
         except InputError as error:
-            raise self._unseen(error) from None
+            raise self._unreadable(error) from None
 
     def maps(self, name: str, predictor: Predictor, index: int) -> Maps:
-        """Return the maps of all labels of an entry, computed once.
+        """Return the maps of all labels of a slice; the latest 32 slices are cached.
 
         Raises
         ------
@@ -143,12 +141,12 @@ class OpenStudy:
         found = explain(predictor, ct, LABELS, neighbours=around).maps
         maps = {label: np.rint(one * 255).astype(np.uint8) for label, one in found.items()}
         self._maps[key] = maps
-        while len(self._maps) > _MAPS_KEPT:
+        while len(self._maps) > _MAX_CACHED:
             self._maps.popitem(last=False)
         return maps
 
-    def faith(self, name: str, predictor: Predictor, index: int, label: str) -> str:
-        """Return what covering the map's hottest region does to the probability, in one sentence.
+    def faithfulness(self, name: str, predictor: Predictor, index: int, label: str) -> str:
+        """Describe in one sentence how the map's hottest region affects the probability.
 
         Raises
         ------
@@ -156,28 +154,28 @@ class OpenStudy:
             As `maps`.
         """
         key = (name, index, label)
-        if key not in self._faith:
+        if key not in self._faithfulness:
             ct, around = self.read(predictor, index)
             found = explain(predictor, ct, [label], neighbours=around)
-            self._faith[key] = _sentence(faithfulness(predictor, found, around).get(label))
-        return self._faith[key]
+            self._faithfulness[key] = _sentence(faithfulness(predictor, found, around).get(label))
+        return self._faithfulness[key]
 
     def read(self, predictor: Predictor, index: int) -> tuple[CTSlice, Neighbours]:
-        """Decode an entry and the neighbours that the model looks at."""
+        """Decode a slice and the neighbours that the model takes as context."""
         self._entry(index)
         try:
             return predictor.read(self.entries, index, self.limits)
         except InputError as error:
-            raise self._unseen(error) from None
+            raise self._unreadable(error) from None
 
     def file_number(self, entry: Entry) -> int:
-        """Return the number, from 1, of the file that an entry came from; 0 if not known."""
+        """Return the number (from 1) of the file that holds an entry; 0 if unknown."""
         name = entry.name if isinstance(entry, InputError) else entry.source.name
         head = Path(name.split("!")[0]).name
         return int(head) if head.isdecimal() else 0
 
     def close(self) -> None:
-        """Cancel what runs for it and delete its files."""
+        """Cancel its job and delete its files."""
         self._closed = True
         if self.job is not None:
             self.job.cancel()
@@ -191,7 +189,7 @@ class OpenStudy:
             raise IchError(f"this slice cannot be shown: {entry.note}")
         return entry
 
-    def _unseen(self, error: InputError) -> IchError:
+    def _unreadable(self, error: InputError) -> IchError:
         if self._closed or not self.folder.is_dir():
             return IchError("this study is no longer here; open it again")
         return IchError(f"this slice cannot be shown: {error.note}")
@@ -200,13 +198,13 @@ class OpenStudy:
 def _sentence(measured: Faithfulness | None) -> str:
     if measured is None:
         return ""
-    stands = (
-        "the model leans on what the map shows"
+    conclusion = (
+        "the model relies on the region that the map shows"
         if measured.drop > max(2 * measured.drop_elsewhere, 0.1 * measured.before)
-        else "the map explains little of the answer"
+        else "the map explains little of the prediction"
     )
     return (
-        "Faithfulness, of this slice by itself: with the hottest tenth of the head replaced by "
-        f"healthy-looking tissue {measured.without:.2f} in place of {measured.before:.2f}, with a "
-        f"random tenth {measured.elsewhere:.2f}: {stands}."
+        "Faithfulness for this slice alone: with the map's hottest tenth of the head replaced by "
+        f"healthy-looking tissue, {measured.before:.2f} becomes {measured.without:.2f}, with a "
+        f"random tenth {measured.elsewhere:.2f}: {conclusion}."
     )

@@ -1,13 +1,13 @@
-"""The service between the page and the models: takes studies in, hands answers and pictures out.
+"""Service behind the page and the HTTP API: opens studies, runs the models, renders maps and files.
 
-It knows no web page: the page and the API for programs call the same methods.
+It depends on no web framework.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,51 +27,51 @@ if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
 
 EXAMPLE_SUBTYPES: Final = ("intraventricular", "subarachnoid", "subdural")
-"""Hemorrhages in the example, which is the bleeding one of `make demo`."""
+"""Hemorrhages in the example, which is the positive study of `make demo`."""
 
 _EXAMPLE_SEED, _EXAMPLE_SIZE = 2010, 384
-_TELL_EVERY_S: Final = 0.1
-_MAX_RENDERS: Final = 64  # maps and files that may be asked for at the same time
+_PUBLISH_EVERY_S: Final = 0.1
+_MAX_RENDERS: Final = 64  # maps and files that are rendered or wait for it
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Bounds on what the page takes."""
+    """Limits of the page."""
 
     max_file_mb: int = 512
-    """Of one file, and of one member of a zip when unpacked, in MiB."""
+    """Maximum size of a file, and of an unpacked zip member, in MiB."""
     max_slices: int = 3000
-    """Of one upload."""
+    """Maximum number of slices in one upload."""
     concurrency: int = 1
-    """Studies through the model at the same time."""
+    """Number of studies that are predicted at the same time."""
     queue: int = 64
-    """Studies that may wait; more are told that the page is busy."""
+    """Number of studies that may wait; more are refused as busy."""
 
     @property
     def limits(self) -> Limits:
-        """Bounds on reading: one file, all that a zip unpacks to, and its members."""
+        """Limits for reading a file, a zip and its members."""
         size = self.max_file_mb * 2**20
         return Limits(max_file_bytes=size, max_zip_bytes=8 * size, max_zip_entries=5000)
 
     @property
     def max_upload_bytes(self) -> int:
-        """Bound on one request that uploads."""
+        """Maximum size of one upload request, in bytes."""
         return 2 * self.max_file_mb * 2**20
 
 
 class Service:
-    """Takes studies in and hands out what the models say of them.
+    """Opens studies, runs the models on them and renders the results.
 
     Parameters
     ----------
     predictors
-        Bundle's name → the bundle, loaded; the first one answers unless another is asked for.
+        Bundle name → predictor; the first one is the default.
     root
         Folder for studies; nothing in it is served.
     uploads
-        Where the server puts uploads.
+        Folder in which the server stores uploads.
     settings
-        Bounds.
+        Limits.
     """
 
     def __init__(
@@ -85,26 +85,25 @@ class Service:
         self.settings = settings or Settings()
         self.sessions = SessionStore(root, uploads, self.settings.limits)
         self._queue = JobQueue(self.settings.concurrency, self.settings.queue)
-        self._render_pool = ThreadPoolExecutor(2, thread_name_prefix="ich-look")
+        self._render_pool = ThreadPoolExecutor(2, thread_name_prefix="ich-render")
         self._rendering = 0
         self._example: OpenStudy | None = None
-        self._examples: dict[str, Job] = {}
-        self._making = Lock()
+        self._example_jobs: dict[str, Job] = {}
+        self._example_lock = Lock()
 
     def start(self) -> None:
-        """Make and analyse the example, and begin to sweep."""
+        """Start the periodic clean-up, and make and analyse the example."""
         self.sessions.start()
-        name, predictor = self.predictor(None)
-        self._examples[name] = self._queue.submit(self._show_example(name, predictor))
+        self._example_job(*self.predictor(None))
 
     def close(self) -> None:
-        """End all work and delete all files."""
+        """Stop all work and delete all files."""
         self._queue.close()
         self._render_pool.shutdown(wait=True, cancel_futures=True)
         self.sessions.close()
 
     def predictor(self, name: object) -> tuple[str, Predictor]:
-        """Return a bundle by name; the first one where none is named.
+        """Return name and predictor of a bundle; the default if no name is given.
 
         Raises
         ------
@@ -117,7 +116,7 @@ class Service:
         return chosen, self.predictors[chosen]
 
     async def follow(self, study: OpenStudy, bundle: object = None) -> AsyncIterator[ViewState]:
-        """Analyse a study and yield its states; the last one says how it ended."""
+        """Analyse a study and yield its view states; the last one says how it ended."""
         name, predictor = self.predictor(bundle)
         try:
             job = self.submit(study, name, predictor)
@@ -128,27 +127,26 @@ class Service:
             async for state in self._states(job, study, name):
                 yield state
         finally:
-            job.cancel()  # of use where the page went away
+            job.cancel()  # the page may have been closed before the end
 
     async def example(self, bundle: object = None) -> AsyncIterator[ViewState]:
-        """Yield the states of the example study, which is the same for everybody."""
+        """Yield the view states of the example study, which all pages share."""
         name, predictor = self.predictor(bundle)
         try:
-            if self._examples.get(name) is None:
-                self._examples[name] = self._queue.submit(self._show_example(name, predictor))
+            job = self._example_job(name, predictor)
         except BusyError as busy:
             yield message("failed", str(busy))
             return
-        async for state in self._states(self._examples[name], self._example, name):
+        async for state in self._states(job, self._example, name):
             yield state
 
     def submit(self, study: OpenStudy, name: str, predictor: Predictor) -> Job:
-        """Queue a study for a bundle, in place of what was queued for it before.
+        """Queue a study for a bundle and cancel its earlier job.
 
         Raises
         ------
         BusyError
-            If too many are waiting.
+            If the queue is full.
         """
         if study.job is not None:
             study.job.cancel()
@@ -156,15 +154,15 @@ class Service:
         return study.job
 
     async def render(self, work: Callable[[], Any]) -> Any:
-        """Do what takes a moment (a map, a file to save) beside the studies' line.
+        """Run short work (a map, a file to save) in the render pool, beside the job queue.
 
         Raises
         ------
         BusyError
-            If too many wait.
+            If too many requests are waiting.
         """
         if self._rendering >= _MAX_RENDERS:
-            raise BusyError("busy: too many pictures were asked for at once; try again")
+            raise BusyError("busy: too many images and files were requested at once; try again")
         self._rendering += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._render_pool, work)
@@ -174,24 +172,24 @@ class Service:
     def _analyse(self, study: OpenStudy, name: str, predictor: Predictor, job: Job) -> None:
         last = 0.0
 
-        def tell(phase: Phase, *, now: bool = False) -> None:
+        def publish(phase: Phase, *, now: bool = False) -> None:
             nonlocal last
-            if now or time.monotonic() - last > _TELL_EVERY_S:
+            if now or time.monotonic() - last > _PUBLISH_EVERY_S:
                 last = time.monotonic()
                 job.publish(describe(study, name, predictor, phase))
 
         if not study.entries:
-            self._glimpse(study, job)
+            self._publish_preview(study, job)
         study.scan(self.settings.max_slices, job)
-        tell("predicting", now=True)
-        study.predict(name, predictor, job, lambda: tell("predicting"))
-        tell("done", now=True)
+        publish("predicting", now=True)
+        study.predict(name, predictor, job, lambda: publish("predicting"))
+        publish("done", now=True)
 
-    def _glimpse(self, study: OpenStudy, job: Job) -> None:
-        """Show a slice at once: reading all headers, and the model, come after it."""
-        ct = study.glimpse()
-        about: ViewState = {"token": study.token, "example": study.shared}
-        job.publish(message("reading", picture=ct and encode_slice(ct), **about))
+    def _publish_preview(self, study: OpenStudy, job: Job) -> None:
+        """Send one slice at once, before all headers are read and the model runs."""
+        ct = study.preview()
+        preview = ct and encode_slice(ct)
+        job.publish(message("reading", token=study.token, example=study.shared, preview=preview))
 
     async def _states(
         self, job: Job, study: OpenStudy | None, name: str
@@ -201,30 +199,32 @@ class Service:
             async for state in job.states(lambda n: message("waiting", ahead=n, token=token)):
                 yield state
         except IchError as error:
-            yield self._ended(study, name, job, str(error))
+            if not job.cancelled:
+                yield message("failed", str(error))
+            elif study is not None and study.entries:
+                yield describe(study, name, self.predictors[name], "cancelled")
+            else:
+                yield message("cancelled", str(error))
         except Exception as error:  # its text may quote a patient's data
             yield message("failed", f"unexpected {type(error).__name__}; please report it")
 
-    def _ended(self, study: OpenStudy | None, name: str, job: Job, text: str) -> ViewState:
-        if job.cancelled and study is not None and study.entries:
-            return describe(study, name, self.predictors[name], "cancelled")
-        return message("cancelled" if job.cancelled else "failed", text)
+    def _example_job(self, name: str, predictor: Predictor) -> Job:
+        """Return the job that analyses the example with a bundle; queue it if there is none."""
 
-    def _show_example(self, name: str, predictor: Predictor) -> Callable[[Job], None]:
         def work(job: Job) -> None:
-            job.publish(message("reading", "Making a synthetic head", example=True))
-            with self._making:
+            job.publish(message("reading", "Generating a synthetic head CT", example=True))
+            with self._example_lock:
                 if self._example is None:
                     self._example = self._make_example()
             self._analyse(self._example, name, predictor, job)
 
-        return work
+        if name not in self._example_jobs:
+            self._example_jobs[name] = self._queue.submit(work)
+        return self._example_jobs[name]
 
     def _make_example(self) -> OpenStudy:
         folder = self.sessions.new_folder()
         write_studies(folder / "made", 1, seed=_EXAMPLE_SEED, size=_EXAMPLE_SIZE)
         made = sorted((folder / "made").glob("study-*/*.dcm"))
-        paths: Sequence[Path] = [
-            path.rename(folder / f"{number:05d}") for number, path in enumerate(made, 1)
-        ]
+        paths = [path.rename(folder / f"{number:05d}") for number, path in enumerate(made, 1)]
         return self.sessions.add("", folder, paths, shared=True)

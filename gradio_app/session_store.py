@@ -1,6 +1,6 @@
-"""Who may see which study: one private folder a study, gone when its session ends or in an hour.
+"""Open studies, each in a private folder until its session ends or an hour passes without use.
 
-A study is reached by its token alone, 128 random bits that only its own page is told.
+A study is addressed by a token of 128 random bits, which only the page that opened it receives.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from ich_cli.core.dicom import Limits
 from ich_cli.core.errors import IchError, NothingFoundError
 
 KEEP_S: Final = 3600.0
-"""Seconds after which a study that nobody looks at is deleted."""
+"""Time without use after which a study is deleted, in seconds."""
 GONE: Final = "this study is no longer here; open it again"
 
 MAX_FILES: Final = 5000
-"""Files of one study; a zip is one."""
+"""Maximum number of files in one upload; a zip counts as one."""
 
 _LOST: Final = "the upload is no longer there; upload it again"
-_PAGE: Final = "page-"  # the page names its uploads at random; no two people share one
+_PAGE: Final = "page-"  # prefix of the random names that the page gives its uploads
 _CLEAN_EVERY_S: Final = 60.0
 _KEEP_LINKED_S: Final = 120.0
 
 
 class SessionStore:
-    """All studies that are open, each with its owner.
+    """All open studies, each with its owner.
 
     Parameters
     ----------
     root
-        Folder for the private folders.
+        Parent folder of the private folders.
     uploads
-        Folder into which the server puts uploads; nothing from elsewhere is taken in.
+        Folder in which the server stores uploads; files elsewhere are refused.
     limits
-        Bounds on what is read.
+        Limits for reading files.
     keep_s
-        Seconds for which an unused study is kept.
+        Time that an unused study is kept, in seconds.
     clock
-        Time in seconds; tests have their own.
+        Monotonic time in seconds; replaced in tests.
     """
 
     def __init__(
@@ -68,23 +68,23 @@ class SessionStore:
         root.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """Begin to sweep now and then."""
+        """Start to delete stale studies and uploads periodically."""
         self._cleaner.start()
 
     def open(self, owner: str, uploaded: Sequence[str]) -> OpenStudy:
-        """Move uploads into a private folder of their own; an owner's earlier study is closed.
+        """Move uploads into a new private folder and close the owner's earlier study.
 
         Parameters
         ----------
         owner
-            The session's hash.
+            Session hash.
         uploaded
-            Paths as the upload gave them.
+            Paths that the upload returned.
 
         Raises
         ------
         IchError
-            If there are none, or one is not an upload.
+            If there are none or one is not an upload.
         """
         if not uploaded:
             raise NothingFoundError("no file was chosen; choose DICOM files or a zip of them")
@@ -93,7 +93,7 @@ class SessionStore:
         sources = [self._checked(one) for one in uploaded]
         folder = self.new_folder()
         paths = []
-        for number, source in enumerate(sources, 1):  # a file's own name may be a patient's
+        for number, source in enumerate(sources, 1):  # original names may hold a patient's name
             paths.append(folder / f"{number:05d}")
             self._take(source, paths[-1])
         return self.add(owner, folder, paths)
@@ -105,7 +105,7 @@ class SessionStore:
     def add(
         self, owner: str, folder: Path, paths: Sequence[Path], *, shared: bool = False
     ) -> OpenStudy:
-        """Take charge of a study's folder. A shared study, the example, stays for all."""
+        """Register a study's folder. A shared study (the example) stays open for everybody."""
         study = OpenStudy(secrets.token_urlsafe(16), owner, folder, tuple(paths), self._limits)
         study.shared, study.used = shared, self._clock()
         self.end(owner)
@@ -114,12 +114,12 @@ class SessionStore:
         return study
 
     def get(self, token: object) -> OpenStudy:
-        """Return the study that a token stands for, and note that it is in use.
+        """Return the study of a token and mark it as used.
 
         Raises
         ------
         IchError
-            If there is none (any more).
+            If there is no such study.
         """
         with self._lock:
             study = self._studies.get(token) if isinstance(token, str) else None
@@ -133,7 +133,7 @@ class SessionStore:
         self._close(lambda study: not study.shared and study.owner == owner)
 
     def remove_stale(self) -> None:
-        """Close studies that nobody has used for an hour, and drop uploads nobody asked about."""
+        """Close studies unused for an hour and delete uploads that no study has taken."""
         oldest = self._clock() - self._keep_s
         self._close(lambda study: not study.shared and study.used < oldest)
         self._drop_uploads(time.time())
@@ -148,9 +148,9 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._studies)
 
-    def _close(self, which: Callable[[OpenStudy], bool]) -> None:
+    def _close(self, selected: Callable[[OpenStudy], bool]) -> None:
         with self._lock:
-            closed = [study for study in self._studies.values() if which(study)]
+            closed = [study for study in self._studies.values() if selected(study)]
             for study in closed:
                 del self._studies[study.token]
         for study in closed:
@@ -163,9 +163,9 @@ class SessionStore:
         return path
 
     def _take(self, source: Path, target: Path) -> None:
-        """Move an upload; one whose path another client may share is linked, and dropped later.
+        """Move an upload; link it if another client may have uploaded to the same path.
 
-        The server puts the same bytes under the same name at the same path, whoever sent them.
+        Gradio stores equal bytes with equal names at one path, whoever sent them.
         """
         try:
             if source.name.startswith(_PAGE):
@@ -184,7 +184,7 @@ class SessionStore:
                     path.unlink()
                     self._linked.discard(path)
         for folder in self._uploads.glob("*/"):
-            with suppress(OSError):  # one that is not empty stays
+            with suppress(OSError):  # it is not empty
                 if folder.stat().st_mtime < now - self._keep_s:
                     folder.rmdir()
 

@@ -1,7 +1,7 @@
-"""What the page is told of a study, as plain JSON types. Nothing in it names a person or a file.
+"""View state: everything the page shows of a study, as JSON types without names or file names.
 
-`index`, a row of the upload, is what the page asks for slices by. People and programs are told a
-slice by its series and its place there (`places`), as in every viewer, and the number of its file.
+Requests address a slice by its `index` among the entries of the upload. People and programs see
+its series and its position there (`positions`), as in other viewers, and the number of its file.
 """
 
 from __future__ import annotations
@@ -25,33 +25,31 @@ ViewState = dict[str, Any]
 _DIGITS: Final = 4
 _SENTENCES: Final = {
     "positive": ("alert", "Hemorrhage suspected."),
-    "unsure": ("unsure", "Unsure: a reader must decide."),
+    "unsure": ("unsure", "Unsure: a radiologist must decide."),
     "negative": ("calm", "No hemorrhage suspected."),
 }
 
 
 def message(phase: Phase, text: str = "", **more: Any) -> ViewState:
-    """Return the state of a page without a study to show."""
+    """Return the view state of a page without a study."""
     return {"phase": phase, "message": text, **more}
 
 
 def describe(
     study: OpenStudy, name: str, predictor: Predictor, phase: Phase, text: str = ""
 ) -> ViewState:
-    """Return the state of a study, whole or half answered.
+    """Return the view state of a scanned study, whose prediction may still be running.
 
     Parameters
     ----------
     study
-        Scanned.
-    name
-        Of the bundle.
-    predictor
+        The study, scanned.
+    name, predictor
         The bundle.
     phase
-        How far it is.
+        Phase of the analysis.
     text
-        A remark for people.
+        Message to show.
     """
     rows = list(study.rows.get(name, ()))
     return {
@@ -71,22 +69,22 @@ def describe(
 
 
 def study_uids(study: OpenStudy) -> list[str]:
-    """Return the UIDs of the studies in an upload, in its order."""
+    """Return the study UIDs of an upload, in the order of its files."""
     found = (one.id.study_uid for one in study.entries if not isinstance(one, InputError))
     return list(dict.fromkeys(found))
 
 
-def places(told: ViewState) -> dict[int, tuple[int, int]]:
-    """Return index → number of the series and place in it, both from 1, as the page shows them."""
+def positions(state: ViewState) -> dict[int, tuple[int, int]]:
+    """Return index → (number of the series, position in it), both from 1, as on the page."""
     return {
-        one[0]: (number, place)
-        for number, series in enumerate(told["series"], 1)
-        for place, one in enumerate(series["slices"], 1)
+        one[0]: (number, position)
+        for number, series in enumerate(state["series"], 1)
+        for position, one in enumerate(series["slices"], 1)
     }
 
 
 def _series(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
-    """Return the series in the order of the upload, each with its slices from feet to head."""
+    """Return the series in upload order, each with its slices from feet to head."""
     found: dict[str, ViewState] = {}
     numbers: dict[str, int] = {}
     for index, entry in enumerate(study.entries):
@@ -105,7 +103,7 @@ def _series(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState
 
 
 def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
-    """Return index, six probabilities or None, and the note; the number of the file comes after."""
+    """Return index, six probabilities (None: not predicted yet) and note of a slice."""
     if row is None or row.probabilities is None:
         return [index, None, ""]
     return [index, [round(p, _DIGITS) for p in row.probabilities], row.note]
@@ -114,13 +112,13 @@ def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
 def _studies(
     study: OpenStudy, rows: Sequence[SlicePrediction], predictor: Predictor, *, finished: bool
 ) -> list[ViewState]:
-    """Return what is said of each study of the upload, in its order; the verdict at the end."""
+    """Return the summary of each study in upload order; the verdict only when finished."""
     rule = predictor.study_rule()
-    answered = {one.study_uid: one for one in studies_of(rows, rule)} if finished else {}
+    predicted = {one.study_uid: one for one in studies_of(rows, rule)} if finished else {}
     found = []
     for uid in study_uids(study):
         own = [row for row in rows if row.id.study_uid == uid and row.probabilities]
-        one = answered.get(uid)
+        one = predicted.get(uid)
         quality = [reason.text for reason in one.quality] if one else []
         found.append({
             "highest": _highest(own),
@@ -131,33 +129,33 @@ def _studies(
 
 
 def verdict(one: StudyPrediction, rows: Sequence[SlicePrediction], rule: StudyRule) -> ViewState:
-    """Return one sentence on a study, what it rests on, and how it is to be painted."""
+    """Return the verdict as a sentence, its explanation, and the tone that sets its color."""
     if one.probabilities is None:
-        return {"tone": "quiet", "text": "No slice of this study could be answered.", "more": ""}
+        return {"tone": "quiet", "text": "No slice of this study could be read.", "more": ""}
     count, over = len(rows), sum("any" in row.positive for row in rows)
     tone, text = _SENTENCES[one.verdict]
     band = (
-        f"negative below {rule.rule_out:.2f}, positive from {rule.rule_in:.2f} on"
+        f"negative below {rule.rule_out:.2f}, positive from {rule.rule_in:.2f}"
         if rule.rule_out < rule.rule_in
-        else f"positive from {rule.rule_in:.2f} on"
+        else f"positive from {rule.rule_in:.2f}"
     )
     more = (
         f"Probability of any hemorrhage in the study {one.probabilities[ANY]:.2f} ({band}). "
-        f"{over} of {count} slices reach the threshold for slices."
+        f"{over} of {count} slices reach the slice threshold."
     )
     if one.verdict == "unsure" and one.quality:
-        more += " Its quality does not allow to rule a hemorrhage out."
+        more += " Its quality is too low to rule out a hemorrhage."
     return {"tone": tone, "text": text, "more": more}
 
 
 def _highest(rows: Sequence[SlicePrediction]) -> list[float] | None:
-    """Return of each label the highest probability of a slice."""
+    """Return the highest slice probability of each label."""
     sixes = [row.probabilities for row in rows if row.probabilities]
     return [round(max(column), _DIGITS) for column in zip(*sixes, strict=True)] if sixes else None
 
 
 def _notes(rows: Sequence[SlicePrediction]) -> list[str]:
-    """Return the remarks on the slices, each once, with the number of slices that it is about."""
+    """Return the notes on the slices, each once, with the number of slices that have it."""
     counts = Counter(note for row in rows if row.note for note in row.note.split("; "))
     return [
         f"{note} ({count} of {len(rows)} slices)" if count < len(rows) else note
@@ -166,7 +164,7 @@ def _notes(rows: Sequence[SlicePrediction]) -> list[str]:
 
 
 def _refused(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
-    """Return the refused files and frames with their reasons, each reason of a file once."""
+    """Return the refused files and frames with reasons, each reason of a file once."""
     found: dict[tuple[int, str], int] = {}
     for index, entry in enumerate(study.entries):
         reason = _reason(entry, rows[index] if index < len(rows) else None)

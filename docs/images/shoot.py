@@ -19,7 +19,7 @@ from ich_cli.core.phantom import write_studies
 HERE = Path(__file__).parent
 PORT = 7899
 DONE = ".ich[data-phase=done]"
-FAITH = "[data-el=faith]:has-text('Faithfulness')"
+FAITH = "[data-el=faithfulness]:has-text('Faithfulness')"
 PATIENCE_MS = 240_000
 
 

@@ -1,37 +1,37 @@
-// What the reader does, and what the server tells.
-function goTo(place, byReader = true) {
+// User actions and view states from the server.
+function goTo(position) {
   if (!slices().length) return;
-  S.place = Math.max(0, Math.min(slices().length - 1, place));
-  if (byReader) S.moved = true;
-  drawPlace();
+  S.position = Math.max(0, Math.min(slices().length - 1, position));
+  S.moved = true;
+  drawSlice();
   fetchAhead();
-  wishMap();
+  requestMap();
 }
 
-function drawPlace() {
+function drawSlice() {
   const count = slices().length;
   const slider = $('slider');
   slider.max = Math.max(count, 1);
   slider.disabled = count < 2;
-  slider.value = S.place + 1;
-  slider.setAttribute('aria-valuetext', 'Slice ' + (S.place + 1) + ' of ' + count);
-  $('count').textContent = count ? (S.place + 1) + ' / ' + count : '';
-  const one = here();
-  const files = one && slices().some((other) => other[3] !== one[3]);   // of a zip there is but one
-  $('where').textContent = one ? 'Slice ' + (S.place + 1) + ' of ' + count : '';
-  $('file').textContent = files && !S.told.example ? 'file ' + one[3] : '';
-  $('what').textContent = one && one[1] ? 'any ' + percent(one[1][0]) : '';
-  paint(); moveCursor(); drawBars(); drawFaith(); drawWorst();
+  slider.value = S.position + 1;
+  slider.setAttribute('aria-valuetext', 'Slice ' + (S.position + 1) + ' of ' + count);
+  $('count').textContent = count ? (S.position + 1) + ' / ' + count : '';
+  const one = currentSlice();
+  const files = one && slices().some((other) => other[3] !== one[3]);   // a zip counts as one file
+  $('position').textContent = one ? 'Slice ' + (S.position + 1) + ' of ' + count : '';
+  $('file').textContent = files && !S.view.example ? 'file ' + one[3] : '';
+  $('probability').textContent = one && one[1] ? 'any ' + formatProbability(one[1][0]) : '';
+  paint(); moveCursor(); drawBars(); drawFaithfulness(); drawTopSlices();
 }
 
 function drawAll() {
-  drawSeries(); drawChart(); drawPlace(); drawVerdict(); drawLists(); drawSaves();
+  drawSeries(); drawChart(); drawSlice(); drawVerdict(); drawLists(); drawExports();
 }
 
-function arrived(index) {
-  if (here() && here()[0] === index) { paint(); wishMap(); }
-  const at = worst().find((place) => slices()[place][0] === index);
-  if (at !== undefined) drawWorst();
+function onSliceLoaded(index) {
+  if (currentSlice() && currentSlice()[0] === index) { paint(); requestMap(); }
+  const at = topSlices().find((position) => slices()[position][0] === index);
+  if (at !== undefined) drawTopSlices();
 }
 
 function setWindow(center, width) {
@@ -39,7 +39,7 @@ function setWindow(center, width) {
   $('center').value = S.window[0];
   $('width').value = S.window[1];
   [...$('windows').children].forEach((button, at) => button.setAttribute('aria-pressed', SETTINGS.windows[at][1] === S.window[0] && SETTINGS.windows[at][2] === S.window[1]));
-  paint(); drawWorst();
+  paint(); drawTopSlices();
 }
 
 function setMode(mode) {
@@ -48,7 +48,7 @@ function setMode(mode) {
   $('opacity').disabled = mode === 'off';
   element.querySelector('[data-do=compare]').disabled = mode === 'off';
   setCompare(S.compare && mode !== 'off');
-  wishMap(); drawFaith();
+  requestMap(); drawFaithfulness();
 }
 
 function setCompare(on) {
@@ -68,13 +68,13 @@ function setSplit(split) {
 function chooseLabel(label) {
   S.label = label;
   if (S.mode === 'off') setMode('heat');
-  drawChart(); drawBars(); paint(); drawFaith(); wishMap();
+  drawChart(); drawBars(); paint(); drawFaithfulness(); requestMap();
 }
 
 function chooseSeries(at) {
   S.series = at; S.moved = false;
-  S.place = worst()[0] ?? Math.floor(slices().length / 2);
-  drawAll(); fetchAhead(); wishMap();
+  S.position = topSlices()[0] ?? Math.floor(slices().length / 2);
+  drawAll(); fetchAhead(); requestMap();
 }
 
 function setTheme(dark) {
@@ -82,71 +82,71 @@ function setTheme(dark) {
   try { localStorage.setItem('ich-theme', dark ? 'dark' : 'light'); } catch { /* private window */ }
 }
 
-// Phases: 'empty' until the first answer, then as the server says.
-function progress(share, text, cancel = true) {
+// Phases: 'empty' before the first view state, then the phase of the view state.
+function showProgress(share, text, cancel = true) {
   root.dataset.busy = 'yes';
   $('bar').style.width = 100 * Math.max(0.02, Math.min(1, share)) + '%';
   $('status').textContent = text;
   element.querySelector('[data-do=cancel]').hidden = !cancel;
 }
 
-function rest(text) {
+function showIdle(text) {
   root.dataset.busy = 'no';
   $('status').textContent = text;
   $('bar').style.width = '0';
   element.querySelector('[data-do=cancel]').hidden = true;
 }
 
-function begin(text) {
-  S.told = null; S.token = null; S.series = 0; S.place = 0; S.moved = false;
-  forget();
+function startLoading(text) {
+  S.view = null; S.token = null; S.series = 0; S.position = 0; S.moved = false;
+  clearCaches();
   root.dataset.phase = 'loading';
-  progress(0, text);
+  showProgress(0, text);
   drawAll();
 }
 
-function failed(text) {
+function showFailure(text) {
   root.dataset.phase = 'failed';
-  rest('');
-  complain(text);
+  showIdle('');
+  showError(text);
   drawAll();
 }
 
-function listen(state) {
-  if (!state || (state.ask || 0) !== S.ask) return;
+function applyState(state) {
+  if (!state || (state.request || 0) !== S.request) return;
   if (state.token) S.token = state.token;
-  const before = S.told && S.told.token === state.token ? S.told : null;
+  const before = S.view && S.view.token === state.token ? S.view : null;
   root.dataset.phase = state.phase;
-  if (state.phase === 'failed') { S.told = null; return failed(state.message); }
-  if (state.phase === 'waiting') return progress(0, state.ahead === 1 ? 'One study is before yours' : state.ahead + ' studies are before yours');
-  if (state.picture) showGlimpse(state.token, state.picture);
-  if (!state.series) { if (state.phase === 'cancelled') return rest('Cancelled'); return progress(0.02, state.message || 'Reading', !state.example); }
-  S.told = state;
-  if (!before) begins(state);
+  if (state.phase === 'failed') { S.view = null; return showFailure(state.message); }
+  if (state.phase === 'waiting') return showProgress(0, state.ahead === 1 ? 'Waiting: 1 study ahead' : 'Waiting: ' + state.ahead + ' studies ahead');
+  if (state.preview) showPreview(state.token, state.preview);
+  if (!state.series) { if (state.phase === 'cancelled') return showIdle('Cancelled'); return showProgress(0.02, state.message || 'Reading', !state.example); }
+  S.view = state;
+  if (!before) openAtPreview(state);
   if (S.series >= state.series.length) S.series = 0;
-  if (state.phase === 'predicting') progress(state.done / (state.total || 1), state.done + ' of ' + state.total + ' slices', !state.example);
-  else rest(state.phase === 'cancelled' ? 'Cancelled after ' + state.done + ' of ' + state.total : '');
-  if (state.phase === 'done' && !state.series.length) complain('No slice could be read; the reasons stand beside the picture.');
+  if (state.phase === 'predicting') showProgress(state.done / (state.total || 1), state.done + ' of ' + state.total + ' slices', !state.example);
+  else showIdle(state.phase === 'cancelled' ? 'Cancelled after ' + state.done + ' of ' + state.total : '');
+  if (state.phase === 'done' && !state.series.length) showError('No slice could be read; the reasons are listed under the probabilities.');
   if (state.phase === 'done' && !S.moved) {
     const tops = state.series.map((one) => Math.max(0, ...one.slices.map((s) => (s[1] ? s[1][0] : 0))));
     S.series = Math.max(0, tops.indexOf(Math.max(...tops)));
-    S.place = worst()[0] ?? 0;
+    S.position = topSlices()[0] ?? 0;
   }
-  S.place = Math.min(S.place, Math.max(0, slices().length - 1));
+  S.position = Math.min(S.position, Math.max(0, slices().length - 1));
   $('bundle').value = state.bundle;
-  drawAll(); fetchAhead(); wishMap();
+  drawAll(); fetchAhead(); requestMap();
 }
 
-// Where a study is opened: at the slice that is on show already, else in the middle.
-function begins(state) {
+// Open a study at the slice of the preview, or in the middle.
+function openAtPreview(state) {
   const at = state.series.findIndex((one) => one.slices.some((s) => s[0] === state.first));
   S.series = Math.max(0, at);
-  S.place = at < 0 ? Math.floor(slices().length / 2) : slices().findIndex((s) => s[0] === state.first);
-  adoptGlimpse();
+  S.position = at < 0 ? Math.floor(slices().length / 2) : slices().findIndex((s) => s[0] === state.first);
+  usePreview();
 }
 
-function again(bundle) {
-  const token = S.told && S.told.token;
+function switchBundle(bundle) {
+  const token = S.view && S.view.token;
   $('caveat').textContent = SETTINGS.caveats[bundle];
-  trigger('study', { ask: ++S.ask, token, example: !token || S.told.example, bundle });
+  trigger('study', { request: ++S.request, token, example: !token || S.view.example, bundle });
 }

@@ -1,11 +1,11 @@
-// The picture: HU through the window to grey, the map over it as heat or as contours.
+// Rendering: the slice in its window, with the map as heat or contours.
 const PALETTE = SETTINGS.palette;   // 256 × red, green, blue, opacity
-const LEVELS = SETTINGS.levels;     // of contours, the same in every picture
+const LEVELS = SETTINGS.levels;     // contour levels, the same for all slices
 const LOWEST = -1024;
 const grey = new Uint8ClampedArray(32768);
 let greyOf = '';
 
-function windowed() {
+function greyTable() {
   const [center, width] = S.window;
   if (greyOf === center + ' ' + width) return grey;
   greyOf = center + ' ' + width;
@@ -19,7 +19,7 @@ function greyCanvas(picture) {
   const context = canvas.getContext('2d');
   const image = context.createImageData(picture.columns, picture.rows);
   const words = new Uint32Array(image.data.buffer);
-  const table = windowed();
+  const table = greyTable();
   for (let at = 0; at < words.length; at++) words[at] = 0xff000000 | (table[picture.hu[at] - LOWEST] * 0x010101);
   context.putImageData(image, 0, 0);
   return canvas;
@@ -34,7 +34,7 @@ function heatCanvas(picture, values) {
   return canvas;
 }
 
-// Marching squares: the line where the map crosses `level`, as pieces from cell to cell.
+// Marching squares: segments of the line where the map crosses `level`.
 function contour(values, columns, rows, level, step) {
   const path = new Path2D();
   const at = (x, y) => values[Math.min(y, rows - 1) * columns + Math.min(x, columns - 1)];
@@ -55,7 +55,7 @@ function contour(values, columns, rows, level, step) {
   return path;
 }
 
-function fit(picture, width, height) {   // where the slice lies on the canvas, its pixels in mm
+function fit(picture, width, height) {   // rectangle of the slice on the canvas, with its true aspect
   const tall = picture.rows * picture.aspect;
   const scale = Math.min(width / picture.columns, height / tall);
   const [w, h] = [picture.columns * scale, tall * scale];
@@ -69,39 +69,39 @@ function paint() {
   const [width, height] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
   if (!width || !height) return;
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
-  const one = here();
-  const picture = one ? pictures.get(nameOf(one[0])) : S.glimpse && S.glimpse.picture;
-  $('wait').hidden = Boolean(picture);
-  $('wait').textContent = one || root.dataset.busy === 'yes' ? 'Loading' : 'No slice to show';
+  const one = currentSlice();
+  const picture = one ? pictures.get(sliceKey(one[0])) : S.preview && S.preview.picture;
+  $('placeholder').hidden = Boolean(picture);
+  $('placeholder').textContent = one || root.dataset.busy === 'yes' ? 'Loading' : 'No slice to show';
   if (!picture) {
-    if (!one) { canvas.getContext('2d').clearRect(0, 0, width, height); canvas.dataset.shown = ''; letters(null); }
+    if (!one) { canvas.getContext('2d').clearRect(0, 0, width, height); canvas.dataset.shown = ''; showOrientation(null); }
     return;
   }
   const context = canvas.getContext('2d');
   context.fillStyle = '#000';
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = 'high';
-  const place = fit(picture, width, height);
-  context.drawImage(greyCanvas(picture), place.x, place.y, place.w, place.h);
-  const map = one && S.mode !== 'off' && maps.get(mapName(one[0]));
-  if (map && map.values) overlay(context, picture, map.values, place, width, height);
-  letters(picture.letters);
+  const rect = fit(picture, width, height);
+  context.drawImage(greyCanvas(picture), rect.x, rect.y, rect.w, rect.h);
+  const map = one && S.mode !== 'off' && maps.get(mapKey(one[0]));
+  if (map && map.values) drawMap(context, picture, map.values, rect, width, height);
+  showOrientation(picture.letters);
   canvas.dataset.shown = !one ? 'first' : one[0] + (map && map.values ? ' ' + S.mode + ' ' + LABELS[S.label] : '');
 }
 
-function overlay(context, picture, values, place, width, height) {
+function drawMap(context, picture, values, rect, width, height) {
   context.save();
   if (S.compare) { context.beginPath(); context.rect(width * S.split, 0, width, height); context.clip(); }
   context.globalAlpha = S.opacity;
-  if (S.mode === 'heat') context.drawImage(heatCanvas(picture, values), place.x, place.y, place.w, place.h);
-  else lines(context, picture, values, place);
+  if (S.mode === 'heat') context.drawImage(heatCanvas(picture, values), rect.x, rect.y, rect.w, rect.h);
+  else drawContours(context, picture, values, rect);
   context.restore();
 }
 
-function lines(context, picture, values, place) {
-  context.translate(place.x, place.y);
-  context.scale(place.w / picture.columns, place.h / picture.rows);
-  const thin = picture.columns / place.w;
+function drawContours(context, picture, values, rect) {
+  context.translate(rect.x, rect.y);
+  context.scale(rect.w / picture.columns, rect.h / picture.rows);
+  const thin = picture.columns / rect.w;
   const step = Math.max(1, Math.round(picture.columns / 170));
   LEVELS.forEach((level, at) => {
     const path = contour(values, picture.columns, picture.rows, level * 255, step);
@@ -111,16 +111,16 @@ function lines(context, picture, values, place) {
   });
 }
 
-function letters(four) {
+function showOrientation(four) {
   ['left', 'right', 'top', 'bottom'].forEach((edge, at) => { $(edge).textContent = four ? four[at] : ''; });
 }
 
 function thumbnail(canvas, index) {
-  const picture = pictures.get(nameOf(index));
+  const picture = pictures.get(sliceKey(index));
   if (!picture) return;
   const context = canvas.getContext('2d');
-  const place = fit(picture, canvas.width, canvas.height);
+  const rect = fit(picture, canvas.width, canvas.height);
   context.fillStyle = '#000'; context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = 'high';
-  context.drawImage(greyCanvas(picture), place.x, place.y, place.w, place.h);
+  context.drawImage(greyCanvas(picture), rect.x, rect.y, rect.w, rect.h);
 }

@@ -1,19 +1,19 @@
-// The answer: verdict, bars, notes, what was refused, files to save.
+// Results: verdict, probability bars, notes, refused files, files to save.
 const NAMES = { any: 'any hemorrhage' };
-const title = (label) => NAMES[label] || label;
+const labelName = (label) => NAMES[label] || label;
 
 function drawBars() {
-  const one = here();
+  const one = currentSlice();
   const six = one && one[1];
-  const highest = study() && study().highest;
-  const limits = (S.told && S.told.thresholds) || LABELS.map(() => null);
-  $('which').textContent = one ? 'slice ' + (S.place + 1) + ' of ' + slices().length : '';
+  const highest = currentStudy() && currentStudy().highest;
+  const limits = (S.view && S.view.thresholds) || LABELS.map(() => null);
+  $('current').textContent = one ? 'slice ' + (S.position + 1) + ' of ' + slices().length : '';
   const top = scaleTop();
-  $('axis').replaceChildren(...[0, top / 2, top].map((value) => make('span', { text: String(value) })));
+  $('axis').replaceChildren(...[0, top / 2, top].map((value) => makeElement('span', { text: String(value) })));
   const box = $('bars');
   if (!box.children.length) {
-    LABELS.forEach((label, at) => box.append(make('button', { type: 'button', role: 'radio', class: 'ich-row ich-l' + at, on: { click: () => chooseLabel(at) } },
-      make('span', { class: 'ich-label', text: title(label) }), make('span', { class: 'ich-meter' }, make('i'), make('b'), make('u')), make('span', { class: 'ich-value' }))));
+    LABELS.forEach((label, at) => box.append(makeElement('button', { type: 'button', role: 'radio', class: 'ich-row ich-l' + at, on: { click: () => chooseLabel(at) } },
+      makeElement('span', { class: 'ich-label', text: labelName(label) }), makeElement('span', { class: 'ich-meter' }, makeElement('i'), makeElement('b'), makeElement('u')), makeElement('span', { class: 'ich-value' }))));
   }
   [...box.children].forEach((row, at) => {
     const p = six ? six[at] : 0;
@@ -21,12 +21,12 @@ function drawBars() {
     fill.style.width = 100 * Math.min(1, p / top) + '%';
     mark.style.left = 100 * (highest ? Math.min(1, highest[at] / top) : 0) + '%'; mark.hidden = !highest;
     limit.style.left = 100 * Math.min(1, (limits[at] || 0) / top) + '%'; limit.hidden = limits[at] === null;
-    row.lastChild.textContent = percent(six && six[at]);
+    row.lastChild.textContent = formatProbability(six && six[at]);
     const over = Boolean(six) && limits[at] !== null && six[at] >= limits[at];
     row.classList.toggle('ich-over', over);
     row.setAttribute('aria-checked', at === S.label);
     row.tabIndex = at === S.label ? 0 : -1;
-    row.setAttribute('aria-label', title(LABELS[at]) + ' ' + percent(six && six[at]) + (limits[at] === null ? '' : ', threshold ' + percent(limits[at]) + (over ? ', reached' : '')));
+    row.setAttribute('aria-label', labelName(LABELS[at]) + ' ' + formatProbability(six && six[at]) + (limits[at] === null ? '' : ', threshold ' + formatProbability(limits[at]) + (over ? ', reached' : '')));
   });
 }
 
@@ -34,30 +34,30 @@ const waiting = () => root.dataset.busy === 'yes' || root.dataset.phase === 'emp
 
 function drawVerdict() {
   const box = $('verdict');
-  const verdict = study() && study().verdict;
+  const verdict = currentStudy() && currentStudy().verdict;
   box.dataset.tone = verdict ? verdict.tone : 'quiet';
-  const several = S.told && S.told.studies && S.told.studies.length > 1;
+  const several = S.view && S.view.studies && S.view.studies.length > 1;
   const lines = [];
   if (verdict) {
-    lines.push(make('strong', { text: verdict.text }));
-    if (verdict.more) lines.push(make('p', { text: verdict.more }));
-    if (several) lines.push(make('p', { text: 'Study ' + (series().study + 1) + ' of ' + S.told.studies.length + '.' }));
-    if (S.told.example) lines.push(make('p', { text: SETTINGS.example }));
-  } else lines.push(make('strong', { class: 'ich-dim', text: waiting() ? 'The answer comes when all slices are done.' : 'No answer.' }));
+    lines.push(makeElement('strong', { text: verdict.text }));
+    if (verdict.more) lines.push(makeElement('p', { text: verdict.more }));
+    if (several) lines.push(makeElement('p', { text: 'Study ' + (currentSeries().study + 1) + ' of ' + S.view.studies.length + '.' }));
+    if (S.view.example) lines.push(makeElement('p', { text: SETTINGS.example }));
+  } else lines.push(makeElement('strong', { class: 'ich-dim', text: waiting() ? 'The verdict follows when all slices are done.' : 'No verdict.' }));
   box.replaceChildren(...lines);
 }
 
-function drawFaith() {
-  const one = here();
-  const map = S.mode !== 'off' && one && S.told && maps.get(mapName(one[0]));
-  const head = 'Where the model looked for ' + title(LABELS[S.label]) + (map ? '.' : '…');
-  $('faith').textContent = !one ? '' : S.mode === 'off' ? 'No map is shown.' : map && map.note ? map.note : head + ' ' + (map ? map.faith || 'Its peak is the probability.' : '');
+function drawFaithfulness() {
+  const one = currentSlice();
+  const map = S.mode !== 'off' && one && S.view && maps.get(mapKey(one[0]));
+  const head = 'Heat map for ' + labelName(LABELS[S.label]) + (map ? '.' : '…');
+  $('faithfulness').textContent = !one ? '' : S.mode === 'off' ? 'No map is shown.' : map && map.note ? map.note : head + ' ' + (map ? map.faithfulness || 'Its maximum is the probability.' : '');
 }
 
 function drawLists() {
-  const notes = (study() && study().notes) || [];
+  const notes = (currentStudy() && currentStudy().notes) || [];
   listInto($('quality'), 'Image quality', notes);
-  const refused = (S.told && S.told.refused) || [];
+  const refused = (S.view && S.view.refused) || [];
   const shown = refused.slice(0, 50).map((one) => (one.file ? 'File ' + one.file + ': ' : '') + one.reason + (one.count > 1 ? ' (' + one.count + ' times)' : ''));
   if (refused.length > 50) shown.push('and ' + (refused.length - 50) + ' more');
   listInto($('refused'), refused.length + (refused.length === 1 ? ' file' : ' files') + ' not used', shown);
@@ -65,48 +65,48 @@ function drawLists() {
 
 function listInto(box, head, lines) {
   box.hidden = !lines.length;
-  const list = make('ul', {}, ...lines.map((text) => make('li', { text })));
-  box.replaceChildren(make('h2', { text: head }), list);
+  const list = makeElement('ul', {}, ...lines.map((text) => makeElement('li', { text })));
+  box.replaceChildren(makeElement('h2', { text: head }), list);
 }
 
 function drawSeries() {
-  const found = (S.told && S.told.series) || [];
+  const found = (S.view && S.view.series) || [];
   const box = $('series');
   box.hidden = found.length < 2;
-  const several = S.told && S.told.studies && S.told.studies.length > 1;
+  const several = S.view && S.view.studies && S.view.studies.length > 1;
   box.replaceChildren(...(found.length < 2 ? [] : found.map((one, at) => {
     const answered = one.slices.filter((s) => s[1]);
     const top = answered.length ? Math.max(...answered.map((s) => s[1][0])) : null;
     const name = (several ? 'Study ' + (one.study + 1) + ' · ' : '') + 'Series ' + (at + 1);
     const about = one.slices.length + (one.slices.length === 1 ? ' slice' : ' slices') + (one.thickness ? ' · ' + Number(one.thickness.toFixed(1)) + ' mm' : '');
-    return make('button', { type: 'button', role: 'tab', 'aria-selected': String(at === S.series), tabindex: at === S.series ? 0 : -1, on: { click: () => chooseSeries(at) } },
-      make('span', { text: name }), make('small', { text: about }), make('b', { text: percent(top) }));
+    return makeElement('button', { type: 'button', role: 'tab', 'aria-selected': String(at === S.series), tabindex: at === S.series ? 0 : -1, on: { click: () => chooseSeries(at) } },
+      makeElement('span', { text: name }), makeElement('small', { text: about }), makeElement('b', { text: formatProbability(top) }));
   })));
 }
 
-function drawSaves() {
-  const box = $('saves');
-  if (!box.children.length) SETTINGS.saves.forEach(([kind, name, about]) => box.append(make('button', { type: 'button', 'data-save': kind, title: about, text: name, on: { click: () => save(kind) } })));
-  const ready = Boolean(S.told && S.told.phase === 'done' && here());
+function drawExports() {
+  const box = $('exports');
+  if (!box.children.length) SETTINGS.exports.forEach(([format, name, about]) => box.append(makeElement('button', { type: 'button', 'data-export': format, title: about, text: name, on: { click: () => exportFile(format) } })));
+  const ready = Boolean(S.view && S.view.phase === 'done' && currentSlice());
   for (const button of box.children) button.disabled = !ready;
 }
 
-async function save(kind) {
-  const button = element.querySelector('[data-save="' + kind + '"]');
+async function exportFile(format) {
+  const button = element.querySelector('[data-export="' + format + '"]');
   button.disabled = true;
   try {
-    const answer = await ask('on_save', { token: S.told.token, bundle: S.told.bundle, index: here()[0], label: LABELS[S.label], kind });
+    const answer = await call('on_export', { token: S.view.token, bundle: S.view.bundle, index: currentSlice()[0], label: LABELS[S.label], format });
     const bytes = Uint8Array.from(atob(answer.data), (c) => c.charCodeAt(0));
-    const link = make('a', { href: URL.createObjectURL(new Blob([bytes], { type: answer.type })), download: answer.name });
+    const link = makeElement('a', { href: URL.createObjectURL(new Blob([bytes], { type: answer.type })), download: answer.name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  } catch (error) { complain(error.message); } finally { button.disabled = false; }
+  } catch (error) { showError(error.message); } finally { button.disabled = false; }
 }
 
 async function showCard() {
   try {
-    const answer = await ask('on_card', { bundle: $('bundle').value });
-    $('cardtext').innerHTML = answer.html;   // made by the server from Markdown, raw HTML left out
+    const answer = await call('on_card', { bundle: $('bundle').value });
+    $('cardtext').innerHTML = answer.html;   // rendered from Markdown by the server, without raw HTML
     $('card').showModal();
-  } catch (error) { complain(error.message); }
+  } catch (error) { showError(error.message); }
 }

@@ -1,13 +1,13 @@
-// Slices and maps: fetched ahead, unpacked, kept while there is room, painted without the server.
-const KEPT_BYTES = 160e6;
-const pictures = new Map();   // 'token index' → {hu, rows, columns, aspect, letters}
-const maps = new Map();       // 'token bundle index label' → Uint8Array, or null while it is made
-let held = 0;
-let wishes = [];
+// Slices and maps: fetched ahead, decoded and cached, so that scrolling needs no request.
+const MAX_CACHED_BYTES = 160e6;
+const pictures = new Map();   // 'token index' → {hu, rows, columns, aspect, letters}, or null while it is fetched
+const maps = new Map();       // 'token bundle index label' → {values, faithfulness, note}, or null while it is fetched
+let cachedBytes = 0;
+let pending = [];
 let mapTimer = 0;
 let fetching = 0;
 
-async function unpack(text) {
+async function inflate(text) {
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
   for (let at = 0; at < raw.length; at++) bytes[at] = raw.charCodeAt(at);
@@ -15,111 +15,111 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-async function unpackSlice(answer) {
-  return { ...answer, hu: undo(new Int16Array(await unpack(answer.hu)), answer.columns) };
+async function decodeSlice(answer) {
+  return { ...answer, hu: undoDeltas(new Int16Array(await inflate(answer.hu)), answer.columns) };
 }
 
-function undo(steps, columns) {   // each value was stored less its left neighbour
+function undoDeltas(steps, columns) {   // values are stored as differences to the left neighbour
   for (let at = 0; at < steps.length; at++) if (at % columns) steps[at] += steps[at - 1];
   return steps;
 }
 
-const nameOf = (index) => S.told.token + ' ' + index;
+const sliceKey = (index) => S.view.token + ' ' + index;
 
-// The slice on show first, then the thumbnails, then the others outward from the slice on show.
+// Fetch the current slice first, then the thumbnails, then the others by distance.
 function fetchAhead() {
-  if (!S.told || !S.told.token) return;
-  const near = slices().map((one, at) => [Math.abs(at - S.place), one[0]]).sort((a, b) => a[0] - b[0]);
-  const order = [...near.slice(0, 3), ...worst().map((at) => [0, slices()[at][0]]), ...near.slice(3, 240)];
-  wishes = [...new Set(order.map((one) => one[1]))].filter((index) => !pictures.has(nameOf(index)));
-  while (fetching < 3 && wishes.length) fetchNext();
+  if (!S.view || !S.view.token) return;
+  const near = slices().map((one, at) => [Math.abs(at - S.position), one[0]]).sort((a, b) => a[0] - b[0]);
+  const order = [...near.slice(0, 3), ...topSlices().map((at) => [0, slices()[at][0]]), ...near.slice(3, 240)];
+  pending = [...new Set(order.map((one) => one[1]))].filter((index) => !pictures.has(sliceKey(index)));
+  while (fetching < 3 && pending.length) fetchNext();
 }
 
 async function fetchNext() {
-  if (!S.told) { wishes = []; return; }   // the study was closed meanwhile
-  const index = wishes.shift();
-  const name = nameOf(index);
-  const token = S.told.token;
+  if (!S.view) { pending = []; return; }   // the study was closed
+  const index = pending.shift();
+  const name = sliceKey(index);
+  const token = S.view.token;
   pictures.set(name, null);
   fetching++;
   try {
-    const answer = await ask('on_slice', { token, index });
-    keep(name, await unpackSlice(answer));
-    if (S.told && S.told.token === token) arrived(index);
+    const answer = await call('on_slice', { token, index });
+    cacheSlice(name, await decodeSlice(answer));
+    if (S.view && S.view.token === token) onSliceLoaded(index);
   } catch (error) {
     pictures.delete(name);
-    if (S.told && S.told.token === token) { wishes = []; complain(error.message); }
+    if (S.view && S.view.token === token) { pending = []; showError(error.message); }
   } finally {
     fetching--;
-    if (wishes.length) fetchNext();
+    if (pending.length) fetchNext();
   }
 }
 
-// One slice is sent before the others are known; it stays on show when they are.
-async function showGlimpse(token, answer) {
-  const picture = await unpackSlice(answer);
+// Show the slice that is sent before the scan; it stays current afterwards.
+async function showPreview(token, answer) {
+  const picture = await decodeSlice(answer);
   if (S.token !== token) return;
-  S.glimpse = { token, picture };
-  if (S.told) adoptGlimpse();
+  S.preview = { token, picture };
+  if (S.view) usePreview();
   paint();
 }
 
-function adoptGlimpse() {
-  if (!S.glimpse || S.glimpse.token !== S.told.token || S.told.first === null) return;
-  if (!pictures.get(nameOf(S.told.first))) keep(nameOf(S.told.first), S.glimpse.picture);
-  S.glimpse = null;
+function usePreview() {
+  if (!S.preview || S.preview.token !== S.view.token || S.view.first === null) return;
+  if (!pictures.get(sliceKey(S.view.first))) cacheSlice(sliceKey(S.view.first), S.preview.picture);
+  S.preview = null;
 }
 
-function keep(name, picture) {
+function cacheSlice(name, picture) {
   pictures.set(name, picture);
-  held += picture.hu.byteLength;
+  cachedBytes += picture.hu.byteLength;
   for (const [old, one] of pictures) {
-    if (held <= KEPT_BYTES) break;
-    if (one && old !== name) { held -= one.hu.byteLength; pictures.delete(old); }
+    if (cachedBytes <= MAX_CACHED_BYTES) break;
+    if (one && old !== name) { cachedBytes -= one.hu.byteLength; pictures.delete(old); }
   }
 }
 
-function forget() {
-  clearTimeout(mapTimer);   // its study is closed
-  pictures.clear(); maps.clear(); held = 0; wishes = []; S.glimpse = null;
+function clearCaches() {
+  clearTimeout(mapTimer);
+  pictures.clear(); maps.clear(); cachedBytes = 0; pending = []; S.preview = null;
 }
 
-const mapName = (index) => [S.told.token, S.told.bundle, index, S.label].join(' ');
+const mapKey = (index) => [S.view.token, S.view.bundle, index, S.label].join(' ');
 
-// A map is asked for when the reader has stopped at a slice that has its answer.
-function wishMap() {
+// Request the map when the user stays at a slice that has its probabilities.
+function requestMap() {
   clearTimeout(mapTimer);
-  const one = here();
+  const one = currentSlice();
   if (S.mode === 'off' || !one || !one[1]) return;
-  if (maps.get(mapName(one[0]))) { const name = mapName(one[0]); mapTimer = setTimeout(() => fetchFaith(one[0], name), 600); return; }
-  if (maps.has(mapName(one[0]))) return;
-  mapTimer = setTimeout(() => fetchMap(one[0], mapName(one[0])), 90);
+  const key = mapKey(one[0]);
+  if (maps.get(key)) mapTimer = setTimeout(() => fetchFaithfulness(one[0], key), 600);
+  else if (!maps.has(key)) mapTimer = setTimeout(() => fetchMap(one[0], key), 90);
 }
 
 async function fetchMap(index, name) {
-  if (!S.told || maps.has(name)) return;
+  if (!S.view || maps.has(name)) return;
   maps.set(name, null);
   try {
-    const answer = await ask('on_map', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
+    const answer = await call('on_map', { token: S.view.token, bundle: S.view.bundle, index, label: LABELS[S.label] });
     if (answer.stale) { maps.delete(name); return; }
-    maps.set(name, { values: undo(new Uint8Array(await unpack(answer.map)), answer.columns), faith: '', note: answer.note });
+    maps.set(name, { values: undoDeltas(new Uint8Array(await inflate(answer.map)), answer.columns), faithfulness: '', note: answer.note });
     while (maps.size > 200) maps.delete(maps.keys().next().value);
-    if (S.told && here() && mapName(here()[0]) === name) { paint(); drawFaith(); wishMap(); }
+    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) { paint(); drawFaithfulness(); requestMap(); }
   } catch (error) {
     maps.set(name, { values: null, note: error.message });
-    if (S.told && here() && mapName(here()[0]) === name) drawFaith();
+    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) drawFaithfulness();
   }
 }
 
-// Measured when the reader stays: it takes a dozen runs of the model.
-async function fetchFaith(index, name) {
+// Request the faithfulness when the user stays longer: it takes a dozen model runs.
+async function fetchFaithfulness(index, name) {
   const map = maps.get(name);
-  if (!S.told || !map || map.note || map.faith || map.asked) return;
-  map.asked = true;
+  if (!S.view || !map || map.note || map.faithfulness || map.requested) return;
+  map.requested = true;
   try {
-    const answer = await ask('on_faith', { token: S.told.token, bundle: S.told.bundle, index, label: LABELS[S.label] });
-    map.faith = answer.text || '';
-    map.asked = !answer.stale;
-    if (S.told && here() && mapName(here()[0]) === name) drawFaith();
-  } catch (error) { map.faith = error.message; }
+    const answer = await call('on_faithfulness', { token: S.view.token, bundle: S.view.bundle, index, label: LABELS[S.label] });
+    map.faithfulness = answer.text || '';
+    map.requested = !answer.stale;
+    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) drawFaithfulness();
+  } catch (error) { map.faithfulness = error.message; }
 }

@@ -1,4 +1,4 @@
-// What the page knows. `told` is what the server said last; the rest is what the reader chose.
+// State of the page: the view state that the server sent last, and what the user chose.
 const $ = (name) => element.querySelector('[data-el="' + name + '"]');
 const all = (selector) => [...element.querySelectorAll(selector)];
 const SETTINGS = props.settings;
@@ -6,13 +6,13 @@ const LABELS = SETTINGS.labels;
 const root = element.querySelector('.ich');
 
 const S = {
-  ask: 0,          // number of the study that was asked for last; answers to older ones are dropped
-  told: null,
-  token: null,     // of the study that is being read, before anything is known of it
-  glimpse: null,   // {token, picture}: a slice that came before anything else was known
+  request: 0,      // number of the latest study request; view states of older ones are dropped
+  view: null,      // latest view state of a study
+  token: null,     // token of the study, known before its first view state
+  preview: null,   // {token, picture}: a slice sent before the scan
   series: 0,
-  place: 0,        // in the series
-  moved: false,    // by the reader: then nothing jumps to the worst slice any more
+  position: 0,     // in the series
+  moved: false,    // the user has moved: do not jump to the top slice any more
   window: [...SETTINGS.windows[0].slice(1)],
   mode: 'heat',
   label: 0,
@@ -21,7 +21,7 @@ const S = {
   split: 0.5,
 };
 
-function make(tag, more, ...children) {
+function makeElement(tag, more, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(more || {})) {
     if (key === 'text') node.textContent = value;
@@ -33,27 +33,27 @@ function make(tag, more, ...children) {
   return node;
 }
 
-function shape(tag, more) {
+function makeSvg(tag, more) {
   const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [key, value] of Object.entries(more || {})) node.setAttribute(key, value);
   return node;
 }
 
-const series = () => (S.told && S.told.series && S.told.series[S.series]) || null;
-const slices = () => (series() ? series().slices : []);
-const here = () => slices()[S.place] || null;            // [index, six or null, note, file]
-const study = () => (series() ? S.told.studies[series().study] : null);
-const percent = (p) => (p === null || p === undefined ? '–' : p.toFixed(2));
+const currentSeries = () => (S.view && S.view.series && S.view.series[S.series]) || null;
+const slices = () => (currentSeries() ? currentSeries().slices : []);
+const currentSlice = () => slices()[S.position] || null;   // [index, six or null, note, file]
+const currentStudy = () => (currentSeries() ? S.view.studies[currentSeries().study] : null);
+const formatProbability = (p) => (p === null || p === undefined ? '–' : p.toFixed(2));
 
-// Asks the server; what it refuses becomes one line on the page.
-async function ask(name, what) {
-  const answer = await server[name](what);
-  if (!answer) throw new Error('The server cannot be reached.');
+// Call a server function; throws its error message.
+async function call(name, params) {
+  const answer = await server[name](params);
+  if (!answer) throw new Error('The server cannot be reached; check your connection and reload the page.');
   if (answer.error) throw new Error(answer.error);
   return answer;
 }
 
-function complain(text) {
+function showError(text) {
   $('error').hidden = !text;
   $('error').textContent = text ? text[0].toUpperCase() + text.slice(1) : '';
 }

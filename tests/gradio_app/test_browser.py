@@ -54,7 +54,7 @@ def test_opens_on_an_example_that_is_analysed(visit: Visit) -> None:
     assert "Research use only, not a medical device." in visit.at("caveat").inner_text()
     assert CAVEAT in visit.at("caveat").inner_text()
     assert visit.page.locator("[data-el=bars] [role=radio]").count() == len(LABELS)
-    assert visit.page.locator("[data-el=worst] button").count() == 6
+    assert visit.page.locator("[data-el=topslices] button").count() == 6
     visit.page.wait_for_selector("canvas[data-shown*='heat any']")
 
 
@@ -90,8 +90,8 @@ def test_slices_follow_slider_wheel_keys_strip_and_thumbnails(
     assert box is not None
     visit.page.mouse.click(box["x"] + box["width"] * 1.5 / 8, box["y"] + 20)
     visit.count("2 / 8")
-    thumbnail = visit.page.locator("[data-el=worst] button").first
-    place = int(thumbnail.get_attribute("data-place") or "-1")
+    thumbnail = visit.page.locator("[data-el=topslices] button").first
+    place = int(thumbnail.get_attribute("data-position") or "-1")
     thumbnail.click()
     visit.count(f"{place + 1} / 8")
 
@@ -158,7 +158,7 @@ def test_saves_table_picture_report_and_dicom(visit: Visit, study: list[Path]) -
     saved = {}
     for kind in ("csv", "png", "html", "dicom"):
         with visit.page.expect_download() as waiting:
-            visit.page.locator(f"[data-save={kind}]").click()
+            visit.page.locator(f"[data-export={kind}]").click()
         saved[waiting.value.suggested_filename] = Path(waiting.value.path())
 
     assert list(saved) == ["ich-slices.csv", "ich-slice.png", "ich-report.html", "ich-dicom.zip"]
@@ -198,7 +198,7 @@ def test_bad_upload_is_told_and_a_good_one_follows(
     visit.at("files").set_input_files([broken])
     visit.page.wait_for_selector("[data-el=refused]:has-text('File 1:')")
     assert visit.at("error").inner_text().startswith("No slice could be read")
-    assert visit.at("wait").inner_text() == "No slice to show"
+    assert visit.at("placeholder").inner_text() == "No slice to show"
     visit.open(study)
     visit.page.wait_for_selector("[data-el=count]:text('/ 8')")
     assert visit.at("refused").is_hidden()
@@ -227,7 +227,7 @@ def test_running_study_is_cancelled_and_another_follows(
     assert found is not None
     assert 0 < int(found[1]) < 320
     assert visit.page.locator("[data-do=cancel]").is_hidden()
-    assert visit.page.locator("[data-save=csv]").is_disabled()  # half an answer is not saved
+    assert visit.page.locator("[data-export=csv]").is_disabled()  # half an answer is not saved
     visit.open(study)
     visit.page.wait_for_selector("[data-el=count]:text('/ 8')")
 
@@ -315,7 +315,7 @@ def test_keyboard_alone_reaches_everything(visit: Visit) -> None:
         page.keyboard.press("Tab")
         reached.append(page.evaluate("(document.activeElement.dataset.el || "
                                      "document.activeElement.dataset.do || "
-                                     "document.activeElement.dataset.save || '')"))  # fmt: skip
+                                     "document.activeElement.dataset.export || '')"))  # fmt: skip
     assert {"bundle", "card", "theme", "pick", "stage", "slider", "csv", "dicom"} <= set(reached)
 
     visit.at("stage").focus()
@@ -365,7 +365,7 @@ def test_page_works_below_the_path_of_a_proxy(
         visit = Visit(page, f"{address}/")
         visit.open(study)
         with page.expect_download() as waiting:
-            page.locator("[data-save=csv]").click()
+            page.locator("[data-export=csv]").click()
         rows = Path(waiting.value.path()).read_text("utf-8").splitlines()
         manifest = page.evaluate(
             """async () => { const link = document.querySelector('link[rel=manifest]').href;

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradio_app.component import Viewer, _told
+from gradio_app.component import Viewer, _errors_as_text
 from gradio_app.open_study import OpenStudy
 from gradio_app.service import Service, Settings
 from gradio_app.session_store import GONE
@@ -63,40 +63,44 @@ def asked(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def token(service: Service, viewer: Viewer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    last = asked(viewer, {"paths": upload(service, tmp_path_factory.mktemp("study")), "ask": 7})[-1]
-    assert (last["phase"], last["ask"], last["done"]) == ("done", 7, 4)
+    last = asked(
+        viewer, {"paths": upload(service, tmp_path_factory.mktemp("study")), "request": 7}
+    )[-1]
+    assert (last["phase"], last["request"], last["done"]) == ("done", 7, 4)
     return str(last["token"])
 
 
-def ask(question: Any, what: Any) -> dict[str, Any]:
-    """Ask as the page does: an error is an answer."""
-    answer: dict[str, Any] = asyncio.run(_told(question)(what))
+def call(function: Any, params: Any) -> dict[str, Any]:
+    """Call a server function as the page does: an error is a result."""
+    answer: dict[str, Any] = asyncio.run(_errors_as_text(function)(params))
     return answer
 
 
 def test_a_slice_is_its_hu(service: Service, viewer: Viewer, token: str) -> None:
-    answer = ask(viewer.on_slice, {"token": token, "index": 1})
+    answer = call(viewer.on_slice, {"token": token, "index": 1})
     assert "error" not in answer
     assert service.sessions.get(token).slice(1).hu.shape == (64, 64)
 
 
 @pytest.mark.parametrize("label", ["any", "subdural"])
 def test_a_map_is_the_studys(service: Service, viewer: Viewer, token: str, label: str) -> None:
-    answer = ask(viewer.on_map, {"token": token, "index": 1, "label": label})
+    answer = call(viewer.on_map, {"token": token, "index": 1, "label": label})
     name, predictor = service.predictor("")
     values = service.sessions.get(token).maps(name, predictor, 1)[label]
     assert answer["columns"] == values.shape[1]
-    assert answer["note"] == ("" if values.any() else f"Nothing in this slice speaks for {label}.")
+    assert answer["note"] == (
+        "" if values.any() else f"The map for {label} is empty in this slice."
+    )
 
 
 def test_an_empty_map_is_told(viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = dict.fromkeys(LABELS, np.zeros((4, 4), np.float32))
     monkeypatch.setattr(OpenStudy, "maps", lambda *_: nothing)
-    answer = ask(viewer.on_map, {"token": token, "index": 0, "label": "epidural"})
-    assert answer["note"] == "Nothing in this slice speaks for epidural."
+    answer = call(viewer.on_map, {"token": token, "index": 0, "label": "epidural"})
+    assert answer["note"] == "The map for epidural is empty in this slice."
 
 
-@pytest.mark.parametrize("question", ["on_map", "on_faith"])
+@pytest.mark.parametrize("question", ["on_map", "on_faithfulness"])
 def test_what_the_reader_has_left_is_not_computed(
     service: Service, viewer: Viewer, token: str, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,21 +108,24 @@ def test_what_the_reader_has_left_is_not_computed(
     render = service.render
 
     async def later(work: Any) -> Any:
-        study.wanted, study.watched = ("tiny", 3), ("tiny", 3, "any")  # asked for meanwhile
+        study.latest_map, study.latest_faithfulness = (
+            ("tiny", 3),
+            ("tiny", 3, "any"),
+        )  # asked for meanwhile
         return await render(work)
 
     monkeypatch.setattr(service, "render", later)
     what = {"token": token, "index": 0, "label": "any"}
-    assert ask(getattr(viewer, question), what) == {"stale": True}
+    assert call(getattr(viewer, question), what) == {"stale": True}
 
 
-def test_faith_is_the_studys_sentence_about_that_label(
+def test_faithfulness_is_the_sentence_of_the_study(
     viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        OpenStudy, "faith", lambda _, name, __, index, label: f"{name} {index} {label}"
+        OpenStudy, "faithfulness", lambda _, name, __, index, label: f"{name} {index} {label}"
     )
-    answer = ask(viewer.on_faith, {"token": token, "index": 2, "label": "subdural"})
+    answer = call(viewer.on_faithfulness, {"token": token, "index": 2, "label": "subdural"})
     assert answer == {"text": "tiny 2 subdural"}
 
 
@@ -132,7 +139,7 @@ def test_faith_is_the_studys_sentence_about_that_label(
     ],
 )
 def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, starts: bytes) -> None:
-    answer = ask(viewer.on_save, {"token": token, "index": 1, "label": "any", "kind": kind})
+    answer = call(viewer.on_export, {"token": token, "index": 1, "label": "any", "format": kind})
     data = base64.b64decode(answer["data"])
     assert answer["name"] == name
     assert data.lower().startswith(starts.lower())
@@ -146,8 +153,8 @@ def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, sta
 
 
 def test_cards_and_cancelling(service: Service, viewer: Viewer, token: str) -> None:
-    assert "<" in ask(viewer.on_card, {})["html"]
-    assert ask(viewer.on_cancel, {"token": token}) == {"cancelled": True}
+    assert "<" in call(viewer.on_card, {})["html"]
+    assert call(viewer.on_cancel, {"token": token}) == {"cancelled": True}
     assert service.sessions.get(token).rows["tiny"]  # what was answered stays
 
 
@@ -155,11 +162,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("on_slice", {"index": 0}, GONE),
     ("on_slice", {"token": ["a"], "index": 0}, GONE),
     ("on_slice", "no question at all", GONE),
-    ("on_slice", {"token": True}, "no slice was named"),
-    ("on_slice", {"token": True, "index": "0"}, "no slice was named"),
-    ("on_map", {"token": True, "index": 0}, f"a label is one of {', '.join(LABELS)}"),
+    ("on_slice", {"token": True}, "no slice index was given"),
+    ("on_slice", {"token": True, "index": "0"}, "no slice index was given"),
+    ("on_map", {"token": True, "index": 0}, f"unknown label: choose one of {', '.join(LABELS)}"),
     ("on_map", {"token": True, "index": 0, "label": "any", "bundle": "x"}, "bundle"),
-    ("on_save", {"token": True, "index": 0, "label": "any", "kind": "exe"}, "a file to save is"),
+    ("on_export", {"token": True, "index": 0, "label": "any", "format": "exe"}, "unknown format"),
     ("on_cancel", {}, GONE),
 ]
 
@@ -170,7 +177,7 @@ def test_a_wrong_question_is_answered_by_a_line(
 ) -> None:
     if isinstance(what, dict) and what.get("token") is True:
         what = what | {"token": token}
-    answer = ask(getattr(viewer, question), what)
+    answer = call(getattr(viewer, question), what)
     assert set(answer) == {"error"}
     assert error in answer["error"]
     assert "\n" not in answer["error"]
@@ -180,7 +187,7 @@ def test_what_nobody_thought_of_is_told_by_its_kind_alone() -> None:
     async def broken(_: dict[str, Any]) -> dict[str, Any]:
         raise ZeroDivisionError("Planted^Name")
 
-    assert ask(broken, {}) == {"error": "unexpected ZeroDivisionError; please report it"}
+    assert call(broken, {}) == {"error": "unexpected ZeroDivisionError; please report it"}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +196,7 @@ def test_what_nobody_thought_of_is_told_by_its_kind_alone() -> None:
         (None, GONE),
         ({"paths": "page-1"}, "the upload is not complete; upload it again"),
         ({"paths": [1]}, "the upload is not complete; upload it again"),
-        ({"paths": ["/etc/passwd"], "ask": 3}, None),
+        ({"paths": ["/etc/passwd"], "request": 3}, None),
         ({"token": "none"}, GONE),
     ],
 )
@@ -200,7 +207,7 @@ def test_a_study_that_cannot_be_opened_fails_in_words(
     assert state["phase"] == "failed"
     assert state["message"] == message or message is None
     assert "passwd" not in state["message"]
-    assert state["ask"] == (data or {}).get("ask", 0)
+    assert state["request"] == (data or {}).get("request", 0)
 
 
 def test_a_page_that_closes_takes_its_study_along(

@@ -72,4 +72,4 @@ def test_upload_needs_room_on_the_disk(tmp_path: Path) -> None:
     status, _, body = ask(tmp_path, "/gradio_api/upload", "POST", free=2**60, content_length="9")
 
     assert status == 507
-    assert b"no room for uploads now" in body
+    assert b"not enough disk space for uploads" in body

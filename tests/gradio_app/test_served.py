@@ -166,7 +166,7 @@ def test_slices_are_numbered_by_their_place_as_on_the_page(
     assert numbers == [(1, 1, 4), (1, 2, 3), (1, 3, 2), (1, 4, 1), (2, 1, 5), (2, 2, 6)]
     assert (explained["series"], explained["slice"], explained["file"]) == (1, 1, 4)
     assert explained["probability"] == answer["slices"][0]["probabilities"]["any"]
-    assert (event, "there are 2 series: name one" in str(told)) == ("error", True)
+    assert (event, "there are 2 series: choose one" in str(told)) == ("error", True)
     assert "there is no slice 3 in series 2" in str(absent)
 
 
@@ -291,7 +291,7 @@ def test_ends_at_once_and_leaves_nothing_behind(
     assert "Traceback" not in told
     assert "Planted" not in told
     assert taken.returncode == 1
-    assert f"ich: 127.0.0.1:{port} cannot be listened on; choose another --port" in taken.stderr
+    assert f"ich: cannot listen on 127.0.0.1:{port}; choose another --port" in taken.stderr
     assert list(tmp_path.glob("ich-serve-*")) == []
 
 

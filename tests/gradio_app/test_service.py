@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gradio_app.downloads import ExportRequest, card_html, save
+from gradio_app.downloads import ExportRequest, card_html, export
 from gradio_app.job_queue import Job
 from gradio_app.open_study import OpenStudy
 from gradio_app.service import EXAMPLE_SUBTYPES, Service, Settings
@@ -91,9 +91,9 @@ def test_nothing_told_or_saved_names_the_patient(service: Service, upload: list[
     study = opened(service, upload)
     told = [json.dumps(states(service, study)[-1])]
     name, predictor = service.predictor("")
-    told.append(study.faith(name, predictor, 0, "any"))
+    told.append(study.faithfulness(name, predictor, 0, "any"))
     told += [
-        json.dumps(save(k, ExportRequest(study, name, predictor, 0, "any")))
+        json.dumps(export(k, ExportRequest(study, name, predictor, 0, "any")))
         for k in ("csv", "html")
     ]
 
@@ -227,10 +227,10 @@ def test_saving_waits_for_the_whole_study(service: Service, upload: list[Path]) 
     study = opened(service, upload)
     name, predictor = service.predictor("")
 
-    with pytest.raises(IchError, match="the study is not done yet"):
-        save("csv", ExportRequest(study, name, predictor, 0, "any"))
-    with pytest.raises(IchError, match="a file to save is one of csv, png, html, dicom"):
-        save("../x", ExportRequest(study, name, predictor, 0, "any"))
+    with pytest.raises(IchError, match="the study is not finished yet"):
+        export("csv", ExportRequest(study, name, predictor, 0, "any"))
+    with pytest.raises(IchError, match="unknown format: choose one of csv, png, html, dicom"):
+        export("../x", ExportRequest(study, name, predictor, 0, "any"))
 
 
 def test_unanswered_slice_has_no_probabilities(service: Service, upload: list[Path]) -> None:
@@ -248,7 +248,7 @@ def test_unanswered_slice_has_no_probabilities(service: Service, upload: list[Pa
 @pytest.mark.parametrize(
     ("word", "tone", "text"),
     [("positive", "alert", "Hemorrhage suspected."),
-     ("unsure", "unsure", "Unsure: a reader must decide."),
+     ("unsure", "unsure", "Unsure: a radiologist must decide."),
      ("negative", "calm", "No hemorrhage suspected.")],
 )  # fmt: skip
 def test_verdict_is_one_sentence_with_what_it_rests_on(word: Any, tone: str, text: str) -> None:
@@ -257,14 +257,14 @@ def test_verdict_is_one_sentence_with_what_it_rests_on(word: Any, tone: str, tex
     told = verdict(one, [], StudyRule(rule_out=0.2, rule_in=0.6))
 
     assert (told["tone"], told["text"]) == (tone, text)
-    assert "in the study 0.30 (negative below 0.20, positive from 0.60 on)" in told["more"]
+    assert "in the study 0.30 (negative below 0.20, positive from 0.60)" in told["more"]
 
 
 def test_unsure_for_quality_says_so() -> None:
     six = (0.1,) * 6
     reason = (Reason("motion", "motion"),)
     one = StudyPrediction("1.2", six, (), None, 4, 0, "unsure", reason)
-    assert "Its quality does not allow" in verdict(one, [], StudyRule())["more"]
+    assert "Its quality is too low" in verdict(one, [], StudyRule())["more"]
 
 
 def test_card_is_html_without_front_matter_or_scripts() -> None:
@@ -284,13 +284,13 @@ def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
     scan, predict = OpenStudy.scan, OpenStudy.predict
     monkeypatch.setattr(OpenStudy, "scan", lambda *a: (events.append("scan"), scan(*a))[1])
     monkeypatch.setattr(OpenStudy, "predict", lambda *a: (events.append("predict"), predict(*a))[1])
-    tell = Job.tell
+    publish = Job.publish
 
-    def told(job: Job, state: dict[str, Any]) -> None:
-        events.append("picture" if state.get("picture") else str(state["phase"]))
-        tell(job, state)
+    def recorded(job: Job, state: dict[str, Any]) -> None:
+        events.append("picture" if state.get("preview") else str(state["phase"]))
+        publish(job, state)
 
-    monkeypatch.setattr(Job, "tell", told)
+    monkeypatch.setattr(Job, "publish", recorded)
 
     last = states(service, study)[-1]
 
@@ -308,7 +308,7 @@ def test_zip_shows_its_middle_slice_first(
             archive.write(path, path.name)
     study = opened(service, [packed])
 
-    seen = study.glimpse()
+    seen = study.preview()
 
     assert states(service, study)[-1]["first"] == 2
     assert seen is not None
@@ -322,5 +322,5 @@ def test_where_the_middle_file_is_no_ct_the_rest_is_unharmed(
 
     found = states(service, study)
 
-    assert not any(state.get("picture") for state in found)
+    assert not any(state.get("preview") for state in found)
     assert (found[-1]["phase"], found[-1]["first"]) == ("done", None)

@@ -49,7 +49,7 @@ def test_what_the_page_holds(browser: Browser, ground: Ground) -> None:
         visit.open(files)
         for kind in ("csv", "png", "html", "dicom"):
             with page.expect_download() as waiting:
-                page.locator(f"[data-save={kind}]").click()
+                page.locator(f"[data-export={kind}]").click()
             name = waiting.value.suggested_filename
             (ground.work / name).write_bytes(Path(waiting.value.path()).read_bytes())
         refused = visit.at("refused").inner_text()
