@@ -52,12 +52,12 @@ def _write(folder: Path, slices: int, patients: int) -> None:
 
 
 @contextmanager
-def _timed(what: str) -> Iterator[None]:
+def _timed(step: str) -> Iterator[None]:
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what:<32}{cpu:8.1f} s of CPU{wall:8.1f} s{peak:8.0f} MiB at most")
+    print(f"{step:<32}{cpu:8.1f} s of CPU{wall:8.1f} s{peak:8.0f} MiB at most")
 
 
 def main() -> None:

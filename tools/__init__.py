@@ -1,1 +1,1 @@
-"""What keeps the project's supply in order: licences, distributions. Not installed."""
+"""Tools for maintainers: licences, distributions, mutation testing. Not installed."""

@@ -2,8 +2,8 @@
 
     python -m tools.licences
 
-What a licence is comes from the packages' own metadata, as installed; so all extras must be
-installed in the versions pinned. Names, versions and what may stand there are held by a test.
+Licences come from the metadata of the installed packages, so all extras must be installed in the
+pinned versions. A test checks names, versions and licences.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONSTRAINTS: Final = ROOT / "constraints.txt"
 PROPRIETARY: Final = "LicenseRef-NVIDIA-Proprietary"
 
 STATED: Final = {
-    # installed on other platforms or Pythons only, as their pages on PyPI say
+    # for other platforms or Python versions only; as stated on PyPI
     "audioop-lts": "PSF-2.0",
     "colorama": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
@@ -145,10 +145,10 @@ def _requires(name: str, extras: set[str]) -> list[Requirement]:
         listed = [Requirement(one) for one in metadata.requires(name) or []]
     except metadata.PackageNotFoundError:
         return []
-    asked = [{"extra": extra} for extra in ("", *extras)]
+    environments = [{"extra": extra} for extra in ("", *extras)]
     return [
         one for one in listed
-        if one.marker is None or any(one.marker.evaluate(extra) for extra in asked)
+        if one.marker is None or any(one.marker.evaluate(extra) for extra in environments)
     ]  # fmt: skip
 
 

@@ -124,11 +124,11 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def timed(step: str) -> Iterator[None]:
     """Print the duration of a step."""
     start = time.monotonic()
     yield
-    print(f"{what}: {time.monotonic() - start:.1f} s", flush=True)
+    print(f"{step}: {time.monotonic() - start:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
