@@ -52,11 +52,19 @@ class StudyResult:
     rule: StudyRule
     thresholds: Mapping[str, float]
     limits: Limits = field(default=DEFAULT_LIMITS)
+    shares_uid: bool = False
+    """True where another patient has a study with the same UID."""
 
     @property
     def name(self) -> str:
-        """File name without suffix: a hash of the study's UID, without patient data."""
-        return f"study-{hashlib.sha256(self.study.study_uid.encode()).hexdigest()[:12]}"
+        """File name without suffix: a hash of the study's UID, without patient data.
+
+        Where several patients have the same StudyInstanceUID, the hash is of the series, too.
+        """
+        text = self.study.study_uid
+        if self.shares_uid:
+            text += "".join(one.series.key for one in self.group.series)
+        return f"study-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     @cached_property
     def slices(self) -> tuple[PredictedSlice, ...]:
@@ -100,10 +108,15 @@ def study_results(
     """
     rule = predictor.study_rule(thresholds)
     cut = dict(thresholds or predictor.thresholds)
+    groups = group_by_study(predictions, refused)
+    uses = Counter(group.study_uid for group in groups)
     results = [
-        StudyResult(predict_study(group, rule), group, predictor, rule, cut, limits)
-        for group in group_by_study(predictions, refused)
-    ]
+        StudyResult(
+            predict_study(group, rule), group, predictor, rule, cut, limits,
+            shares_uid=uses[group.study_uid] > 1,
+        )
+        for group in groups
+    ]  # fmt: skip
     return sorted(results, key=lambda result: urgency(result.study))
 
 

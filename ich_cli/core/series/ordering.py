@@ -13,7 +13,7 @@ import numpy as np
 from ich_cli.core.dicom import Vector, natural
 from ich_cli.core.series.types import SliceRef
 
-_SAME: Final = 2  # positions equal to so many decimals of a millimetre are one
+_SAME: Final = 2  # decimals of a millimetre in which equal positions agree
 _LEAST_TILT: Final = 0.5  # degrees
 
 
@@ -33,7 +33,7 @@ def in_order(refs: Sequence[SliceRef]) -> tuple[list[SliceRef], tuple[str, ...]]
         Slices in order, and remarks on the series.
     """
     normal = mean_normal(refs)
-    placed = sorted(((_position(ref, normal), ref) for ref in refs), key=_key)
+    placed = sorted(((position(ref, normal), ref) for ref in refs), key=_key)
     notes = series_notes([(at, ref) for at, ref in placed if at is not None])
     missing = sum(at is None for at, _ in placed)
     if missing and len(refs) > 1:
@@ -56,11 +56,12 @@ def mean_normal(refs: Sequence[SliceRef]) -> Vector:
     return (x / length, y / length, z / length) if length > 0 else (0.0, 0.0, 1.0)
 
 
-def _position(ref: SliceRef, normal: Vector) -> float | None:
-    position = ref.geometry.position
-    if position is None:
+def position(ref: SliceRef, normal: Vector) -> float | None:
+    """Return the position of a slice along a normal in mm, rounded to `_SAME` decimals."""
+    place = ref.geometry.position
+    if place is None:
         return None
-    return round(math.fsum(a * b for a, b in zip(position, normal, strict=True)), _SAME) + 0.0
+    return round(math.fsum(a * b for a, b in zip(place, normal, strict=True)), _SAME) + 0.0
 
 
 def _key(placed: tuple[float | None, SliceRef]) -> tuple[object, ...]:

@@ -41,24 +41,30 @@ class StudyGroup:
 def group_by_study(
     predictions: Iterable[SeriesPrediction], refused: Iterable[Refused] = ()
 ) -> list[StudyGroup]:
-    """Group predictions by study, in the order of the first series of each.
+    """Group predictions by patient and study, in the order of the first series of each.
 
     Parameters
     ----------
     predictions
         Predictions for series; read once.
     refused
-        Files that belong to no series, as in `Scan.refused`. Files without a StudyInstanceUID are
-        left out.
+        Files that belong to no series, as in `Scan.refused`; each belongs to the first study with
+        its StudyInstanceUID. Files without one are left out.
     """
-    studies: dict[str, StudyGroup] = {}
+    studies: dict[tuple[str, str], StudyGroup] = {}
+    first: dict[str, StudyGroup] = {}
     for one in predictions:
-        if one.series.study:
-            studies.setdefault(one.series.study, StudyGroup(one.series.study)).series.append(one)
+        uid = one.series.study
+        if uid:
+            group = studies.setdefault((one.series.patient, uid), StudyGroup(uid))
+            group.series.append(one)
+            first.setdefault(uid, group)
     for file in refused:
         uid = file.id.study_uid
+        if uid and uid not in first:
+            first[uid] = studies.setdefault(("", uid), StudyGroup(uid))
         if uid:
-            studies.setdefault(uid, StudyGroup(uid)).refused.append(file)
+            first[uid].refused.append(file)
     return list(studies.values())
 
 

@@ -83,6 +83,18 @@ def test_several_series_of_a_study_are_one_study() -> None:
     assert [(one.study_uid, one.slices) for one in studies] == [("1.1", 2), ("1.2", 1)]
 
 
+def test_two_patients_with_one_study_uid_are_two_studies() -> None:
+    series = [
+        SeriesPrediction(Series("1.1", (), patient=patient), (row(six),))
+        for patient, six in (("A", LOW), ("B", HIGH))
+    ]
+
+    studies = by_study(series, refused=[refused("1.1", "1.2")])
+
+    found = [(one.study_uid, one.probabilities, one.refused) for one in studies]
+    assert found == [("1.1", HIGH, 0), ("1.1", LOW, 1)]
+
+
 WHOLE = SliceFacts(skull_share=0.7, skull_cm2=150.0)
 CHEST = SliceFacts(skull_share=0.0)
 BAND = StudyRule(rule_out=0.2, rule_in=0.8)
