@@ -165,7 +165,7 @@ def test_saves_table_picture_report_and_dicom(visit: Visit, study: list[Path]) -
     rows = list(csv.DictReader(saved["ich-slices.csv"].read_text("utf-8").splitlines()))
     assert [row["path"] for row in rows] == [f"file {number}" for number in range(1, 9)]
     assert saved["ich-slice.png"].read_bytes().startswith(b"\x89PNG")
-    assert "Answer for the study" in saved["ich-report.html"].read_text("utf-8")
+    assert "Result for the study" in saved["ich-report.html"].read_text("utf-8")
     with zipfile.ZipFile(saved["ich-dicom.zip"]) as archive:
         assert archive.namelist()[0] == "report.dcm"
         contents = b"".join(archive.read(name) for name in archive.namelist())

@@ -1,4 +1,4 @@
-"""A study's report as one HTML page: nothing outside it is needed, nothing leaves it."""
+"""Report of a study as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from ich_cli._version import __version__
 from ich_cli.core.errors import InputError
 from ich_cli.core.explain import methods_of
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY, SHORT
-from ich_cli.core.report.pictures import Mapped, Png, head_alone, look, overlaid, to_png
+from ich_cli.core.report.pictures import (
+    MappedSlice,
+    Png,
+    explain_slice,
+    mask_background,
+    overlay_map,
+    to_png,
+)
 from ich_cli.core.report.probability_lanes import Lane, lanes
 from ich_cli.core.report.study_result import PredictedSlice, StudyResult, refusals
 from ich_cli.core.series import shows_patient
@@ -23,50 +30,50 @@ from ich_cli.core.system import replacing
 from ich_cli.core.viz import METHOD_NAMES, render_html
 
 _PACKAGE: Final = "ich_cli.core.report"
-LARGE: Final = 4
-"""Slices shown as pictures, at most."""
+MAX_IMAGES: Final = 4
+"""Maximum number of slices shown as images."""
 NAMES: Final = {"any": "any hemorrhage", **{label: label for label in LABELS[1:]}}
 
 
 @dataclass(frozen=True)
-class Map:
-    """A map over a slice, for one label."""
+class MapImage:
+    """Image of a slice with the map of one label over it."""
 
     label: str
     probability: float
     threshold: float
     picture: Png
     empty: bool
-    """Whether nothing in the slice speaks for the label."""
+    """True if the map is zero everywhere."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A slice that is shown large."""
+class SliceImages:
+    """Images of a slice that the report highlights."""
 
     number: int
     probability: float
-    """Of `any`."""
+    """Probability of `any`."""
     plain: Png | None = None
-    maps: tuple[Map, ...] = ()
-    why: str = ""
-    """Why there is no picture; empty where there is one."""
+    maps: tuple[MapImage, ...] = ()
+    reason: str = ""
+    """Reason for a missing image, else empty."""
 
 
 def write_report(result: StudyResult, path: Path) -> None:
-    """Write a study's report, whole or not at all.
+    """Write the report of a study atomically.
 
     Parameters
     ----------
     result
-        The study, as `study_results` gave it.
+        Study from `study_results`.
     path
-        Of the page; `StudyResult.name` gives a name that tells nothing of the patient.
+        HTML file; `StudyResult.name` is a file name without patient data.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     page = render_report(result)
     with replacing(path) as file:
@@ -74,19 +81,19 @@ def write_report(result: StudyResult, path: Path) -> None:
 
 
 def write_worklist(results: Sequence[StudyResult], path: Path) -> None:
-    """Write a page that lists studies in their order, each with a link to its report beside it.
+    """Write an HTML worklist: studies in the given order, each with a link to its report.
 
     Parameters
     ----------
     results
-        As `study_results` gave them; at least one.
+        Studies from `study_results`; at least one.
     path
-        Of the page; the reports lie in the same folder under `StudyResult.name`.
+        HTML file; the reports are in the same folder, named by `StudyResult.name`.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     caveat = results[0].predictor.caveat
     page = render_html(
@@ -101,18 +108,18 @@ def write_worklist(results: Sequence[StudyResult], path: Path) -> None:
 
 
 def render_report(result: StudyResult) -> str:
-    """Return the page as text.
+    """Return the report as HTML.
 
-    It holds the study's UID, numbers of series and instances, and no name of a patient or a file.
+    It contains study UID, series and instance numbers, and no patient data or file names.
     """
     return render_html(_PACKAGE, "report.html.j2", **_context(result))
 
 
 def choose_slices(result: StudyResult) -> dict[PredictedSlice, tuple[str, ...]]:
-    """Choose the slices to show large, and the labels of their maps.
+    """Choose the slices to highlight and the labels of their maps.
 
-    The highest for `any`, the highest for each positive subtype, then others over the threshold of
-    `any` at a distance of more than two slices from those.
+    These are the top slice for `any`, the top slice for each positive subtype, then slices over
+    the threshold of `any` that are at least three slices apart from those.
     """
     if not result.slices:
         return {}
@@ -120,13 +127,13 @@ def choose_slices(result: StudyResult) -> dict[PredictedSlice, tuple[str, ...]]:
     wanted = ("any", *(label for label in result.study.positive if label != "any"))
     chosen: dict[int, tuple[str, ...]] = {}
     for label in wanted:
-        place = int(np.argmax(p[:, LABELS.index(label)]))
-        chosen[place] = (*chosen.get(place, ("any",)), label)
-    for place in np.argsort(-p[:, ANY], kind="stable").tolist():
-        apart = all(abs(place - other) > 2 for other in chosen)
-        if apart and p[place, ANY] >= result.thresholds["any"]:
-            chosen[place] = ("any",)
-    some = list(chosen.items())[:LARGE]
+        index = int(np.argmax(p[:, LABELS.index(label)]))
+        chosen[index] = (*chosen.get(index, ("any",)), label)
+    for index in np.argsort(-p[:, ANY], kind="stable").tolist():
+        apart = all(abs(index - other) > 2 for other in chosen)
+        if apart and p[index, ANY] >= result.thresholds["any"]:
+            chosen[index] = ("any",)
+    some = list(chosen.items())[:MAX_IMAGES]
     return {result.slices[at]: tuple(dict.fromkeys(labels)) for at, labels in some}
 
 
@@ -146,9 +153,9 @@ def _context(result: StudyResult) -> dict[str, Any]:
         "rule": result.rule,
         "names": NAMES,
         "labels": LABELS,
-        "answers": _answers(result),
+        "label_rows": _label_rows(result),
         "lanes": _lanes(result),
-        "shown": [_show(result, *one) for one in choose_slices(result).items()],
+        "highlights": [_slice_images(result, *one) for one in choose_slices(result).items()],
         "slices": (slices := _slices(result)),
         "series": max((one["series"] for one in slices), default=0),
         "short": SHORT,
@@ -159,8 +166,8 @@ def _context(result: StudyResult) -> dict[str, Any]:
     }
 
 
-def _answers(result: StudyResult) -> list[dict[str, Any]]:
-    """Return one row a label: of the study, of its highest slice, and what a threshold says."""
+def _label_rows(result: StudyResult) -> list[dict[str, Any]]:
+    """Return a row per label: study probability, top slice, and slices over the threshold."""
     if not result.study.probabilities:
         return []
     p = _probabilities(result)
@@ -182,26 +189,28 @@ def _lanes(result: StudyResult) -> list[Lane]:
     return lanes(p, result.thresholds) if len(p) else []
 
 
-def _show(result: StudyResult, one: PredictedSlice, labels: tuple[str, ...]) -> Shown:
+def _slice_images(result: StudyResult, one: PredictedSlice, labels: tuple[str, ...]) -> SliceImages:
     probability = one.row.by_label()["any"]
     try:
         if shows_patient(one.ref, result.limits):
-            why = "A patient's data may be burned into its pixels: not shown."
-            return Shown(one.number, probability, why=why)
-        mapped = look(result, one, labels)
+            reason = "Not shown: patient data may be burned into the pixels."
+            return SliceImages(one.number, probability, reason=reason)
+        mapped = explain_slice(result, one, labels)
     except InputError:
-        why = "Its file is gone or has changed since: not shown."
-        return Shown(one.number, probability, why=why)
-    maps = tuple(_map(result, mapped, one, label) for label in labels if label in mapped.maps)
-    return Shown(one.number, probability, to_png(head_alone(mapped.ct), mapped.ct), maps)
+        reason = "Not shown: the file was deleted or changed after the prediction."
+        return SliceImages(one.number, probability, reason=reason)
+    maps = tuple(_map_image(result, mapped, one, label) for label in labels if label in mapped.maps)
+    return SliceImages(one.number, probability, to_png(mask_background(mapped.ct), mapped.ct), maps)
 
 
-def _map(result: StudyResult, mapped: Mapped, one: PredictedSlice, label: str) -> Map:
-    return Map(
+def _map_image(
+    result: StudyResult, mapped: MappedSlice, one: PredictedSlice, label: str
+) -> MapImage:
+    return MapImage(
         label=label,
         probability=one.row.by_label()[label],
         threshold=result.thresholds[label],
-        picture=to_png(overlaid(mapped, label), mapped.ct),
+        picture=to_png(overlay_map(mapped, label), mapped.ct),
         empty=not mapped.maps[label].any(),
     )
 
@@ -223,7 +232,7 @@ def _slices(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def _notes(result: StudyResult) -> list[tuple[str, int]]:
-    """Return each remark on the slices with the number of slices that have it."""
+    """Return the notes on slices, each with the number of slices that have it."""
     counts = Counter(
         note for one in result.slices for note in dict.fromkeys(one.row.note.split("; ")) if note
     )

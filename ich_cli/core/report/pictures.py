@@ -1,6 +1,6 @@
-"""Pictures of a study for its reports: the head alone, and where the model looked.
+"""Images for reports: slices without background, and slices with maps.
 
-This is the one place where reports ask for maps.
+All reports request maps here, so that they show the same ones.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from ich_cli.core.report.study_result import PredictedSlice, StudyResult
 from ich_cli.core.viz import METHOD_NAMES
 
 SIDE: Final = 440
-"""Longer side of a picture in a page, pixels."""
+"""Longer side of an image in a report, in pixels."""
 
-_MARGIN_MM: Final = 6.0  # around the skin: ears and a thin scalp stay
+_MARGIN_MM: Final = 6.0  # margin around the skin, to keep ears and a thin scalp
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped:
-    """A slice and where the model looked in it."""
+class MappedSlice:
+    """A slice and its maps."""
 
     ct: CTSlice
     maps: dict[str, NDArray[np.float32]]
-    """Label → float32 ``(H, W)`` in [0, 1]; empty where the model has no maps."""
+    """Label → float32 ``(H, W)`` in [0, 1]; empty if the model has no maps."""
     method: str = ""
-    """Of the maps, for people; empty without."""
+    """Display name of the explanation method; empty without maps."""
 
 
-def look(result: StudyResult, one: PredictedSlice, labels: Sequence[str]) -> Mapped:
+def explain_slice(result: StudyResult, one: PredictedSlice, labels: Sequence[str]) -> MappedSlice:
     """Read a slice again and compute its maps.
 
     Parameters
@@ -53,25 +53,25 @@ def look(result: StudyResult, one: PredictedSlice, labels: Sequence[str]) -> Map
     Raises
     ------
     InputError
-        If the file is gone or has changed since the prediction.
+        If the file is missing or has changed since the prediction.
     """
     ct, around = result.predictor.read(one.series.slices, one.index, result.limits)
     try:
         found = explain(result.predictor, ct, labels, neighbours=around)
-    except IchError:  # a transformer has no feature map: the slice is shown without
-        return Mapped(ct, {})
-    return Mapped(ct, found.maps, METHOD_NAMES[found.method])
+    except IchError:  # the model has no feature map
+        return MappedSlice(ct, {})
+    return MappedSlice(ct, found.maps, METHOD_NAMES[found.method])
 
 
-def head_alone(ct: CTSlice) -> NDArray[np.uint8]:
-    """Return a slice in the brain window with everything outside the head black.
+def mask_background(ct: CTSlice) -> NDArray[np.uint8]:
+    """Return a slice in the brain window with a black background.
 
-    What was burned into the air around the head, a name or a date, is not in the picture.
+    This removes text burned into the air around the head.
 
     Returns
     -------
     numpy.ndarray
-        uint8 ``(H, W, 3)``, grey.
+        Grey image, uint8 ``(H, W, 3)``.
     """
     shown = picture(ct.hu)
     shown[~head_with_margin(ct)] = 0
@@ -89,25 +89,25 @@ def head_with_margin(ct: CTSlice) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(head, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)) > 0)
 
 
-def overlaid(mapped: Mapped, label: str) -> NDArray[np.uint8]:
-    """Return the head with the map of a label over it, uint8 ``(H, W, 3)``."""
+def overlay_map(mapped: MappedSlice, label: str) -> NDArray[np.uint8]:
+    """Return the slice with the map of a label over it, uint8 RGB ``(H, W, 3)``."""
     inside = mapped.maps[label] * head_with_margin(mapped.ct)
-    return blend(head_alone(mapped.ct), inside)
+    return blend(mask_background(mapped.ct), inside)
 
 
 @dataclass(frozen=True)
 class Png:
-    """A picture for a page."""
+    """A PNG image for an HTML page."""
 
     width: int
     height: int
     data: str
-    """Base64 of a PNG without metadata."""
+    """PNG without metadata, base64."""
     letters: EdgeLetters | None
 
 
 def to_png(shown: NDArray[np.uint8], ct: CTSlice) -> Png:
-    """Crop a picture to the head and scale it for a page; pixels become square."""
+    """Crop an image to the head and scale it to `SIDE` with square pixels."""
     top, left, bottom, right = head_box(ct.hu)
     cut = shown[top:bottom, left:right]
     down, across = ct.geometry.spacing or (1.0, 1.0)
@@ -117,5 +117,5 @@ def to_png(shown: NDArray[np.uint8], ct: CTSlice) -> Png:
     resized = cv2.resize(cut, size, interpolation=cv2.INTER_CUBIC)
     done, data = cv2.imencode(".png", resized[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not done:
-        raise IchError("a picture could not be encoded as PNG")
+        raise IchError("an image could not be encoded as PNG")
     return Png(*size, base64.b64encode(data.tobytes()).decode("ascii"), edge_letters(ct.geometry))

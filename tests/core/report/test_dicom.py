@@ -245,9 +245,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     (tmp_path / "a" / "thesis.txt").write_text("mine")
     (tmp_path / "b").write_text("a file")
 
-    with pytest.raises(OutputError, match="holds something else"):
+    with pytest.raises(OutputError, match="contains other files"):
         write_dicom(study, tmp_path / "a")
-    with pytest.raises(OutputError, match="a file is in the way"):
+    with pytest.raises(OutputError, match="is a file: choose another folder"):
         write_dicom(study, tmp_path / "b")
 
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["thesis.txt"]
@@ -256,7 +256,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 def test_slices_without_uids_cannot_be_referred_to(tiny_bundle: Path, tmp_path: Path) -> None:
     series(tmp_path / "in", [0, 5, 10], SOPInstanceUID=None)
 
-    with pytest.raises(IchError, match="no slice has an answer and the UIDs"):
+    with pytest.raises(IchError, match="no slice has both a prediction and SOP and series UIDs"):
         write_dicom(result(tiny_bundle, tmp_path / "in"), tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
@@ -273,7 +273,7 @@ def test_codes_are_those_of_dicoms_own_dictionary() -> None:
         for found in names.values()
         for code in found
     }
-    used = [one for one in vars(dicom_codes).values() if isinstance(one, dicom_codes.Coded)]
+    used = [one for one in vars(dicom_codes).values() if isinstance(one, dicom_codes.CodedConcept)]
     used += [*dicom_codes.FINDINGS.values(), *dicom_codes.SITES.values()]
     used += dicom_codes.VERDICTS.values()
 

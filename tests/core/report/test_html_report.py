@@ -18,7 +18,7 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.report import StudyResult, html_report, render_report, write_report
 from ich_cli.core.report.html_report import choose_slices
-from ich_cli.core.report.probability_lanes import height_of, lanes
+from ich_cli.core.report.probability_lanes import lanes, y_of
 from ich_cli.core.study.quality_gate import Reason
 from ich_cli.core.viz import html
 from tests.support.dicom import series
@@ -140,7 +140,7 @@ def test_the_slices_to_look_at_first(study: StudyResult) -> None:
     subdural = study.slices[int(np.argmax([one["subdural"] for one in p]))]
     assert "subdural" in chosen[subdural]
     assert all(labels[0] == "any" for labels in chosen.values())
-    assert len(chosen) <= html_report.LARGE
+    assert len(chosen) <= html_report.MAX_IMAGES
 
 
 def test_pictures_show_the_head_and_its_maps(page: str, study: StudyResult) -> None:
@@ -175,12 +175,12 @@ def test_text_burned_into_the_air_around_a_head_is_not_shown(
         image.PixelData = pixels.tobytes()
         image.save_as(tmp_path / path.name)
     study = result(tiny_bundle, tmp_path, any=0.0)
-    mapped = html_report.look(study, next(iter(choose_slices(study))), ["any"])
+    mapped = html_report.explain_slice(study, next(iter(choose_slices(study))), ["any"])
 
     assert mapped.ct.hu[2, 5] == 300
-    assert (html_report.head_alone(mapped.ct)[:5, :13] == 0).all()
-    assert (html_report.overlaid(mapped, "any")[:5, :13] == 0).all()
-    assert html_report.head_alone(mapped.ct).max() == 255
+    assert (html_report.mask_background(mapped.ct)[:5, :13] == 0).all()
+    assert (html_report.overlay_map(mapped, "any")[:5, :13] == 0).all()
+    assert html_report.mask_background(mapped.ct).max() == 255
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_pixels_that_may_show_a_patient_are_withheld(
     page = render_report(result(tiny_bundle, tmp_path, any=0.0))
 
     assert bool(pictures(page)) == shown
-    assert ("may be burned into its pixels: not shown" in page) != shown
+    assert ("Not shown: patient data may be burned into the pixels" in page) != shown
 
 
 def test_a_file_that_is_gone_costs_its_picture_only(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_file_that_is_gone_costs_its_picture_only(tiny_bundle: Path, tmp_path:
 
     page = render_report(study)
 
-    assert "Its file is gone or has changed since" in page
+    assert "Not shown: the file was deleted or changed" in page
     assert pictures(page) == []
 
 
@@ -235,7 +235,7 @@ def test_it_appears_whole_or_not_at_all(
 
 def test_lanes_are_drawn_to_scale() -> None:
     """Lanes are 48 high with a margin of 3: a probability p stands at 3 + 42 (1 - √p)."""
-    assert [height_of(p) for p in (0, 0.25, 1)] == [45, 24, 3]
+    assert [y_of(p) for p in (0, 0.25, 1)] == [45, 24, 3]
     p = np.zeros((4, 6))
     p[:, 0] = [0, 0.25, 1, 0]
 

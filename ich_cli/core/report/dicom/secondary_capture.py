@@ -1,8 +1,8 @@
-"""Where the model looked, as Secondary Capture images (PS3.3 A.8.1) placed as their slices are.
+"""Maps as Secondary Capture images (PS3.3 A.8.1) at the positions of their slices.
 
-Position, orientation, spacing and frame of reference are those of each slice, so that gantry tilt
-and uneven spacing stay as they are. The IOD does not list these elements; it may carry them as a
-standard extended SOP class (PS3.2 section 7.3), and viewers line the series up by them.
+Position, orientation, spacing and frame of reference are copied from each slice, which preserves
+gantry tilt and uneven spacing. The IOD does not list these elements; a standard extended SOP class
+(PS3.2 section 7.3) may contain them, and viewers align series by them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pydicom.valuerep import DA, TM, DSfloat
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.imaging import edge_letters
 from ich_cli.core.report.dicom.codes import SOURCE_IMAGE
-from ich_cli.core.report.dicom.structured_report import Sourced
-from ich_cli.core.report.pictures import Mapped, overlaid
+from ich_cli.core.report.dicom.structured_report import SourceInstance
+from ich_cli.core.report.pictures import MappedSlice, overlay_map
 
 if TYPE_CHECKING:
     from ich_cli.core.report.dicom.uids import Identity
@@ -34,28 +34,33 @@ _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def make_map(
-    mapped: Mapped, label: str, probability: float, one: Sourced, number: int, identity: Identity
+    mapped: MappedSlice,
+    label: str,
+    probability: float,
+    one: SourceInstance,
+    number: int,
+    identity: Identity,
 ) -> sc.SCImage:
-    """Return one slice with the map of a label over it.
+    """Return a slice with the map of a label over it.
 
     Parameters
     ----------
     mapped
         The slice and its maps.
     label
-        Whose map.
+        Label of the map.
     probability
-        Of the label in this slice.
+        Probability of the label in this slice.
     one
-        The source.
+        Source instance.
     number
         InstanceNumber, from 1.
     identity
-        New UIDs and the time.
+        UIDs and time of the report.
     """
     source, letters = one.source, edge_letters(mapped.ct.geometry)
     image = sc.SCImage(
-        pixel_array=_captioned(overlaid(mapped, label), f"{label} {probability:.3f}"),
+        pixel_array=_captioned(overlay_map(mapped, label), f"{label} {probability:.3f}"),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -94,7 +99,7 @@ def make_map(
 
 
 def _captioned(shown: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """Write label, probability and the research notice into the upper left corner."""
+    """Draw label, probability and research notice into the upper left corner."""
     out = np.ascontiguousarray(shown)
     size = out.shape[0] / 1100
     for row, line in enumerate((text, "research use only")):
@@ -105,7 +110,7 @@ def _captioned(shown: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 
 
 def _place(image: Dataset, ct: CTSlice, source: Dataset) -> None:
-    """Put the image where the slice lies; what a frame of several says goes before its file."""
+    """Set the position of the image: elements of the source, else the geometry of its frame."""
     for keyword in _COPIED:
         if keyword in source and source[keyword].value not in (None, ""):
             image[keyword] = source[keyword]
@@ -122,7 +127,7 @@ def _place(image: Dataset, ct: CTSlice, source: Dataset) -> None:
         image.SliceThickness = DSfloat(geometry.thickness, auto_format=True)
 
 
-def _reference(one: Sourced) -> Dataset:
+def _reference(one: SourceInstance) -> Dataset:
     item, purpose = Dataset(), Dataset()
     item.ReferencedSOPClassUID = one.source.SOPClassUID
     item.ReferencedSOPInstanceUID = one.source.SOPInstanceUID

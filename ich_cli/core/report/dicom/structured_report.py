@@ -1,7 +1,7 @@
-"""A study's answer as a Comprehensive 3D SR: a Measurement Report, TID 1500 (PS3.16).
+"""Structured Report of a study: a Comprehensive 3D SR by TID 1500 (PS3.16).
 
-One measurement group (TID 1501) a label: finding and site, the study's probability, and the
-probabilities of slices, each with a reference to its image.
+It has one measurement group (TID 1501) per label: finding and site, the study probability, and
+slice probabilities, each with a reference to its image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ich_cli.core.report.dicom.codes import (
     PERCENT,
     SITES,
     VERDICTS,
-    Coded,
+    CodedConcept,
 )
 from ich_cli.core.report.study_result import PredictedSlice, StudyResult
 
@@ -40,8 +40,8 @@ SERIES_NUMBER: Final = 901
 
 
 @dataclass(frozen=True)
-class Sourced:
-    """A predicted slice, and the data set that stands for its instance in references."""
+class SourceInstance:
+    """A predicted slice, and the data set that identifies its instance in references."""
 
     slice: PredictedSlice
     source: Dataset
@@ -58,7 +58,7 @@ class Sourced:
 
 
 def make_report(
-    result: StudyResult, slices: Sequence[Sourced], identity: Identity
+    result: StudyResult, slices: Sequence[SourceInstance], identity: Identity
 ) -> sr.Comprehensive3DSR:
     """Return the Structured Report.
 
@@ -67,9 +67,9 @@ def make_report(
     result
         The study.
     slices
-        Those that can be referred to, in anatomical order; at least one.
+        Slices that have UIDs, in anatomical order; at least one.
     identity
-        New UIDs and the time.
+        UIDs and time of the report.
     """
     device = sr.ObserverContext(
         observer_type=hd.sr.CodedConcept("121007", "DCM", "Device"),
@@ -100,7 +100,7 @@ def make_report(
 
 
 def _group(
-    result: StudyResult, slices: Sequence[Sourced], label: str, identity: Identity
+    result: StudyResult, slices: Sequence[SourceInstance], label: str, identity: Identity
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     chosen = _chosen(slices, label)
     verdict = VERDICTS.get(result.study.verdict) if label == "any" else None
@@ -112,26 +112,29 @@ def _group(
         finding_type=finding,
         finding_sites=[sr.FindingSite(_code(SITES[label]))],
         algorithm_id=_algorithm(result),
-        measurements=[_of_study(result, label), *(_of_slice(one, label) for one in chosen)],
+        measurements=[
+            _study_measurement(result, label),
+            *(_slice_measurement(one, label) for one in chosen),
+        ],
         qualitative_evaluations=(
             [sr.QualitativeEvaluation(finding, _code(verdict))] if verdict else None
         ),
         source_images=[sr.SourceImageForMeasurementGroup(*_reference(one)) for one in chosen],
     )
     if label == "any":
-        group[0].ContentSequence.extend(_comment(text) for text in _remarks(result))
+        group[0].ContentSequence.extend(_comment(text) for text in _comments(result))
     return group
 
 
-def _chosen(slices: Sequence[Sourced], label: str) -> list[Sourced]:
-    """Return a group's slices: all for `any`, else those over the threshold, or the highest."""
+def _chosen(slices: Sequence[SourceInstance], label: str) -> list[SourceInstance]:
+    """Return the slices of a group: for `any` all, else those over the threshold or the top one."""
     if label == "any":
         return list(slices)
     over = [one for one in slices if label in one.row.positive]
     return over or [max(slices, key=lambda one: one.row.by_label()[label])]
 
 
-def _of_study(result: StudyResult, label: str) -> sr.Measurement:
+def _study_measurement(result: StudyResult, label: str) -> sr.Measurement:
     six = result.study.probabilities or (0.0,) * len(LABELS)
     plain_maximum = result.rule.aggregation == "max" and not result.rule.is_calibrated
     return sr.Measurement(
@@ -142,7 +145,7 @@ def _of_study(result: StudyResult, label: str) -> sr.Measurement:
     )
 
 
-def _of_slice(one: Sourced, label: str) -> sr.Measurement:
+def _slice_measurement(one: SourceInstance, label: str) -> sr.Measurement:
     return sr.Measurement(
         name=_code(CERTAINTY),
         value=_percent(one.row.by_label()[label]),
@@ -165,7 +168,7 @@ def _algorithm(result: StudyResult) -> sr.AlgorithmIdentification:
     )
 
 
-def _remarks(result: StudyResult) -> list[str]:
+def _comments(result: StudyResult) -> list[str]:
     caveat = result.predictor.caveat
     reasons = [f"Quality: {reason.text}" for reason in result.study.quality]
     return [RESEARCH_ONLY, *([caveat] if caveat else []), *reasons]
@@ -177,12 +180,12 @@ def _comment(text: str) -> sr.TextContentItem:
     )
 
 
-def _reference(one: Sourced) -> tuple[str, str, list[int] | None]:
+def _reference(one: SourceInstance) -> tuple[str, str, list[int] | None]:
     frames = [one.frame] if "NumberOfFrames" in one.source else None
     return one.source.SOPClassUID, one.source.SOPInstanceUID, frames
 
 
-def _instances(slices: Sequence[Sourced]) -> list[Dataset]:
+def _instances(slices: Sequence[SourceInstance]) -> list[Dataset]:
     return list({one.source.SOPInstanceUID: one.source for one in slices}.values())
 
 
@@ -190,10 +193,10 @@ def _percent(probability: float) -> float:
     return round(100 * probability, 4)
 
 
-def _code(coded: Coded) -> Code:
+def _code(coded: CodedConcept) -> Code:
     return Code(coded.value, coded.scheme, coded.meaning)
 
 
 def default_class(source: Dataset) -> Any:
-    """Return the source's SOP class; of one that says none, CT Image Storage."""
+    """Return the SOP class of the source, or CT Image Storage if it has none."""
     return source.get("SOPClassUID") or CTImageStorage

@@ -1,4 +1,4 @@
-"""UIDs and time of what is written: the same content at the same time has the same UIDs."""
+"""UIDs and time of a report; equal content and time give equal UIDs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NAMESPACE: Final = uuid.UUID("0c9f3a52-57c1-5c8e-9d0e-1f6f7f6a3b77")
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes the files of one report one report."""
+    """Identity of a report, from which its UIDs are derived."""
 
     key: str
-    """Of all that the files are made from, the time included."""
+    """Hash of the content and time of the report."""
     when: datetime
     device: str
-    """UID of the bundle as an observer."""
+    """Observer UID of the bundle."""
 
     @classmethod
     def of(cls, result: StudyResult, when: datetime, *parts: str) -> Identity:
-        """Return the identity of a study's files written at a time."""
+        """Return the identity of the report of a study at a time."""
         sha256 = result.predictor.bundle.config.sha256
         rows = (f"{row.id.sop_uid} {row.id.frame} {row.probabilities}" for row in result.group.rows)
         rule = str(sorted(result.rule.to_dict().items())) + str(sorted(result.thresholds.items()))
@@ -40,7 +40,7 @@ class Identity:
 
     @cached_property
     def equipment(self) -> dict[str, Any]:
-        """Return highdicom's arguments that say what wrote the files."""
+        """Return highdicom's arguments for the equipment."""
         return {
             "manufacturer": "ich",
             "manufacturer_model_name": "ich",
@@ -50,7 +50,7 @@ class Identity:
 
     @cached_property
     def written(self) -> dict[str, Any]:
-        """Return highdicom's arguments that say when."""
+        """Return highdicom's arguments for date and time."""
         moment = self.when.replace(microsecond=0)
         return {"content_date": moment.date(), "content_time": moment.time()}
 

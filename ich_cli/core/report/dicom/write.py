@@ -1,4 +1,4 @@
-"""A study's answer back to where it came from: a Structured Report and the maps, as DICOM."""
+"""Write a study's Structured Report and maps as DICOM files."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ich_cli.core.system import replacing_folder
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from ich_cli.core.report.dicom.structured_report import Sourced
+    from ich_cli.core.report.dicom.structured_report import SourceInstance
     from ich_cli.core.report.dicom.uids import Identity
 
 REPORT: Final = "report.dcm"
 MAPS: Final = "map-{:04d}.dcm"
 MAP_LABEL: Final = "any"
-"""Whose map the images show."""
+"""Label of the maps."""
 
 
 def write_dicom(
@@ -32,35 +32,35 @@ def write_dicom(
     Parameters
     ----------
     result
-        The study, as `study_results` gave it.
+        Study from `study_results`.
     folder
-        Made, or replaced if it holds an earlier report: ``report.dcm``, ``map-0001.dcm`` …
+        Created, or replaced if it contains an earlier report: ``report.dcm``, ``map-0001.dcm`` …
     keep_patient
-        Copy what an archive files by: the patient's name, id, birth date and sex, and the study's
-        date, time, id, accession number and referring physician. Without it these are empty, and
-        the files say nothing of the patient but the UIDs.
+        Copy the elements by which an archive files: the patient's name, id, birth date and sex, and
+        the study's date, time, id, accession number and referring physician. Otherwise they are
+        empty.
     when
-        When the report was made; None: now. The same content and time give the same bytes.
+        Time of the report; None for now. Equal content and time give equal bytes.
 
     Returns
     -------
     list of Path
-        The report first, then the maps in anatomical order. Slices whose pixels may show a
-        patient's data have no map; a model without a feature map has none at all.
+        The report first, then the maps in anatomical order. Slices whose pixels may show
+        patient data have no map; neither do slices of a model without a feature map.
 
     Raises
     ------
     IchError
-        If there is no slice that can be referred to: without an answer, or without UIDs.
+        If no slice has both a prediction and UIDs.
     OutputError
-        If it cannot be written, or `folder` holds something else.
+        If it cannot be written, or `folder` contains other files.
     """
     from ich_cli.core.report.dicom.structured_report import make_report
     from ich_cli.core.report.dicom.uids import Identity
 
     slices = _sources(result, keep_patient)
     if not slices:
-        raise IchError("no slice has an answer and the UIDs that DICOM output refers to")
+        raise IchError("no DICOM output: no slice has both a prediction and SOP and series UIDs")
     identity = Identity.of(result, when or datetime.now(), f"keep {keep_patient}")
     _check_replaceable(folder)
     with replacing_folder(folder) as new:
@@ -72,27 +72,29 @@ def write_dicom(
     return [folder / name for name in names]
 
 
-def _sources(result: StudyResult, keep_patient: bool) -> list[Sourced]:
-    from ich_cli.core.report.dicom.structured_report import Sourced, default_class
+def _sources(result: StudyResult, keep_patient: bool) -> list[SourceInstance]:
+    from ich_cli.core.report.dicom.structured_report import SourceInstance, default_class
 
-    found: list[Sourced] = []
+    found: list[SourceInstance] = []
     for one in result.slices:
         if one.ref.id.sop_uid and one.ref.id.series_uid:
             source = read_source(one.ref, result.limits, keep_patient=keep_patient)
             source.SOPClassUID = default_class(source)
-            found.append(Sourced(one, source))
+            found.append(SourceInstance(one, source))
     return found
 
 
-def _images(result: StudyResult, slices: list[Sourced], identity: Identity) -> Iterator[Dataset]:
+def _images(
+    result: StudyResult, slices: list[SourceInstance], identity: Identity
+) -> Iterator[Dataset]:
     from ich_cli.core.report.dicom.secondary_capture import make_map
-    from ich_cli.core.report.pictures import look
+    from ich_cli.core.report.pictures import explain_slice
 
     number = 0
     for one in slices:
         if shows_patient(one.slice.ref, result.limits):
             continue
-        mapped = look(result, one.slice, [MAP_LABEL])
+        mapped = explain_slice(result, one.slice, [MAP_LABEL])
         if not mapped.maps:
             return
         number += 1
@@ -103,10 +105,10 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise OutputError(f"{folder}: a file is in the way of the report's folder")
+        raise OutputError(f"{folder} is a file: choose another folder for the report")
     other = [one.name for one in folder.iterdir() if not _is_ours(one.name)]
     if other:
-        raise OutputError(f"{folder} holds something else ({len(other)} files); choose another one")
+        raise OutputError(f"{folder} contains other files ({len(other)}): choose another folder")
 
 
 def _is_ours(name: str) -> bool:
@@ -114,7 +116,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _write(dataset: Dataset, path: Path, identity: Identity) -> None:
-    """Write an instance; what highdicom dates by its own clock bears the report's time."""
+    """Write an instance, with the report's time in place of highdicom's clock."""
     from pydicom.valuerep import DA, DT, TM
 
     moment = identity.when.replace(microsecond=0)
