@@ -67,20 +67,26 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--bootstrap", type=int, default=1000)
     options = parser.parse_args()
-    from ich_cli.core.evaluate import Measured, of_tables, render_page, to_json, write_evaluation
+    from ich_cli.core.evaluate import (
+        Evaluation,
+        from_tables,
+        render_page,
+        to_json,
+        write_evaluation,
+    )
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder, options.slices, options.patients)
         with _timed("read and match"):
             half = dict.fromkeys(LABELS, 0.5)
-            one = of_tables(folder / "p.csv", folder / "l.csv", half)
+            one = from_tables(folder / "p.csv", folder / "l.csv", half)
         with _timed(f"slices, {options.bootstrap} draws"):
             slices = one.slices.report(options.bootstrap)
         with _timed(f"studies, {options.bootstrap} draws"):
             studies = one.studies.report(options.bootstrap)
         with _timed("page and figures"):
-            models = [Measured(one, slices, studies)]
+            models = [Evaluation(one, slices, studies)]
             write_evaluation(folder / "out", models, render_page(models), to_json(models))
 
 

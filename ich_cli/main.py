@@ -30,7 +30,7 @@ COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown i
     "preprocess": "Prepare labelled CT for training: windows, head crop, one array, splits by "
     "patient.",
     "train": "Train a model on prepared data, by patient-level folds, and write a bundle.",
-    "evaluate": "Measure predictions against labels, bundles on prepared data, or the folds of a "
+    "evaluate": "Evaluate predictions against labels, bundles on prepared data, or the folds of a "
     "run.",
     "ensemble": "Put several runs' bundles together: the mean of their answers, measured out of "
     "fold.",

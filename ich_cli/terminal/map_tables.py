@@ -1,4 +1,4 @@
-"""How good maps are, as a person reads it."""
+"""Tables of the heat-map benchmark, for the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from ich_cli.terminal import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ich_cli.core.evaluate import Row
+    from ich_cli.core.evaluate import MapSummary
 
 _SHOWN = ("any", "subtypes")
 _TITLES = {"any": "maps of any", "subtypes": "maps of the five subtypes together"}
 
 
-def print_scores(about: dict[str, Any], rows: Sequence[Row], *, as_json: bool = False) -> None:
-    """Write the table to stdout: two short ones for people, or everything as one line of JSON."""
+def print_scores(
+    about: dict[str, Any], rows: Sequence[MapSummary], *, as_json: bool = False
+) -> None:
+    """Print two short tables, or everything as one line of JSON."""
     out = console.stdout()
     if as_json:
         rounded = [
@@ -37,8 +39,8 @@ def print_scores(about: dict[str, Any], rows: Sequence[Row], *, as_json: bool = 
         out.print(line, style="dim", soft_wrap=True)
 
 
-def markdown(about: dict[str, Any], rows: Sequence[Row]) -> str:
-    """Return the same as Markdown, for documentation."""
+def markdown(about: dict[str, Any], rows: Sequence[MapSummary]) -> str:
+    """Return the tables in Markdown, for documentation."""
     lines = []
     for group in _SHOWN:
         of_group = [row for row in rows if row.label == group]
@@ -56,17 +58,17 @@ def markdown(about: dict[str, Any], rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *_notes(about)[:2], ""])
 
 
-def _title(group: str, row: Row) -> str:
+def _title(group: str, row: MapSummary) -> str:
     return f"{_TITLES[group]}: {row.maps} of {row.patients} patients, mean p {row.probability:.3f}"
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: MapSummary) -> list[str]:
     pointing = f"{row.pointing:.3f} ({row.pointing_low:.3f}-{row.pointing_high:.3f})"
     numbers = (row.mass, row.drop, row.drop_random, row.better)
     return [pointing, *(f"{number:.3f}" for number in numbers), str(row.empty)]
 
 
-def _table(group: str, rows: Sequence[Row]) -> Table:
+def _table(group: str, rows: Sequence[MapSummary]) -> Table:
     from rich.table import Table
 
     one = rows[0]
@@ -85,9 +87,10 @@ def _notes(about: dict[str, Any]) -> list[str]:
     return [
         f"{about['slices']} slices: {about['data']}. {about['seen']}",
         f"Bundle {about['bundle']}, trained on {about['trained_on']}.",
-        "pointing: the map's peak lies in the mask, interval by bootstrap over patients. mass: "
-        "share of the map inside. chance: the mask's share of the head. drop, random: probability "
-        "lost when the hottest tenth of the head, or a random one, is replaced by healthy-looking "
-        "tissue. better: the hottest costs more. centre: a spot in the middle of every head.",
+        "pointing: share of maps with their peak in the mask, interval by bootstrap over patients. "
+        "mass: share of the map in the mask. chance: share of the head in the mask. drop, random: "
+        "drop of the probability when the hottest tenth of the head, or a random region, is "
+        "replaced by healthy-looking tissue. better: share of maps with drop above random. "
+        "centre: baseline, a spot in the middle of every head.",
         RESEARCH_ONLY,
     ]

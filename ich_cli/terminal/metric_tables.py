@@ -1,4 +1,4 @@
-"""Metrics as a person reads them."""
+"""Tables of metrics for the terminal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ich_cli.terminal import console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ich_cli.core.evaluate import Compared, RuleComparison
+    from ich_cli.core.evaluate import AggregationResult, Comparison
     from ich_cli.core.study import StudyRule
 
 _RANKING = {"auroc": "AUROC (95 %)", "ap": "AP", "f1": "F1", "f1_at_half": "at 0.5"}
 _AT_THRESHOLD = {
-    "threshold": "cut", "precision": "precision", "recall": "recall",
+    "threshold": "threshold", "precision": "precision", "recall": "recall",
     "specificity": "specificity", "brier": "Brier", "ece": "ECE",
 }  # fmt: skip
 
 
 def print_report(title: str, report: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Write a report to stdout: a table, or one line of JSON."""
+    """Print a report as a table, or as one line of JSON."""
     if as_json:
         console.stdout().file.write(json.dumps({"title": title, **report}) + "\n")
         return
@@ -31,47 +31,47 @@ def print_report(title: str, report: Mapping[str, Any], *, as_json: bool = False
         console.stdout().print(_table(columns, report, head, foot))
 
 
-def print_comparison(on: str, unit: str, rows: Sequence[Compared], count: int) -> None:
-    """Write a column a model, and how much it differs from the first."""
+def print_comparison(on: str, unit: str, rows: Sequence[Comparison], count: int) -> None:
+    """Print a column for each model, with differences from the first."""
     from rich.table import Table
 
     caption = (
-        f"{count} in common, per {unit}; below each figure its difference from the first and the "
-        f"95 % interval of that, the same draws of patients for both; *: it does not hold 0. "
+        f"{count} shared cases, per {unit}; below each metric its difference from the first model "
+        f"and the paired 95 % interval; *: the interval excludes 0. "
         f"{RESEARCH_ONLY}"
     )
-    table = Table(title=f"Compared on {on}", caption=caption)
-    table.add_column("figure", no_wrap=True)
+    table = Table(title=f"Comparison on {on}", caption=caption)
+    table.add_column("metric", no_wrap=True)
     for one in rows:
         table.add_column(one.name, justify="right")
-    for figure in rows[0].values:
-        name = figure.replace("_", " ").replace(".", ", ")
-        table.add_row(name, *(_compared_cell(one, figure) for one in rows))
+    for metric in rows[0].values:
+        name = metric.replace("_", " ").replace(".", ", ")
+        table.add_row(name, *(_compared_cell(one, metric) for one in rows))
     console.stdout().print(table)
 
 
-def _compared_cell(one: Compared, figure: str) -> str:
-    value, between = one.values[figure], one.intervals.get(figure)
-    if figure not in one.differences:
+def _compared_cell(one: Comparison, metric: str) -> str:
+    value, between = one.values[metric], one.intervals.get(metric)
+    if metric not in one.differences:
         return _number(value)
     clear = "*" if between and between[0] * between[1] > 0 else ""
     inside = f" ({between[0]:+.3f} to {between[1]:+.3f})" if between else ""
-    return f"{_number(value)}\n{one.differences[figure]:+.3f}{inside}{clear}"
+    return f"{_number(value)}\n{one.differences[metric]:+.3f}{inside}{clear}"
 
 
 def print_aggregations(
     name: str,
-    compared: Sequence[RuleComparison],
+    compared: Sequence[AggregationResult],
     rule: StudyRule | None,
-    called: Mapping[str, tuple[int, int]],
+    verdicts: Mapping[str, tuple[int, int]],
 ) -> None:
-    """Write how well aggregations tell patients apart, and the rule that was learned."""
+    """Print the AUROC of aggregations, the learned study rule and its verdicts."""
     console.stdout().print(_aggregations_table(name, compared))
-    for line in _told(rule, called):
+    for line in _rule_lines(rule, verdicts):
         console.stdout().print(line)
 
 
-def _aggregations_table(name: str, compared: Sequence[RuleComparison]) -> Table:
+def _aggregations_table(name: str, compared: Sequence[AggregationResult]) -> Table:
     from rich.table import Table
 
     title = f"AUROC per patient, {name} (out of fold; 95 % by bootstrap over patients)"
@@ -84,28 +84,28 @@ def _aggregations_table(name: str, compared: Sequence[RuleComparison]) -> Table:
     return table
 
 
-def _with_interval(one: RuleComparison, label: str) -> str:
+def _with_interval(one: AggregationResult, label: str) -> str:
     value, between = one.auroc[label], one.intervals.get(label)
     if value is None:
         return "-"
     return f"{value:.3f}" + (f"\n{between[0]:.2f}-{between[1]:.2f}" if between else "")
 
 
-def _told(rule: StudyRule | None, called: Mapping[str, tuple[int, int]]) -> list[str]:
+def _rule_lines(rule: StudyRule | None, verdicts: Mapping[str, tuple[int, int]]) -> list[str]:
     if rule is None:
         return ["too few studies with or without hemorrhage to learn a rule"]
-    counts = ", ".join(f"{verdict} {a} / {b}" for verdict, (a, b) in called.items())
+    counts = ", ".join(f"{verdict} {a} / {b}" for verdict, (a, b) in verdicts.items())
     return [
         f"rule learned for {rule.aggregation}: negative below {rule.rule_out:.3f}, "
         f"positive from {rule.rule_in:.3f}",
-        f"patients with / without hemorrhage: {counts}; on the patients it was learned from",
+        f"patients with / without hemorrhage: {counts}; the rule was learned from these patients",
     ]
 
 
 def _table(
     columns: Mapping[str, str], report: Mapping[str, Any], title: str | None, caption: str | None
 ) -> Table:
-    """Return one of two tables, so that both fit into 80 columns."""
+    """Return one of two tables, each at most 80 columns wide."""
     from rich.table import Table
 
     table = Table(title=title, caption=caption)
@@ -137,24 +137,24 @@ def _caption(report: Mapping[str, Any]) -> str:
     interval = report["intervals"].get("weighted_log_loss")
     between = f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""
     return (
-        f"{_counted(report)}; weighted log loss "
-        f"{report['weighted_log_loss']:.4f}{between}; {_how_sure(report)}. {RESEARCH_ONLY}"
+        f"{_count(report)}; weighted log loss "
+        f"{report['weighted_log_loss']:.4f}{between}; {_intervals(report)}. {RESEARCH_ONLY}"
     )
 
 
-def _how_sure(report: Mapping[str, Any]) -> str:
+def _intervals(report: Mapping[str, Any]) -> str:
     if report["intervals"]:
         return "intervals: 95 %, bootstrap over patients"
     return "no intervals" + (": one patient" if report["patients"] == 1 else "")
 
 
-def _counted(report: Mapping[str, Any]) -> str:
+def _count(report: Mapping[str, Any]) -> str:
     one, many = ("study", "studies") if report["unit"] == "study" else ("slice", "slices")
     if report["unit"] == "patient":
         one, many = "patient", "patients"
     units = one if report["count"] == 1 else many
-    whose = "patient" if report["patients"] == 1 else "patients"
-    return f"{report['count']} {units} of {report['patients']} {whose}"
+    patients = "patient" if report["patients"] == 1 else "patients"
+    return f"{report['count']} {units} of {report['patients']} {patients}"
 
 
 def _number(value: float | None) -> str:

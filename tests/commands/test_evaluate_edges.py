@@ -1,4 +1,4 @@
-"""What `ich evaluate` does where there is little or nothing to go by; every figure by hand."""
+"""`ich evaluate` on few slices or none of a kind; expected metrics computed by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rows = list[dict[str, str]]
 def tables(
     folder: Path, any_: Sequence[int], p: Sequence[float], patients: Sequence[int]
 ) -> list[str]:
-    """Write slices that have `any` and subdural, or nothing; return the command's options."""
+    """Write slices with `any` and subdural, or neither; return the command's options."""
     predicted = ["sop_uid," + ",".join(LABELS)]
     labelled = ["sop_uid,patient," + ",".join(LABELS)]
     for i, (y, value, who) in enumerate(zip(any_, p, patients, strict=True)):
@@ -40,9 +40,9 @@ def tables(
 def measured(
     folder: Path, any_: Sequence[int], p: Sequence[float], patients: Sequence[int]
 ) -> dict[str, Any]:
-    """Run the command, check that all its files hold together, return metrics.json."""
-    told = runner.invoke(app, tables(folder, any_, p, patients))
-    assert told.exit_code == 0, told.output
+    """Run the command, check its files, return metrics.json."""
+    result = runner.invoke(app, tables(folder, any_, p, patients))
+    assert result.exit_code == 0, result.output
     text = (folder / "out/metrics.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
@@ -56,7 +56,7 @@ def measured(
 @pytest.mark.parametrize(
     ("any_", "p", "patients", "expected"),
     [
-        # nobody bleeds: only what needs no positive is known; 2 of 3 are called, 1/3 rightly not
+        # no positive: most metrics are undefined; 2 of 3 are called positive
         ([0, 0, 0], [0.9, 0.5, 0.1], [0, 1, 2],
          {"auroc": None, "ap": None, "f1": None, "recall": None, "precision": 0.0,
           "specificity": 1 / 3, "brier": (0.81 + 0.25 + 0.01) / 3, "ece": (0.9 + 0.5 + 0.1) / 3}),
@@ -79,7 +79,7 @@ def measured(
     ],
     ids=["no positive", "no negative", "all equal", "ties", "one slice"],
 )  # fmt: skip
-def test_figures_worked_by_hand(
+def test_metrics_by_hand(
     tmp_path: Path, any_: list[int], p: list[float], patients: list[int],
     expected: dict[str, float | None],
 ) -> None:  # fmt: skip
@@ -93,23 +93,23 @@ def test_figures_worked_by_hand(
         assert {k: found["slice"]["macro"][k] for k in only} == pytest.approx(only)
 
 
-def test_one_patient_has_figures_and_no_intervals(tmp_path: Path) -> None:
-    told = runner.invoke(app, tables(tmp_path, [1, 0, 1], [0.9, 0.5, 0.1], [7, 7, 7]))
-    assert told.exit_code == 0, told.output
+def test_one_patient_has_metrics_and_no_intervals(tmp_path: Path) -> None:
+    result = runner.invoke(app, tables(tmp_path, [1, 0, 1], [0.9, 0.5, 0.1], [7, 7, 7]))
+    assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "out/metrics.json").read_text())
     assert found["slice"]["labels"]["any"]["auroc"] == 0.5  # one pair right, one wrong
     assert found["study"]["count"] == found["study"]["patients"] == 1
     assert found["study"]["labels"]["any"]["auroc"] is None
     assert found["slice"]["intervals"] == found["study"]["intervals"] == {}
-    assert "3 slices of 1 patient;" in " ".join(told.stdout.split())
-    assert "no intervals: one patient" in " ".join(told.stdout.split())
+    assert "3 slices of 1 patient;" in " ".join(result.stdout.split())
+    assert "no intervals: one patient" in " ".join(result.stdout.split())
 
 
-def test_the_worst_of_labels_without_mistakes_are_said_to_be_none(tmp_path: Path) -> None:
+def test_labels_without_errors_are_listed_as_none(tmp_path: Path) -> None:
     measured(tmp_path, [1, 0, 0], [0.9, 0.6, 0.2], [0, 1, 2])
-    with (tmp_path / "out/worst.csv").open(newline="") as file:
+    with (tmp_path / "out/top_errors.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    # row 1 is called at 0.6 and has nothing; row 0 is called, too, for what it has not
+    # row 1 is called positive at 0.6 without any label; row 0 for labels that it lacks
     by_label = {label: [int(r["row"]) for r in lines if r["label"] == label] for label in LABELS}
     assert by_label == {"any": [1], "epidural": [0, 1], "intraparenchymal": [0, 1],
                         "intraventricular": [0, 1], "subarachnoid": [0, 1],
@@ -118,7 +118,7 @@ def test_the_worst_of_labels_without_mistakes_are_said_to_be_none(tmp_path: Path
     assert "any: false negatives: none" in (tmp_path / "out/report.html").read_text()
 
 
-def test_a_panel_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_panel_without_curve_says_why(tmp_path: Path) -> None:
     measured(tmp_path, [1, 1], [0.9, 0.1], [0, 1])
     page = (tmp_path / "out/report.html").read_text()
     roc = page[page.index("Receiver operating") : page.index("Precision and recall")]
@@ -134,11 +134,11 @@ def test_rsnas_layout_with_rows_that_repeat_and_rows_that_miss(tmp_path: Path) -
     (tmp_path / "l.csv").write_text("\n".join(["ID,Label", *labels, *labels[:6]]) + "\n")
     p = [*long({"a": 0.75, "b": 0.25, "d": 0.5}), *long({"b": 0.25})]
     (tmp_path / "p.csv").write_text("\n".join(["ID,Label", *p]) + "\n")
-    told = runner.invoke(
+    result = runner.invoke(
         app, ["evaluate", "-p", str(tmp_path / "p.csv"), "-l", str(tmp_path / "l.csv"), "--json"]
     )
-    assert told.exit_code == 0, told.output
-    found = json.loads(told.stdout)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
     assert found["slice"]["count"] == 2  # a and b
     assert found["slice"]["labels"]["any"]["auroc"] == 1.0
     remarks = " / ".join(found["remarks"])
@@ -146,14 +146,14 @@ def test_rsnas_layout_with_rows_that_repeat_and_rows_that_miss(tmp_path: Path) -
     assert "have no label" in remarks  # d
     assert "2 slices of" in remarks
     assert "have no prediction" in remarks  # c and e
-    # b stands twice with the same numbers, which RSNA's own tables do, too; other numbers are told
+    # b is repeated with the same numbers, as in RSNA's own tables; other numbers are an error
     p[-1] = p[-1].replace("0.25", "0.5")
     (tmp_path / "p.csv").write_text("\n".join(["ID,Label", *p]) + "\n")
-    told = runner.invoke(
+    result = runner.invoke(
         app, ["evaluate", "-p", str(tmp_path / "p.csv"), "-l", str(tmp_path / "l.csv")]
     )
-    assert told.exit_code == 1
-    assert "this slice has two different labels for subdural" in told.stderr
+    assert result.exit_code == 1
+    assert "this slice has two different labels for subdural" in result.stderr
 
 
 def relabelled(folder: Path, change: Callable[[Rows], None], series: int = 8) -> Path:
@@ -190,18 +190,18 @@ def calibrate(bundle: Path, data: Path, *more: str) -> Any:
 
 
 @pytest.mark.parametrize("value", ["0.0", "1.0"], ids=["no positive", "no negative"])
-def test_nothing_to_learn_from_leaves_the_bundle_to_the_byte(
+def test_calibration_on_one_class_leaves_the_bundle_unchanged(
     run: Path, tmp_path: Path, value: str
 ) -> None:
     bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
     before = {p.name: p.read_bytes() for p in bundle.iterdir()}
-    told = calibrate(bundle, relabelled(tmp_path / "val", all_to(value)))
-    assert told.exit_code == 1
-    assert "val has no label that 5 slices have and 5 lack" in told.stderr
+    result = calibrate(bundle, relabelled(tmp_path / "val", all_to(value)))
+    assert result.exit_code == 1
+    assert "val has no label with 5 positive and 5 negative slices" in result.stderr
     assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
 
 
-def test_a_label_of_four_slices_is_left_alone_and_named(run: Path, tmp_path: Path) -> None:
+def test_a_label_of_four_slices_keeps_its_parameters(run: Path, tmp_path: Path) -> None:
     def few(rows: Rows) -> None:  # blobs have `any` and epidural; four slices get subdural
         for row in rows:
             row["subdural"] = "1.0" if row["row"] in {"0", "9", "20", "30"} else "0.0"
@@ -212,8 +212,8 @@ def test_a_label_of_four_slices_is_left_alone_and_named(run: Path, tmp_path: Pat
     config["ich"]["calibration"]["temperature"][5] = 1.7
     config["ich"]["calibration"]["bias"][5] = -0.6
     (bundle / "config.json").write_text(json.dumps(config))
-    told = calibrate(bundle, relabelled(tmp_path / "val", few))
-    assert told.exit_code == 0, told.output
+    result = calibrate(bundle, relabelled(tmp_path / "val", few))
+    assert result.exit_code == 0, result.output
     after = json.loads((bundle / "config.json").read_text())["ich"]
     assert after["thresholds"]["subdural"] == 0.123
     assert after["calibration"]["temperature"][5] == 1.7
@@ -222,28 +222,28 @@ def test_a_label_of_four_slices_is_left_alone_and_named(run: Path, tmp_path: Pat
     chosen = after["training"]["calibrated"]["thresholds"]
     assert chosen["subdural"] == chosen["subarachnoid"] == "as before"
     assert chosen["any"] == "95 % sensitivity"
-    line = " ".join(told.stderr.split())
-    assert "subarachnoid, subdural: fewer than 5 slices of val have it, or lack it" in line
+    line = " ".join(result.stderr.split())
+    assert "subarachnoid, subdural: fewer than 5 positive or negative slices in val" in line
 
 
-def test_one_patient_teaches_nothing_that_can_be_shown(run: Path, tmp_path: Path) -> None:
+def test_calibration_on_one_patient_is_an_error(run: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
     before = (bundle / "config.json").read_bytes()
     blobs(tmp_path / "val", 1, slices=30)
-    told = calibrate(bundle, tmp_path / "val")
-    assert told.exit_code == 1
-    assert "one patient" in told.stderr
+    result = calibrate(bundle, tmp_path / "val")
+    assert result.exit_code == 1
+    assert "one patient" in result.stderr
     assert (bundle / "config.json").read_bytes() == before
 
 
-def test_test_data_of_another_size_costs_the_bundle_nothing(run: Path, tmp_path: Path) -> None:
+def test_test_data_of_another_size_leaves_the_bundle_unchanged(run: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
     before = (bundle / "config.json").read_bytes()
     blobs(tmp_path / "val", 8, slices=7)
     blobs(tmp_path / "test", 3, size=48)
-    told = calibrate(bundle, tmp_path / "val", "--data", str(tmp_path / "test"))
-    assert told.exit_code == 1
-    assert "copy takes size 32, test has 48" in told.stderr
+    result = calibrate(bundle, tmp_path / "val", "--data", str(tmp_path / "test"))
+    assert result.exit_code == 1
+    assert "copy needs size 32, but test was prepared with 48" in result.stderr
     assert (bundle / "config.json").read_bytes() == before
 
 
@@ -256,24 +256,24 @@ def test_an_ensemble_gets_thresholds_and_keeps_its_members(run: Path, tmp_path: 
     members = {p: p.read_bytes() for p in both.rglob("*") if p.is_file() and p.parent != both}
     assert members
     blobs(tmp_path / "val", 12, slices=7)
-    told = calibrate(both, tmp_path / "val", "--sensitivity", "any=1")
-    assert told.exit_code == 0, told.output
-    assert "keeps its calibration" in " ".join(told.stderr.split())
+    result = calibrate(both, tmp_path / "val", "--sensitivity", "any=1")
+    assert result.exit_code == 0, result.output
+    assert "is kept" in " ".join(result.stderr.split())
     after = json.loads((both / "config.json").read_text())["ich"]
     assert after["thresholds"]["any"] != 0.5
     assert after["thresholds"]["subdural"] == 0.5  # no blob has it
     assert {p: p.read_bytes() for p in members} == members
 
 
-def test_one_wrong_bundle_of_two_is_named_before_any_is_run(run: Path, tmp_path: Path) -> None:
+def test_a_wrong_bundle_is_an_error_before_any_is_run(run: Path, tmp_path: Path) -> None:
     good = ["evaluate", "--bundle", str(run / "run/bundle"), "--data", str(run / "blobs"),
             "--device", "cpu", "-o", str(tmp_path / "out")]  # fmt: skip
-    told = runner.invoke(app, [*good, "--bundle", str(tmp_path / "nothing")])
-    assert told.exit_code == 1
-    assert "nothing" in told.stderr
+    result = runner.invoke(app, [*good, "--bundle", str(tmp_path / "nothing")])
+    assert result.exit_code == 1
+    assert "nothing" in result.stderr
     damaged = shutil.copytree(run / "run/bundle", tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"no weights")
-    told = runner.invoke(app, [*good, "--bundle", str(damaged)])
-    assert told.exit_code == 1
-    assert "damaged" in told.stderr
+    result = runner.invoke(app, [*good, "--bundle", str(damaged)])
+    assert result.exit_code == 1
+    assert "damaged" in result.stderr
     assert not (tmp_path / "out").exists()

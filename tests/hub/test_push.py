@@ -56,7 +56,8 @@ def run(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> P
     report = {"slice": {"intervals": {"any.auroc": [0.81, 0.95]}}, "from": "/home/annika7/x.csv"}
     (folder / "metrics.json").write_text(json.dumps(report))
     for name in ("run.json", "oof.csv", "log.txt", "all/checkpoints/state.safetensors",
-                 "figures/calibration.png", "figures/worst.png", "figures/roc.svg"):  # fmt: skip
+                 "figures/calibration.png", "figures/top_errors.png",
+                 "figures/roc.svg"):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(PNG if name.endswith("png") else b"/home/annika7")
     return folder

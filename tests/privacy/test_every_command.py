@@ -110,7 +110,7 @@ def test_evaluate_of_a_table_full_of_names(ground: Ground) -> None:
     for more in (["-o", "page"], ["--json"], ["--by", "study"]):
         ground.ich("evaluate", "-p", named, "-l", ground.labels, "--bootstrap", "5", *more)
     written = {path.name for path in (ground.work / "page").rglob("*")}
-    assert {"report.html", "metrics.json", "worst.csv", "figures", "card.md"} <= written
+    assert {"report.html", "metrics.json", "top_errors.csv", "figures", "card.md"} <= written
     ground.check()
 
 

@@ -1,4 +1,4 @@
-"""``ich evaluate``: measure predictions, bundles or runs."""
+"""``ich evaluate``: metrics of predictions, bundles or training runs."""
 
 from ich_cli.commands.evaluate.command import evaluate
 

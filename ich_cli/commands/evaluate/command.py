@@ -1,4 +1,4 @@
-"""``ich evaluate``: how good predictions, bundles or the folds of a run are."""
+"""Options of ``ich evaluate``."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--bundle", "--weights", "-w", metavar="BUNDLE", show_default=False,
-            help="A bundle's folder or owner/name@revision; several are compared; nothing: "
-            "ICH_WEIGHTS, or the one that ships.",
+            help="Bundle to evaluate: a folder or owner/name@revision; may be repeated to compare. "
+            "By default ICH_WEIGHTS, or the bundle that ships.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
             "--data", metavar="FOLDER", show_default=False,
-            help="Prepared data set to run bundles on; with --out-of-fold, for the pictures.",
+            help="Prepared data set to run bundles on; with --out-of-fold, for the images.",
         ),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
         typer.Option(
             "--predictions", "-p", metavar="CSV", show_default=False,
-            help="Table that `ich predict` wrote, or RSNA's long layout; several are compared.",
+            help="Table of `ich predict`, or in RSNA's long layout; may be repeated to compare.",
         ),
     ] = None,
     labels: Annotated[
@@ -53,50 +53,50 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             "--out-of-fold", metavar="RUN", show_default=False,
-            help="Folder or oof.csv of a training run: each slice by the fold that did not see "
-            "it; several are compared.",
+            help="Folder or oof.csv of a training run: each slice is predicted by the fold that "
+            "left it out; may be repeated to compare.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="FOLDER", show_default=False,
-            help="Write report.html, metrics.json, figures/, worst.csv and card.md here.",
+            help="Folder for report.html, metrics.json, figures/, top_errors.csv and card.md.",
         ),
     ] = None,
     by: Annotated[
-        Literal["slice", "study"], typer.Option("--by", help="What the printed table counts.")
+        Literal["slice", "study"], typer.Option("--by", help="Unit of the printed metrics.")
     ] = "slice",
     calibrate: Annotated[
         Path | None,
         typer.Option(
             "--calibrate", metavar="FOLDER", show_default=False,
-            help="Prepared validation set: learn temperature, thresholds and rule for studies "
-            "on it and write them into the bundle; shown on other patients only.",
+            help="Prepared validation set: learn calibration, thresholds and study rule on it "
+            "and write them into the bundle; metrics are of other patients.",
         ),
     ] = None,
     sensitivity: Annotated[
         list[str] | None,
         typer.Option(
             "--sensitivity", metavar=_SHARE, show_default=False,
-            help="With --calibrate: find at least this share; by default any=0.95, and the best "
-            "F1 of what is not named.",
+            help="With --calibrate: least sensitivity of the threshold; by default any=0.95, "
+            "and the best F1 for other labels.",
         ),
     ] = None,
     specificity: Annotated[
         list[str] | None,
         typer.Option(
             "--specificity", metavar=_SHARE, show_default=False,
-            help="With --calibrate: leave at least this share of negatives alone.",
+            help="With --calibrate: least specificity of the threshold.",
         ),
     ] = None,
     threshold: Threshold = None,
     names: Annotated[
         bool,
-        typer.Option("--names", help="Name the worst slices as the data do; may tell of patients."),
+        typer.Option("--names", help="Name slices in top errors; names may identify patients."),
     ] = False,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Draws for the intervals; 0: none.")
+        int, typer.Option("--bootstrap", min=0, help="Bootstrap draws for the intervals; 0: none.")
     ] = 1000,
     seed: Seed = 0,
     device: Device = "auto",
@@ -105,14 +105,14 @@ def evaluate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Measure predictions against labels, bundles on prepared data, or the folds of a run.
+    """Evaluate predictions against labels, bundles on prepared data, or the folds of a run.
 
     Example: ich evaluate --bundle runs/first/bundle --data prepared/other -o evaluation
     """
-    from ich_cli.commands.evaluate.run import Request, run
+    from ich_cli.commands.evaluate.run import EvaluateOptions, run
 
     run(
-        Request(
+        EvaluateOptions(
             bundles or [], data, predictions or [], labels, out_of_fold or [], calibrate,
             sensitivity or [], specificity or [], threshold, output, by, bootstrap, seed, device,
             engine, batch_size, names, quiet, json,

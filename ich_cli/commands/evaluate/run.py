@@ -1,4 +1,4 @@
-"""The steps of ``ich evaluate``: bring answers and labels together, measure, compare, write."""
+"""Steps of ``ich evaluate``: match predictions with labels, compute metrics, compare, write."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from ich_cli.terminal import console, parse_thresholds
 
 if TYPE_CHECKING:
     from ich_cli.core.data import PreparedDataset
-    from ich_cli.core.evaluate import Assessment, Compared, Measured, RuleComparison, Targets
+    from ich_cli.core.evaluate import (
+        AggregationResult,
+        Comparison,
+        Evaluation,
+        LabelledPredictions,
+        Targets,
+    )
     from ich_cli.core.predict import Predictor
     from ich_cli.core.study import StudyRule
 
+_HALF = dict.fromkeys(LABELS, 0.5)
+
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
+class EvaluateOptions:
+    """Options of ``ich evaluate``."""
 
     bundles: list[str] = field(default_factory=list)
     data: Path | None = None
     predictions: list[Path] = field(default_factory=list)
     labels: Path | None = None
-    folds: list[Path] = field(default_factory=list)
+    out_of_fold: list[Path] = field(default_factory=list)
     calibrate: Path | None = None
     sensitivity: list[str] = field(default_factory=list)
     specificity: list[str] = field(default_factory=list)
@@ -44,209 +52,206 @@ class Request:
     json: bool = False
 
 
-def run(request: Request) -> None:
-    """Do what was asked."""
+def run(options: EvaluateOptions) -> None:
+    """Evaluate, print the metrics, and write the files of ``--output``."""
     from ich_cli.core.evaluate import to_json
 
-    if request.calibrate:
-        models, before = _calibrated(request)
+    if options.calibrate:
+        models, before = _calibrate(options)
     else:
-        models, before = [_measured(request, one) for one in _assessments(request)], None
-    models = _told_apart(models)
+        models, before = [_evaluate(options, one) for one in _predictions(options)], None
+    models = _with_unique_names(models)
     for model in models:
-        for remark in model.assessment.remarks:
+        for remark in model.predictions.remarks:
             console.warn(remark)
-    compared = _compared(request, models) if len(models) > 1 else []
+    compared = _compare(options, models) if len(models) > 1 else []
     values = to_json(models, compared)
-    if request.output:
+    if options.output:
         from ich_cli.core.evaluate import render_page, write_evaluation
 
-        page = render_page(models, compared, names=request.names, before=before)
-        write_evaluation(request.output, models, page, values, names=request.names, before=before)
-    if request.json and len(request.folds) == 1 and request.by == "study":
-        rows, rule, called = _aggregations(request)
+        page = render_page(models, compared, names=options.names, before=before)
+        write_evaluation(options.output, models, page, values, names=options.names, before=before)
+    if options.json and len(options.out_of_fold) == 1 and options.by == "study":
+        rows, rule, verdicts = _aggregations(options)
         values["aggregations"] = {one.aggregation: vars(one) for one in rows}
-        values |= {"study_rule": rule.to_dict() if rule else None, "verdicts": called}
-    if request.json:
+        values |= {"study_rule": rule.to_dict() if rule else None, "verdicts": verdicts}
+    if options.json:
         console.stdout().file.write(json.dumps(values) + "\n")
     else:
-        _print(request, models, compared)
-    if request.output:
-        console.note(f"written: {request.output / 'report.html'}", quiet=request.quiet)
+        _print(options, models, compared)
+    if options.output:
+        console.note(f"written: {options.output / 'report.html'}", quiet=options.quiet)
 
 
-def _assessments(request: Request) -> list[Assessment]:
-    from ich_cli.core.evaluate import assessment
+def _predictions(options: EvaluateOptions) -> list[LabelledPredictions]:
+    from ich_cli.core.evaluate import from_folds, from_tables, with_images
 
-    kinds = (bool(request.predictions), bool(request.folds), request.data is not None)
-    if request.folds and not request.predictions and not request.labels and not request.bundles:
-        given = parse_thresholds(request.thresholds, _half()) if request.thresholds else None
-        found = [assessment.of_folds(path, given) for path in request.folds]
-        return [assessment.beside(one, _open(request.data)) for one in found] if (
-            request.data
-        ) else found  # fmt: skip
-    if request.predictions and request.labels and kinds == (True, False, False):
-        cut = parse_thresholds(request.thresholds, _half())
-        return [assessment.of_tables(path, request.labels, cut) for path in request.predictions]
-    if kinds == (False, False, True) and not request.labels:
-        return _of_bundles(request, [*request.bundles] or [None], _open(request.data))
+    sources = (bool(options.predictions), bool(options.out_of_fold), options.data is not None)
+    if options.out_of_fold and not (options.predictions or options.labels or options.bundles):
+        given = parse_thresholds(options.thresholds, _HALF) if options.thresholds else None
+        found = [from_folds(path, given) for path in options.out_of_fold]
+        return [with_images(one, _open(options.data)) for one in found] if options.data else found
+    if options.predictions and options.labels and sources == (True, False, False):
+        thresholds = parse_thresholds(options.thresholds, _HALF)
+        return [from_tables(path, options.labels, thresholds) for path in options.predictions]
+    if sources == (False, False, True) and not options.labels:
+        return _from_bundles(options, [*options.bundles] or [None], _open(options.data))
     raise UsageError("give --predictions and --labels, or --data (and --bundle), or --out-of-fold")
-
-
-def _half() -> dict[str, float]:
-    return dict.fromkeys(LABELS, 0.5)
 
 
 def _open(folder: Path | None) -> PreparedDataset:
     from ich_cli.core.data import PreparedDataset
 
     if folder is None:
-        raise UsageError("name a prepared data set by --data")
+        raise UsageError("give a prepared data set with --data")
     data = PreparedDataset.open(folder)
     if not data.labelled:
-        raise DataError(f"{folder}: prepared without labels, so there is nothing to measure by")
+        raise DataError(f"{folder}: prepared without labels; prepare it with --labels to evaluate")
     return data
 
 
-def _of_bundles(
-    request: Request, weights: Sequence[str | None], data: PreparedDataset
-) -> list[Assessment]:
-    """Load all of them before one is run: a wrong one costs nothing."""
+def _from_bundles(
+    options: EvaluateOptions, weights: Sequence[str | None], data: PreparedDataset
+) -> list[LabelledPredictions]:
+    """Load and check all bundles before the first is run."""
     from ich_cli.core.evaluate import check_prepared
+
+    predictors = [_load(options, one, len(data)) for one in weights]
+    for predictor in predictors:
+        check_prepared(predictor, data)
+    return [_from_bundle(options, predictor, data) for predictor in predictors]
+
+
+def _load(options: EvaluateOptions, weights: str | None, slices: int) -> Predictor:
     from ich_cli.core.predict import Predictor
 
-    found = []
-    for one in weights:
-        predictor = Predictor.load(
-            one, device=request.device, batch_size=request.batch_size,
-            engine=request.engine, slices=len(data),
-        )  # fmt: skip
-        found.append(predictor)
-        check_prepared(found[-1], data)
-    return [_of_bundle(request, one, data) for one in found]
+    return Predictor.load(
+        weights, device=options.device, batch_size=options.batch_size, engine=options.engine,
+        slices=slices,
+    )  # fmt: skip
 
 
-def _of_bundle(request: Request, predictor: Predictor, data: PreparedDataset) -> Assessment:
-    from ich_cli.core.evaluate import of_bundle
+def _from_bundle(
+    options: EvaluateOptions, predictor: Predictor, data: PreparedDataset
+) -> LabelledPredictions:
+    from ich_cli.core.evaluate import from_bundle
 
     if predictor.caveat:
         console.warn(predictor.caveat)
-    cut = parse_thresholds(request.thresholds, predictor.thresholds)
-    with console.progress("Predicting", len(data), quiet=request.quiet) as advance:
-        return of_bundle(predictor, data, cut, advance)
+    thresholds = parse_thresholds(options.thresholds, predictor.thresholds)
+    with console.progress("Predicting", len(data), quiet=options.quiet) as advance:
+        return from_bundle(predictor, data, thresholds, advance)
 
 
-def _measured(request: Request, one: Assessment) -> Measured:
-    from ich_cli.core.evaluate import Measured
-
+def _evaluate(options: EvaluateOptions, one: LabelledPredictions) -> Evaluation:
     with console.progress(
-        "Bootstrap", 2 * request.bootstrap, unit="draws", quiet=request.quiet
+        "Bootstrap", 2 * options.bootstrap, unit="draws", quiet=options.quiet
     ) as advance:
-        slices = one.slices.report(request.bootstrap, request.seed, advance)
-        studies = one.studies.report(request.bootstrap, request.seed, advance)
-    return Measured(one, slices, studies)
+        return one.evaluate(options.bootstrap, options.seed, advance)
 
 
-def _told_apart(models: list[Measured]) -> list[Measured]:
-    """Put a number behind models that have the same name."""
+def _with_unique_names(models: list[Evaluation]) -> list[Evaluation]:
+    """Append numbers to the names if two models have the same name."""
     names = [one.name for one in models]
     if len(set(names)) == len(names):
         return models
     return [
-        replace(one, assessment=replace(one.assessment, name=f"{one.name} {n}"))
+        replace(one, predictions=replace(one.predictions, name=f"{one.name} {n}"))
         for n, one in enumerate(models, 1)
     ]
 
 
-def _compared(
-    request: Request, models: Sequence[Measured]
-) -> list[tuple[str, list[Compared], int]]:
-    from ich_cli.core.evaluate import compare
+def _compare(
+    options: EvaluateOptions, models: Sequence[Evaluation]
+) -> list[tuple[str, list[Comparison], int]]:
+    from ich_cli.core.evaluate import compare_models
 
-    whole = [one.assessment for one in models]
+    predictions = [one.predictions for one in models]
     return [
-        (unit, *compare(whole, unit, request.bootstrap, request.seed))
+        (unit, *compare_models(predictions, unit, options.bootstrap, options.seed))
         for unit in ("slice", "study")
     ]
 
 
 def _print(
-    request: Request,
-    models: Sequence[Measured],
-    compared: Sequence[tuple[str, list[Compared], int]],
+    options: EvaluateOptions,
+    models: Sequence[Evaluation],
+    compared: Sequence[tuple[str, list[Comparison], int]],
 ) -> None:
-    from ich_cli.terminal import print_comparison, print_report
+    from ich_cli.terminal import print_aggregations, print_comparison, print_report
 
     for unit, rows, shared in compared:
-        if unit == request.by:
-            print_comparison(models[0].assessment.on, unit, rows, shared)
-    for one in models if not compared else ():
-        report = one.studies if request.by == "study" else one.slices
-        print_report(f"{one.name} on {one.assessment.on}", report.to_dict())
-        console.stdout().print(f"Thresholds: {one.assessment.chosen}.")
-    if request.folds and request.by == "study" and not compared:
-        from ich_cli.terminal import print_aggregations
-
-        print_aggregations(request.folds[0].name, *_aggregations(request))
+        if unit == options.by:
+            print_comparison(models[0].predictions.data_and_split, unit, rows, shared)
+    if compared:
+        return
+    for one in models:
+        report = one.studies if options.by == "study" else one.slices
+        print_report(f"{one.name} on {one.predictions.data_and_split}", report.to_dict())
+        console.stdout().print(f"Thresholds: {one.predictions.threshold_source}.")
+    if options.out_of_fold and options.by == "study":
+        print_aggregations(options.out_of_fold[0].name, *_aggregations(options))
 
 
 def _aggregations(
-    request: Request,
-) -> tuple[list[RuleComparison], StudyRule | None, dict[str, tuple[int, int]]]:
-    """Return how well aggregations tell a run's patients apart, and the rule learned from them."""
+    options: EvaluateOptions,
+) -> tuple[list[AggregationResult], StudyRule | None, dict[str, tuple[int, int]]]:
+    """Compare aggregations of a run's slices to studies, and learn a study rule from them."""
     from ich_cli.core.data import read_out_of_fold
-    from ich_cli.core.evaluate import compare_rules, learn_rule, verdicts
+    from ich_cli.core.evaluate import compare_aggregations, count_verdicts, learn_rule
 
-    path = request.folds[0]
+    path = options.out_of_fold[0]
     found = read_out_of_fold(path / "oof.csv" if path.is_dir() else path)
     rule = learn_rule(found.labels, found.probabilities, found.patients)
-    called = verdicts(found, rule) if rule else {}
-    return compare_rules(found, bootstrap=request.bootstrap, seed=request.seed), rule, called
+    verdicts = count_verdicts(found, rule) if rule else {}
+    rows = compare_aggregations(found, bootstrap=options.bootstrap, seed=options.seed)
+    return rows, rule, verdicts
 
 
-def _calibrated(request: Request) -> tuple[list[Measured], Measured]:
-    """Learn on one data set, write into the bundle, and return what is shown elsewhere."""
-    from ich_cli.core.evaluate import check_apart, check_prepared, recalibrate, write_learned
-    from ich_cli.core.predict import Predictor
+def _calibrate(options: EvaluateOptions) -> tuple[list[Evaluation], Evaluation]:
+    """Calibrate a bundle and write it; return the metrics on other patients, and before."""
+    from ich_cli.core.evaluate import (
+        check_disjoint,
+        check_prepared,
+        recalibrate,
+        with_best_f1_of,
+        write_learned,
+    )
 
-    if len(request.bundles) != 1 or not Path(request.bundles[0]).is_dir():
-        raise UsageError("--calibrate writes into a bundle: name its folder by one --bundle")
-    if request.predictions or request.folds or request.thresholds:
-        raise UsageError("--calibrate goes with --bundle, and --data if it is to be tested")
-    folder, validation = Path(request.bundles[0]), _open(request.calibrate)
-    test = _open(request.data) if request.data else None
+    if len(options.bundles) != 1 or not Path(options.bundles[0]).is_dir():
+        raise UsageError("--calibrate writes into a bundle: give its folder with one --bundle")
+    if options.predictions or options.out_of_fold or options.thresholds:
+        raise UsageError("--calibrate takes --bundle, and --data to test on")
+    assert options.calibrate is not None
+    folder, validation = Path(options.bundles[0]), _open(options.calibrate)
+    test = _open(options.data) if options.data else None
     if test:
-        check_apart(validation, test)
-    predictor = Predictor.load(
-        str(folder), device=request.device, batch_size=request.batch_size,
-        engine=request.engine, slices=len(validation),
-    )  # fmt: skip
+        check_disjoint(validation, test)
+    predictor = _load(options, str(folder), len(validation))
     if test:
         check_prepared(predictor, test)
-    targets = _targets(request)
-    with console.progress("Predicting", len(validation), quiet=request.quiet) as advance:
+    targets = _targets(options)
+    with console.progress("Predicting", len(validation), quiet=options.quiet) as advance:
         found = recalibrate(predictor, validation, targets, advance)
-    shown, before = _measured(request, found.shown), _measured(request, found.before)
-    write_learned(folder, found, targets, found.shown, shown.slices, shown.studies)
-    console.note(f"calibrated on {validation.name}: {folder / 'config.json'}", quiet=request.quiet)
+    fitted, before = _evaluate(options, found.cross_fitted), _evaluate(options, found.before)
+    write_learned(folder, found, targets, fitted)
+    config = folder / "config.json"
+    console.note(f"calibrated on {validation.name}: {config}", quiet=options.quiet)
     if not test:
-        return [shown], before
-    from ich_cli.core.evaluate import choosing_on
-
-    (after,) = _of_bundles(request, [str(folder)], test)
-    told = (*after.remarks, *found.shown.remarks)
-    after = replace(after, chosen=f"chosen on {validation.name}", remarks=told)
-    after = choosing_on(after, found.shown)
-    return [_measured(request, after)], before
+        return [fitted], before
+    (after,) = _from_bundles(options, [str(folder)], test)
+    remarks = (*after.remarks, *found.cross_fitted.remarks)
+    after = replace(after, threshold_source=f"chosen on {validation.name}", remarks=remarks)
+    return [_evaluate(options, with_best_f1_of(after, found.cross_fitted))], before
 
 
-def _targets(request: Request) -> Targets:
+def _targets(options: EvaluateOptions) -> Targets:
     from ich_cli.core.evaluate import Targets
 
-    if not request.sensitivity and not request.specificity:
+    if not options.sensitivity and not options.specificity:
         return Targets()
-    return Targets(_shares("--sensitivity", request.sensitivity),
-                   _shares("--specificity", request.specificity))  # fmt: skip
+    return Targets(_shares("--sensitivity", options.sensitivity),
+                   _shares("--specificity", options.specificity))  # fmt: skip
 
 
 def _shares(option: str, given: Sequence[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ich_cli.commands.explain.benchmark import measure
+from ich_cli.commands.explain.benchmark import run_benchmark
 from ich_cli.commands.explain.run import find, run
 from ich_cli.core.errors import UsageError
 from ich_cli.core.imaging import DISPLAY_WINDOWS, OPACITY, STYLES, Style
@@ -124,7 +124,7 @@ def explain(
     _check(paths, label, all_labels, frame, style, evaluate, out_of_fold)
     limits = parse_limits(limit)
     if evaluate:
-        measure(
+        run_benchmark(
             evaluate, out_of_fold or [], output, method, weights, device, seed, limits,
             as_json=json, quiet=quiet,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Measure predictions against labels.
 
-Metrics, calibration, bootstrap intervals, comparison of bundles, benchmark of heat maps, and the
-HTML page, tables and figures that show them.
+Metrics with bootstrap intervals, calibration and thresholds, comparison of models, and the
+benchmark of heat maps; ``output`` writes the page, tables and figures.
 """
 
 import lazy_loader

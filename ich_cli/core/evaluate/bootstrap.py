@@ -1,8 +1,8 @@
-"""Figures of many draws of patients at once: a draw is a count of each patient, not a copy.
+"""Bootstrap over patients: metrics of many draws at once.
 
-All figures but two are made of sums over slices, and a draw's sums are its counts times the sums
-of the patients: one matrix product for a hundred draws. AUROC and average precision go by rank:
-slices are put into bins of equal score first, and again counts are multiplied.
+A draw is the number of times that each patient was drawn. Most metrics are functions of sums over
+slices, and the sums of a hundred draws are one matrix product of counts and patients' sums. AUROC
+and average precision depend on ranks: slices with the same score are summed up first.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 WEIGHTS: Final = np.array([2.0, 1, 1, 1, 1, 1])
-"""Of the labels in RSNA's weighted log loss."""
+"""Weights of the labels in RSNA's weighted log loss."""
 CLIP: Final = 1e-15
-"""Probabilities are kept so far from 0 and 1 in a log loss; as RSNA 2019 scored."""
+"""Distance from 0 and 1 to which probabilities are clipped in a log loss, as in RSNA 2019."""
 BINS: Final = 15
-"""Of equal width, in the expected calibration error."""
+"""Number of bins, of equal width, of the expected calibration error."""
 MOST_RANKS: Final = 8192
-"""Distinct scores that a draw tells apart; of more, neighbours count as ties, which moves an
-AUROC by less than 1 / 8192."""
+"""Most distinct scores; of more, neighbouring scores are treated as ties, which changes an AUROC
+by less than 1 / 8192."""
 _CHUNK: Final = 100  # draws in one product
 _LINEAR: Final = ("count", "positive", "hit", "false", "hit_half", "false_half", "hit_best",
                   "false_best", "brier", "log_loss")  # fmt: skip
@@ -38,7 +38,7 @@ _OF_NEGATIVES: Final = ("auroc", "specificity")
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a draw is made of: N slices, or studies.
+    """N slices, or studies, to draw from.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class Scores:
     probabilities
         float64 ``(N, 6)`` in [0, 1].
     patients
-        ``(N,)``: who is drawn.
+        ``(N,)``: patient of each slice; patients are drawn.
     called
-        bool ``(N, 6)``: what is called positive.
+        bool ``(N, 6)``: labels that are called positive.
     called_best
-        bool ``(N, 6)``: the same at thresholds of best F1 that other slices have chosen.
+        bool ``(N, 6)``: the same at the thresholds with the best F1 on other slices.
     """
 
     labels: Bools
@@ -64,26 +64,26 @@ class Scores:
 def resample(
     scores: Scores, draws: int, seed: int, progress: Callable[[int], None] = lambda n: None
 ) -> dict[str, Floats]:
-    """Draw patients with replacement and return each figure of each draw.
+    """Draw patients with replacement and return each metric of each draw.
 
     Parameters
     ----------
     scores
-        To draw from; two of the same patients and the same seed are drawn alike, so that their
-        figures may be compared pair by pair.
+        Slices or studies. The same patients and seed give the same draws, so that the metrics of
+        two models can be compared draw by draw.
     draws
-        How many.
+        Number of draws.
     seed
-        Of the draws.
+        Seed of the draws.
     progress
-        Told the number of draws after each step.
+        Called with the number of draws after each step.
 
     Returns
     -------
     dict
         ``any.auroc`` and so on, ``macro.auroc`` and so on (mean of the subtypes that have one),
-        ``weighted_log_loss`` → float64 ``(draws,)``; NaN where a draw has no such figure, and
-        in all draws where it rests on one patient who has the label, or lacks it.
+        ``weighted_log_loss`` → float64 ``(draws,)``; NaN if the metric is undefined in a draw, and
+        in all draws if only one patient has, or lacks, the label.
     """
     unique, member = np.unique(scores.patients, return_inverse=True)
     sums = np.stack([_sums(scores, k, member, unique.size) for k in range(len(LABELS))], 1)
@@ -100,9 +100,9 @@ def resample(
 
 
 def _of_one_patient(scores: Scores, member: NDArray[np.intp]) -> Iterator[str]:
-    """Name the figures that rest on one patient who has a label, or lacks it.
+    """Name the metrics of labels that only one patient has, or lacks.
 
-    How another patient would have done cannot be learned by drawing this one again and again.
+    Drawing this patient repeatedly says nothing about the variation between patients.
     """
     for k, label in enumerate(LABELS):
         y = scores.labels[:, k]
@@ -185,7 +185,7 @@ def percentiles(draws: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
 
 
 def _sums(scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Floats:
-    """Return what one label adds up to in each patient, ``(patients, sums)``."""
+    """Return the sums of one label over the slices of each patient, ``(patients, sums)``."""
     y, called = scores.labels[:, k], scores.called[:, k]
     p: Floats = np.asarray(scores.probabilities[:, k], np.float64)
     half: Bools = np.greater_equal(p, 0.5)
@@ -201,7 +201,7 @@ def _sums(scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Fl
 
 
 def _rates(totals: Floats, best: bool) -> dict[str, Floats]:
-    """Return the figures that are made of sums, ``(draws, 6)`` each."""
+    """Return the metrics that are functions of sums, ``(draws, 6)`` each."""
     of = {name: totals[:, :, k] for k, name in enumerate(_LINEAR)}
     negative = of["count"] - of["positive"]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -262,7 +262,7 @@ class _Ranks:
         positive, negative = self.positive @ weights, self.negative @ weights
         below = np.cumsum(negative, 0)
         positives, negatives = positive.sum(0), below[-1]
-        found = positives - np.cumsum(positive, 0) + positive  # at or over each score
+        found = positives - np.cumsum(positive, 0) + positive  # positives at or above each score
         called = found + negatives - below + negative
         with np.errstate(invalid="ignore", divide="ignore"):
             auroc = (positive * (below - negative / 2)).sum(0) / (positives * negatives)
@@ -274,31 +274,31 @@ class _Ranks:
 def resample_bins(
     scores: Scores, k: int, groups: int, draws: int = 200, seed: int = 0
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return what one label's probabilities say and what was seen, in groups of equal size.
+    """Return the reliability curve of one label, in groups of equal size.
 
     Parameters
     ----------
     scores
-        To draw from.
+        Slices or studies.
     k
         Index of the label.
     groups
-        At most; equal probabilities stay together.
+        Largest number of groups; equal probabilities stay in one group.
     draws, seed
-        Of the interval.
+        Number of draws for the intervals, and their seed.
 
     Returns
     -------
     tuple
-        Mean probability, share of positives and the ends of its 95 % interval (bootstrap over
-        patients), each ``(groups,)``.
+        Mean probability, share of positives, and the lower and upper end of the share's 95 %
+        interval (bootstrap over patients), each ``(groups,)``.
     """
     y, p = scores.labels[:, k], scores.probabilities[:, k]
     edges = np.unique(np.quantile(p, np.linspace(0, 1, groups + 1)[1:-1]))
     place = np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True)[1]
     size = int(place.max()) + 1
     count = np.bincount(place, minlength=size)
-    said, seen = np.bincount(place, p, size) / count, np.bincount(place, y, size) / count
+    mean, seen = np.bincount(place, p, size) / count, np.bincount(place, y, size) / count
     unique, member = np.unique(scores.patients, return_inverse=True)
     index = member * size + place
     each = [np.bincount(index, w, unique.size * size) for w in (np.ones_like(p), y)]
@@ -308,4 +308,4 @@ def resample_bins(
         share = positive / total
     share = np.where(np.isnan(share), seen, share)
     low, high = np.percentile(share, [2.5, 97.5], axis=0)
-    return said, seen, low, high
+    return mean, seen, low, high

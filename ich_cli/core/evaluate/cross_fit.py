@@ -1,4 +1,4 @@
-"""Calibration, thresholds and rule for studies, learned from some patients, shown on others."""
+"""Cross-fitting: calibration, thresholds and study rule learned and applied on other patients."""
 
 from __future__ import annotations
 
@@ -16,47 +16,58 @@ from ich_cli.core.evaluate.calibration import (
     choose_thresholds,
     learn_calibration,
 )
-from ich_cli.core.evaluate.cases import Cases, Floats, joined
-from ich_cli.core.evaluate.fit_study_rule import learn_rule
+from ich_cli.core.evaluate.cases import Cases, Floats, concatenate_cases
+from ich_cli.core.evaluate.study_rules import learn_rule
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study import StudyRule
 
 FOLDS = 5
 FEWEST = 5
-"""Slices with a label, and without; of fewer nothing is learned that is worth keeping."""
+"""Fewest positive, and negative, slices of a label from which its parameters are learned."""
 _EDGE = 1e-12
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a bundle is given."""
+class LearnedParameters:
+    """Parameters of a bundle that are learned after training."""
 
     calibration: Calibration | None
-    """None where the bundle's own stays: an ensemble."""
+    """None if the bundle's own is kept, as an ensemble's is."""
     thresholds: dict[str, float]
     study: StudyRule | None
     kept: tuple[str, ...] = ()
-    """Labels that were left as they were known to be."""
+    """Labels whose parameters were kept: too rare to learn from."""
 
     def probabilities(self, logits: Floats) -> Floats:
-        """Return what logits stand for; without a calibration, by the sigmoid alone."""
+        """Return calibrated probabilities ``(N, 6)``; without calibration, plain sigmoids."""
         return (self.calibration or Calibration()).apply(logits)
 
 
-def learn(
+def learn_parameters(
     cases: Cases,
     logits: Floats,
     targets: Targets,
     *,
     calibrated: bool = False,
-    known: Learned | None = None,
-) -> Learned:
-    """Learn all three from cases and their logits ``(N, 6)``; `calibrated`: but the first.
+    known: LearnedParameters | None = None,
+) -> LearnedParameters:
+    """Learn calibration, thresholds and study rule.
 
-    What these cases are too few to teach stays as it is `known`: labels of which fewer than five
-    slices are positive, or negative, and the rule where too few studies bleed, or do not.
+    Parameters
+    ----------
+    cases
+        Slices to learn from.
+    logits
+        Their logits ``(N, 6)``.
+    targets
+        Aims of the thresholds.
+    calibrated
+        Keep the calibration: the logits are already calibrated.
+    known
+        Parameters that are kept for labels with fewer than `FEWEST` positive or negative slices,
+        and its study rule where too few studies bleed or too few do not.
     """
-    few = too_few(cases) if known else ()
+    few = rare_labels(cases) if known else ()
     own = None if calibrated else learn_calibration(cases.labels, logits, cases.patients)
     if known and own:
         own = _with_old(own, known.calibration or Calibration(), few)
@@ -66,11 +77,11 @@ def learn(
     if known:
         thresholds |= {label: known.thresholds[label] for label in few}
         rule = rule or known.study
-    return Learned(own, thresholds, rule, few)
+    return LearnedParameters(own, thresholds, rule, few)
 
 
-def too_few(cases: Cases) -> tuple[str, ...]:
-    """Return the labels that too few slices have, or lack, to learn from."""
+def rare_labels(cases: Cases) -> tuple[str, ...]:
+    """Return the labels with fewer than `FEWEST` positive or negative slices."""
     positive = cases.labels.sum(0)
     rarer = np.minimum(positive, len(cases) - positive)
     return tuple(label for label, n in zip(LABELS, rarer, strict=True) if n < FEWEST)
@@ -84,31 +95,31 @@ def _with_old(new: Calibration, old: Calibration, labels: tuple[str, ...]) -> Ca
     return Calibration(tuple(temperature), tuple(bias))
 
 
-def to_logits(probabilities: Floats) -> Floats:
-    """Return the logits of probabilities, those of 0 and 1 finite."""
+def finite_logits(probabilities: Floats) -> Floats:
+    """Return the logits of probabilities; those of 0 and 1 are finite."""
     return np.asarray(logit(np.clip(probabilities, _EDGE, 1 - _EDGE)))
 
 
-def folds_of(cases: Cases) -> NDArray[np.int64]:
-    """Deal patients into five parts, or as many as there are patients."""
+def split_patients(cases: Cases) -> NDArray[np.int64]:
+    """Split the patients into five folds, or as many as there are patients; return ``(N,)``."""
     folds = min(FOLDS, np.unique(cases.patients).size)
     return fold_by_patient(cases.patients, cases.labels.astype(np.float32), folds)
 
 
-def shown_elsewhere(
+def cross_fitted_cases(
     cases: Cases,
     logits: Floats,
     folds: NDArray[np.int64],
     targets: Targets,
     calibrated: bool,
-    known: Learned | None = None,
+    known: LearnedParameters | None = None,
 ) -> tuple[Cases, Cases]:
-    """Return slices and studies of each part, by what was learned from the other parts."""
+    """Return slices and studies of each fold, by the parameters learned on the other folds."""
     slices, studies, order = [], [], []
     for fold in np.unique(folds):
         here = folds == fold
         others = cases.take(~here)
-        found = learn(others, logits[~here], targets, calibrated=calibrated, known=known)
+        found = learn_parameters(others, logits[~here], targets, calibrated=calibrated, known=known)
         p = found.probabilities(logits[here])
         called = p >= np.array([found.thresholds[label] for label in LABELS])
         part = replace(cases.take(here), probabilities=p, called=called)
@@ -116,21 +127,22 @@ def shown_elsewhere(
         studies.append(part.by_study(found.study or StudyRule()))
         order.append(np.flatnonzero(here))
     back = np.argsort(np.concatenate(order))
-    whole = joined(slices).take(back)
-    return replace(whole, called_best=best_elsewhere(whole, folds)), joined(studies)
+    whole = concatenate_cases(slices).take(back)
+    whole = replace(whole, called_best=cross_fitted_best_f1(whole, folds))
+    return whole, concatenate_cases(studies)
 
 
-def best_elsewhere(cases: Cases, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Call positive at the thresholds of best F1 on the other parts."""
+def cross_fitted_best_f1(cases: Cases, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Call positive, ``(N, 6)``, at the thresholds with the best F1 on the other folds."""
     called = np.zeros(cases.labels.shape, bool)
     for fold in np.unique(folds):
         here = folds == fold
-        called[here] = cases.probabilities[here] >= best_f1(cases.take(~here))
+        called[here] = cases.probabilities[here] >= best_f1_thresholds(cases.take(~here))
     return called
 
 
-def best_f1(cases: Cases) -> Floats:
-    """Return the six thresholds of best F1; 0.5 where a label has no positive."""
+def best_f1_thresholds(cases: Cases) -> Floats:
+    """Return the six thresholds with the best F1; 0.5 for a label without positives."""
     y, p = cases.labels, cases.probabilities
     return np.array(
         [at_best_f1(y[:, k], p[:, k]) if y[:, k].any() else 0.5 for k in range(len(LABELS))]

@@ -1,39 +1,35 @@
-"""How good maps are over a data set with masks: pointing game, mass inside, faithfulness."""
+"""Benchmark of heat maps on data with masks: pointing game, mass inside, faithfulness."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.bundle import BundleConfig, LoadedBundle, load_bundle
 from ich_cli.core.data import Mask, MaskedData, MaskedSlice
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
-from ich_cli.core.errors import DataError
 from ich_cli.core.evaluate.bootstrap import draw_sums, percentiles
-from ich_cli.core.evaluate.localization import chance, mass_inside, pointing_game
 from ich_cli.core.explain import Probe, explain
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
-from ich_cli.core.model import resolve_device
 from ich_cli.core.predict import Predictor
-from ich_cli.core.system import sum_of_sums, write_csv
+from ich_cli.core.system import write_csv
 
 CENTRE: Final = "centre"
-"""A map that knows nothing: a spot in the middle of the head, to compare with."""
+"""Baseline method: the same spot in the middle of every head."""
 GROUPS: Final = ("any", "subtypes", *SUBTYPES)
-"""What a row of the table is about; ``subtypes`` are the maps of all five together."""
+"""Groups of maps that are summarized; ``subtypes`` are the maps of all five together."""
 
 _DRAWS: Final = 1000
+_TIE: Final = 1e-6  # share of the peak within which values count as equal
 
 
 @dataclass(frozen=True, slots=True)
 class MapScore:
-    """One map of one slice, for a label that is there."""
+    """Metrics of one map of one slice, for a label that the slice has."""
 
     name: str
     patient: str = field(repr=False)
@@ -45,14 +41,14 @@ class MapScore:
     chance: float
     probability: float
     drop: float
-    """Of the probability, with the hottest tenth of the head replaced; 0 of an empty map."""
+    """Drop of the probability when the hottest tenth of the head is replaced; 0 of an empty map."""
     drop_random: float
-    """The mean with random tenths."""
+    """Mean drop when random tenths are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table: the means of one method over the maps of a group of labels."""
+class MapSummary:
+    """Means of one method over the maps of a group of labels: a row of the table."""
 
     method: str
     label: str
@@ -60,22 +56,22 @@ class Row:
     maps: int
     patients: int
     empty: int
-    """Maps without any value: misses that cost no probability."""
+    """Number of maps that are zero everywhere: misses with no drop."""
     pointing: float
     pointing_low: float
-    """Of the 95 % interval, bootstrap over patients."""
+    """Lower end of the 95 % interval, bootstrap over patients."""
     pointing_high: float
     mass: float
     chance: float
-    """The mask's share of the head: what a map that knows nothing gets of both."""
+    """Share of the head that is in the mask: pointing and mass expected of a random map."""
     probability: float
     drop: float
     drop_random: float
     better: float
-    """Share of the maps whose hottest region costs more than the random ones."""
+    """Share of the maps whose hottest region has a larger drop than the random ones."""
 
 
-def score(
+def score_maps(
     predictor: Predictor,
     data: MaskedData,
     methods: Sequence[str],
@@ -84,20 +80,20 @@ def score(
     limits: Limits = DEFAULT_LIMITS,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[MapScore]:
-    """Score the maps of each label that is there, on each slice, by each method and by `CENTRE`.
+    """Score the map of each label that a slice has, for each slice and method, and for `CENTRE`.
 
     Parameters
     ----------
     predictor
         Single model or ensemble.
     data
-        As `open_masked` found it.
+        Result of `open_masked`.
     methods
-        Of `methods_of` the predictor.
+        Methods of `methods_of`.
     seed
-        Of the random regions, the same for all methods.
+        Seed of the random regions, which are the same for all methods.
     limits
-        Bounds on the files.
+        Limits on the files.
     progress
         Called with 1 after each slice.
     """
@@ -115,8 +111,8 @@ def score(
     return scores
 
 
-def table(scores: Sequence[MapScore], seed: int = 0) -> list[Row]:
-    """Return the means, by method in the order of the scores and by `GROUPS`."""
+def summarize_scores(scores: Sequence[MapScore], seed: int = 0) -> list[MapSummary]:
+    """Return the means of each group and method, methods in the order of the scores."""
     methods = dict.fromkeys(one.method for one in scores)
     return [
         _row(method, group, those, seed)
@@ -126,85 +122,17 @@ def table(scores: Sequence[MapScore], seed: int = 0) -> list[Row]:
     ]
 
 
-def write_table(path: Path, rows: Iterable[Row]) -> None:
-    """Write the table as CSV, whole or not at all, numbers with 4 decimals."""
-    names = [one.name for one in fields(Row)]
+def write_map_summaries(path: Path, rows: Iterable[MapSummary]) -> None:
+    """Write a CSV table atomically, numbers with 4 decimals."""
+    names = [one.name for one in fields(MapSummary)]
     lines = [[f"{v:.4f}" if isinstance(v, float) else v for v in astuple(row)] for row in rows]
     write_csv(path, names, lines)
-
-
-def folds_of(runs: Sequence[Path]) -> list[tuple[tuple[Path, ...], frozenset[str]]]:
-    """Return each fold's bundles, one a run, and the names of the slices that they never saw.
-
-    Parameters
-    ----------
-    runs
-        Folders of `ich train`, with ``fold-0``, ``fold-1`` …
-
-    Raises
-    ------
-    DataError
-        If there is no finished fold, or the runs have other folds.
-    """
-    first, *others = (_folds(run) for run in runs)
-    for run, other in zip(runs[1:], others, strict=True):
-        if {k: fold[1] for k, fold in first.items()} != {k: fold[1] for k, fold in other.items()}:
-            raise DataError(f"{run} has other folds than {runs[0]}, or not as many are finished")
-    return [
-        (tuple(found[k][0] for found in (first, *others)), names) for k, (_, names) in first.items()
-    ]
-
-
-def _folds(run: Path) -> dict[str, tuple[Path, frozenset[str]]]:
-    found = {}
-    for path in sorted(run.glob("fold-*/predictions.csv")):
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                names = frozenset(row["name"] for row in csv.DictReader(file))
-        except (OSError, KeyError, ValueError):
-            raise DataError(f"{path}: not the predictions of a fold") from None
-        found[path.parent.name] = (path.parent / "bundle", names)
-    if not found:
-        raise DataError(f"{run}: no finished fold; give the folder that `ich train --out` wrote")
-    return found
-
-
-def load_together(bundles: Sequence[Path], device: str) -> Predictor:
-    """Return one predictor of single models, each as it is; of several, their ensemble.
-
-    Raises
-    ------
-    BundleError
-        If one cannot be loaded.
-    """
-    if len(bundles) == 1:
-        return Predictor.load(bundles[0], device=device)
-    loaded = [load_bundle(folder) for folder in bundles]
-    configs = tuple(one.config for one in loaded)
-    config = BundleConfig(
-        "ensemble", configs[0].training, configs[0].preprocess,
-        sha256=sum_of_sums([one.sha256 for one in configs]), members=tuple(map(str, bundles)),
-    )  # fmt: skip
-    models = tuple(one.models[0] for one in loaded)
-    return Predictor(
-        LoadedBundle(config, models, configs, "", bundles[0]), str(resolve_device(device))
-    )
-
-
-def trained_on(predictor: Predictor) -> dict[str, Any]:
-    """Return what must be told beside figures: the bundle, its data and its split."""
-    config = predictor.bundle.config
-    return {
-        "bundle": config.sha256[:12] or "without a checksum",
-        "trained_on": config.training.get("data", ""),
-        "split": config.training.get("split", ""),
-    }
 
 
 def _score_maps(
     probe: Probe, one: MaskedSlice, method: str, maps: dict[str, NDArray[np.float32]]
 ) -> list[MapScore]:
-    measured = probe.measure(maps)
+    found = probe.measure(maps)
     return [
         MapScore(
             name=one.name,
@@ -216,7 +144,7 @@ def _score_maps(
             mass=mass_inside(values, one.masks[label]),
             chance=chance(one.masks[label], probe.head),
             probability=float(probe.before[LABELS.index(label)]),
-            drop=measured[label].drop if label in measured else 0.0,
+            drop=found[label].drop if label in found else 0.0,
             drop_random=float((probe.before - probe.elsewhere)[LABELS.index(label)]),
         )
         for label, values in maps.items()
@@ -239,12 +167,12 @@ def _is_in(label: str, group: str) -> bool:
     return label == group or (group == "subtypes" and label != LABELS[ANY])
 
 
-def _row(method: str, group: str, scores: Sequence[MapScore], seed: int) -> Row:
+def _row(method: str, group: str, scores: Sequence[MapScore], seed: int) -> MapSummary:
     def mean(name: str) -> float:
         return float(np.mean([getattr(one, name) for one in scores]))
 
     low, high = _interval(scores, seed)
-    return Row(
+    return MapSummary(
         method=method,
         label=group,
         maps=len(scores),
@@ -268,3 +196,58 @@ def _interval(scores: Sequence[MapScore], seed: int) -> tuple[float, float]:
     hits = np.bincount(member, [one.pointing for one in scores])
     drawn = draw_sums(np.stack([hits, np.bincount(member)], 1), _DRAWS, seed)
     return percentiles({"pointing": drawn[:, 0] / drawn[:, 1]})["pointing"]
+
+
+def pointing_game(values: NDArray[np.float32], mask: Mask) -> float:
+    """Return 1 if a map's peak lies in the mask, else 0 (Zhang et al., arXiv 1608.00507).
+
+    There is no tolerance; the paper allows 15 pixels.
+
+    Parameters
+    ----------
+    values
+        float32 ``(H, W)``, at least 0.
+    mask
+        bool ``(H, W)``.
+
+    Returns
+    -------
+    float
+        1 or 0; if several pixels share the peak, the share of them inside; 0 of an empty map.
+    """
+    _check(values, mask)
+    peak = float(values.max())
+    if peak <= 0:
+        return 0.0
+    return float(mask[values >= peak * (1 - _TIE)].mean())
+
+
+def mass_inside(values: NDArray[np.float32], mask: Mask) -> float:
+    """Return the share of a map's sum that lies in the mask (the "energy" of arXiv 1910.01279).
+
+    Parameters
+    ----------
+    values
+        float32 ``(H, W)``, at least 0.
+    mask
+        bool ``(H, W)``.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 of an empty map.
+    """
+    _check(values, mask)
+    total = float(values.sum(dtype=np.float64))
+    return float(values[mask].sum(dtype=np.float64)) / total if total > 0 else 0.0
+
+
+def chance(mask: Mask, head: Mask) -> float:
+    """Return the share of the head in the mask: the mean of both metrics of a random map."""
+    inside = int(head.sum())
+    return float((mask & head).sum()) / inside if inside else 0.0
+
+
+def _check(values: NDArray[np.float32], mask: Mask) -> None:
+    if values.shape != mask.shape:
+        raise ValueError(f"a map of {values.shape} against a mask of {mask.shape}")

@@ -1,4 +1,4 @@
-"""Predictions and labels from two tables, slice by slice, and what of them does not fit."""
+"""Match a table of predictions with a table of labels, slice by slice."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ PATIENT_COLUMNS: Final = ("patient", "patient_id", "patientid")
 STUDY_COLUMNS: Final = ("study_uid", "studyinstanceuid", "study")
 
 
-class Scored(NamedTuple):
-    """One row of a table of predictions."""
+class PredictionRow(NamedTuple):
+    """Row of a table of predictions."""
 
     sop_uid: str
     path: str
@@ -45,56 +45,56 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Slices that have both a prediction and a label, and a count of those that do not."""
+    """Slices with both a prediction and a label, and the number of rows without."""
 
     labels: NDArray[np.float64]
     """``(N, 6)``."""
     probabilities: NDArray[np.float64]
     """``(N, 6)``."""
     patients: NDArray[np.int64]
-    """``(N,)``: patients, else studies, else each slice for itself."""
+    """``(N,)``: number of the patient, else of the study, else of the slice."""
     studies: NDArray[np.int64]
-    """``(N,)``: studies, else patients."""
+    """``(N,)``: number of the study, else of the patient, else of the slice."""
     names: tuple[str, ...]
-    """SOP Instance UID, else what the predictions call the slice."""
+    """SOP Instance UID, else the name of the slice in the predictions."""
     grouped: str
-    """What the tables said of who belongs together: ``patient``, ``study`` or nothing."""
-    unanswered: int
+    """Grouping of slices that the tables give: ``patient``, ``study`` or nothing."""
+    empty: int
     """Rows of predictions without six numbers: refused files, NaN."""
     repeated: int
-    """Rows of predictions that repeat a slice; the first one counts."""
+    """Rows of predictions that repeat a slice; the first row is used."""
     contradicting: int
-    """Of those, rows with other probabilities."""
+    """Repeated rows with other probabilities than the first."""
     unlabelled: int
-    """Predictions without labels."""
+    """Predicted slices without labels."""
     unpredicted: int
     """Labelled slices without a prediction."""
 
     def remarks(self, predictions: str, labels: str) -> list[str]:
-        """Say what was left out, a sentence each."""
+        """Return one sentence for each reason why slices were left out."""
         other = f", {self.contradicting} of them with other probabilities"
-        told = (
-            (self.unanswered, f"rows of {predictions} have no probabilities (refused files, NaN)"),
+        counts = (
+            (self.empty, f"rows of {predictions} have no probabilities (refused files, NaN)"),
             (
                 self.repeated,
                 f"rows of {predictions} repeat a slice{other if self.contradicting else ''}; "
-                "the first of each counts",
+                "the first row is used",
             ),
             (self.unlabelled, f"slices of {predictions} have no label in {labels}"),
             (self.unpredicted, f"slices of {labels} have no prediction in {predictions}"),
         )
-        return [f"{count} {text}" for count, text in told if count]
+        return [f"{count} {text}" for count, text in counts if count]
 
 
 def match(predictions: Path, labels: Path) -> Matched:
-    """Bring two tables together by SOP Instance UID, path, file name or id.
+    """Match two tables by SOP Instance UID, path, file name or id.
 
     Parameters
     ----------
     predictions
-        As `ich predict` writes it, ``oof.csv``, or RSNA's long layout.
+        Table of `ich predict`, ``oof.csv``, or RSNA's long layout.
     labels
-        Any table that `read_labels` reads; ``index.csv`` of a prepared data set too.
+        Table that `read_labels` reads, such as ``index.csv`` of a prepared data set.
 
     Raises
     ------
@@ -103,15 +103,15 @@ def match(predictions: Path, labels: Path) -> Matched:
     """
     table = read_labels(labels)
     groups, tails = _read_groups(labels), _tails(table)
-    rows, unanswered = read_predictions(predictions)
+    rows, empty = read_predictions(predictions)
     first, repeated, contradicting = _distinct(rows)
     found = [(row, _find(table, tails, row)) for row in first]
     both = [(row, label) for row, label in found if label is not None]
     if not both:
-        raise DataError(f"no slice of {predictions} has a row in {labels}; how are they called?")
-    whose = [_whose(row, groups) for row, _ in both]
-    patients, studies, grouped = _numbered(whose)
-    # the keys of one labelled slice share one row, so rows are told apart by identity
+        raise DataError(f"no slice of {predictions} is in {labels}; check that identifiers match")
+    groups_of = [_group(row, groups) for row, _ in both]
+    patients, studies, grouped = _numbered(groups_of)
+    # the keys of one labelled slice share one row, so rows are distinguished by identity
     used, slices = {id(label) for _, label in both}, {id(label) for label in table.values()}
     return Matched(
         labels=np.array([label for _, label in both], np.float64),
@@ -120,7 +120,7 @@ def match(predictions: Path, labels: Path) -> Matched:
         studies=studies,
         names=tuple(_name(row) for row, _ in both),
         grouped=grouped,
-        unanswered=unanswered,
+        empty=empty,
         repeated=repeated,
         contradicting=contradicting,
         unlabelled=len(first) - len(both),
@@ -128,23 +128,23 @@ def match(predictions: Path, labels: Path) -> Matched:
     )
 
 
-def read_predictions(path: Path) -> tuple[list[Scored], int]:
-    """Read a table of probabilities; return its rows, and how many have none (refused slices)."""
+def read_predictions(path: Path) -> tuple[list[PredictionRow], int]:
+    """Read a table of probabilities; return its rows, and the number of rows without (refused)."""
     columns = _columns(path)
     if not all(name in columns for name in SUBTYPES):
         long = read_labels(path, scores=True)
         whole = {key: six for key, six in long.items() if not any(map(math.isnan, six))}
-        return [Scored(key, key, 1, "", "", six) for key, six in whole.items()], (
+        return [PredictionRow(key, key, 1, "", "", six) for key, six in whole.items()], (
             len(long) - len(whole)
         )
     key = next((columns[name] for name in KEY_COLUMNS if name in columns), None)
     if key is None:
-        raise DataError(f"{path}: no column names the slice; call it path or sop_uid")
-    wanted = [columns[name] for name in LABELS if name in columns]
+        raise DataError(f"{path}: no column identifies the slice; name one path or sop_uid")
+    needed = [columns[name] for name in LABELS if name in columns]
     found, count = [], 0
     for count, (line, row) in enumerate(_rows(path), 1):  # noqa: B007
-        if all(_present(row[name]) for name in wanted):
-            found.append(_scored(row, columns, key, f"{path}, line {line}"))
+        if all(_present(row[name]) for name in needed):
+            found.append(_prediction(row, columns, key, f"{path}, line {line}"))
     return found, count - len(found)
 
 
@@ -152,13 +152,15 @@ def _present(text: str | None) -> bool:
     return (text or "").strip().lower() not in ABSENT
 
 
-def _scored(row: Mapping[str, str], columns: Mapping[str, str], key: str, where: str) -> Scored:
+def _prediction(
+    row: Mapping[str, str], columns: Mapping[str, str], key: str, where: str
+) -> PredictionRow:
     given = {name: row[columns[name]] for name in LABELS if name in columns}
     values = {name: to_label(text, where) for name, text in given.items()}
     frame = (row[columns["frame"]] or "1") if "frame" in columns else "1"
     if not frame.isdecimal():
-        raise DataError(f"{where}: the frame {frame!r} is no number")
-    return Scored(
+        raise DataError(f"{where}: the frame {frame!r} is not a number")
+    return PredictionRow(
         sop_uid=slice_key(row[columns.get("sop_uid", key)] or ""),
         path=row[columns.get("path", key)] or "",
         frame=int(frame),
@@ -172,14 +174,14 @@ def _value(row: Mapping[str, str], columns: Mapping[str, str], wanted: Iterable[
     return next((row[columns[name]] or "" for name in wanted if name in columns), "")
 
 
-def _name(row: Scored) -> str:
+def _name(row: PredictionRow) -> str:
     name = row.sop_uid or slice_key(row.path)
     return name if row.frame == 1 else f"{name}#{row.frame}"
 
 
-def _distinct(rows: list[Scored]) -> tuple[list[Scored], int, int]:
-    """Return the first row of each slice, and how many others there are, and contradict it."""
-    first: dict[str, Scored] = {}
+def _distinct(rows: list[PredictionRow]) -> tuple[list[PredictionRow], int, int]:
+    """Return the first row of each slice, and the numbers of repeated and of differing rows."""
+    first: dict[str, PredictionRow] = {}
     contradicting = sum(
         first.setdefault(_name(row), row).probabilities != row.probabilities for row in rows
     )
@@ -187,14 +189,14 @@ def _distinct(rows: list[Scored]) -> tuple[list[Scored], int, int]:
 
 
 def _tails(table: Mapping[str, LabelRow]) -> dict[str, LabelRow]:
-    """Return the labels by the last part of their path, where that is of one slice alone."""
+    """Return the labels by file name, where only one slice has that name."""
     tails = [key.rpartition("/")[2] for key in table]
     counts = Counter(tails)
     return {tail: row for tail, row in zip(tails, table.values(), strict=True) if counts[tail] == 1}
 
 
 def _find(
-    table: Mapping[str, LabelRow], tails: Mapping[str, LabelRow], row: Scored
+    table: Mapping[str, LabelRow], tails: Mapping[str, LabelRow], row: PredictionRow
 ) -> LabelRow | None:
     exact = find_labels(table, row.sop_uid, row.path, row.frame)
     return exact or (tails.get(slice_key(row.path).rpartition("/")[2]) if row.path else None)
@@ -208,7 +210,7 @@ def _opened(path: Path) -> Iterator[csv.DictReader[str]]:
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"{path}: the table is no CSV in UTF-8") from None
+        raise DataError(f"{path}: the table is not CSV in UTF-8") from None
 
 
 def _columns(path: Path) -> dict[str, str]:
@@ -217,14 +219,14 @@ def _columns(path: Path) -> dict[str, str]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield rows with their line numbers: a table of 750,000 is never in memory as text."""
+    """Yield rows with their line numbers, without holding the text of the table in memory."""
     with _opened(path) as reader:
         for row in reader:
             yield reader.line_num, row
 
 
 def _read_groups(path: Path) -> dict[str, tuple[str, str]]:
-    """Return patient and study of each labelled slice; in memory only."""
+    """Return patient and study of each labelled slice; they stay in memory."""
     columns = _columns(path)
     if not all(name in columns for name in SUBTYPES):
         return {}
@@ -242,19 +244,21 @@ def _read_groups(path: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def _whose(row: Scored, groups: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+def _group(row: PredictionRow, groups: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
     keys = candidate_names(row.sop_uid, row.path) if groups else ()
     own = next((groups[key] for key in keys if key and key in groups), ("", ""))
     return own[0] or row.patient, own[1] or row.study
 
 
 def _numbered(
-    whose: list[tuple[str, str]],
+    groups: list[tuple[str, str]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    """Give patients and studies numbers; each stands in for the other, or the slice for both."""
-    grouped = "patient" if all(p for p, _ in whose) else "study" if all(s for _, s in whose) else ""
-    alone = [f"slice {k}" for k in range(len(whose))]
-    patients = [p or s or own for (p, s), own in zip(whose, alone, strict=True)]
-    studies = [s or p or own for (p, s), own in zip(whose, alone, strict=True)]
+    """Return numbers of patients and studies, each from the other or the slice if unknown."""
+    grouped = (
+        "patient" if all(p for p, _ in groups) else "study" if all(s for _, s in groups) else ""
+    )
+    alone = [f"slice {k}" for k in range(len(groups))]
+    patients = [p or s or own for (p, s), own in zip(groups, alone, strict=True)]
+    studies = [s or p or own for (p, s), own in zip(groups, alone, strict=True)]
     both = [np.unique(one, return_inverse=True)[1].astype(np.int64) for one in (patients, studies)]
     return both[0], both[1], grouped

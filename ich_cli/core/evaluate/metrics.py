@@ -1,4 +1,4 @@
-"""How good probabilities are: per label and macro, per slice and per patient, with intervals."""
+"""Metrics of probabilities: per label and macro, per slice, study or patient, with intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LABEL_METRICS: Final = (
     "auroc", "ap", "f1", "f1_at_half", "f1_best", "precision", "recall", "specificity", "brier",
     "ece", "log_loss",
 )  # fmt: skip
-"""``f1_best`` is at a threshold of best F1 that other slices have chosen; None without those."""
+"""``f1_best`` is F1 at the thresholds with the best F1 on other slices; None without those."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Report:
     patients: int
     positives: dict[str, int]
     labels: dict[str, dict[str, float | None]]
-    """label → metric → value; None where it is not defined (a label without a positive)."""
+    """Label → metric → value; None if undefined (a label without positives)."""
     macro: dict[str, float | None]
-    """Mean over the five subtypes where the metric is defined."""
+    """Metric → mean over the subtypes for which it is defined."""
     weighted_log_loss: float
     confusion: dict[str, dict[str, int]]
-    """label → ``tp``, ``fp``, ``fn``, ``tn`` at its threshold."""
+    """Label → ``tp``, ``fp``, ``fn``, ``tn`` at its threshold."""
     intervals: dict[str, tuple[float, float]]
-    """95 % intervals of ``any.auroc``, ``macro.f1`` and so on, and ``weighted_log_loss``."""
+    """95 % intervals of ``any.auroc``, ``macro.f1`` and so on, and of ``weighted_log_loss``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -67,30 +67,30 @@ def evaluate(
     called: ArrayLike | None = None,
     called_best: ArrayLike | None = None,
 ) -> Report:
-    """Measure probabilities against labels.
+    """Compute the metrics of probabilities.
 
     Parameters
     ----------
     labels, probabilities
         ``(N, 6)`` in the order of `LABELS`; a soft label counts as positive from 0.5 on.
     patients
-        ``(N,)``; intervals come from drawing patients with replacement, for the slices of one
-        patient are not independent.
+        ``(N,)``: patient of each row. The bootstrap draws patients, because slices of one patient
+        are not independent.
     thresholds
         Label → probability from which it counts as positive (≥).
     unit
-        What a row is; with ``patient`` the rows are slices, of which each patient's highest label
-        and probability are taken.
+        Unit of a row: ``slice`` or ``study``; with ``patient`` the rows are slices, reduced to each
+        patient's highest label and probability.
     bootstrap
-        Draws; 0 gives no intervals.
+        Number of draws; 0 for no intervals.
     seed
-        Of the draws.
+        Seed of the draws.
     progress
-        Told the number of draws after each step.
+        Called with the number of draws after each step.
     called
-        bool ``(N, 6)``: what is called positive, where that is not all of ``thresholds``.
+        bool ``(N, 6)``: labels that are called positive, if not those that reach ``thresholds``.
     called_best
-        bool ``(N, 6)``: the same at thresholds of best F1 that other slices have chosen.
+        bool ``(N, 6)``: the same at the thresholds with the best F1 on other slices.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def evaluate(
     positive = p >= cut if called is None else np.asarray(called, bool)
     best = None if called_best is None else np.asarray(called_best, bool)
     scores = Scores(y, p, who, positive, best)
-    each = {label: _of_label(scores, k, float(cut[k])) for k, label in enumerate(LABELS)}
+    each = {label: _label_metrics(scores, k, float(cut[k])) for k, label in enumerate(LABELS)}
     return Report(
         unit=unit,
         count=len(y),
@@ -119,7 +119,7 @@ def evaluate(
 
 
 def quick_metrics(labels: ArrayLike, logits: ArrayLike) -> dict[str, float | None]:
-    """Return what is shown after each epoch: AUC, weighted log loss and F1 at 0.5."""
+    """Return the metrics that are shown after each epoch: AUC, weighted log loss and F1 at 0.5."""
     y = np.asarray(labels) >= 0.5
     p = expit(np.asarray(logits, np.float64))
     auc = [auroc(y[:, k], p[:, k]) for k in range(len(LABELS))]
@@ -149,7 +149,7 @@ def by_patient(
 def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
     """Return the area under the ROC curve; None unless both classes occur.
 
-    By ranks (Mann-Whitney), which is quick enough for after each epoch.
+    Computed from ranks (Mann-Whitney U), which is faster than scikit-learn's curve.
     """
     positive = int(y.sum())
     negative = len(y) - positive
@@ -160,7 +160,7 @@ def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
 
 
 def weighted_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return RSNA 2019's score: mean log loss with `any` counted twice, probabilities clipped."""
+    """Return RSNA 2019's score: mean log loss with weight 2 for `any`, probabilities clipped."""
     each = log_losses(np.asarray(labels, np.float64), np.asarray(probabilities, np.float64))
     return float(each.mean(axis=0) @ WEIGHTS / WEIGHTS.sum())
 
@@ -178,15 +178,17 @@ def _checked(
     y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
     who = np.asarray(patients)
     if y.ndim != 2 or y.shape[1] != len(LABELS) or y.shape != p.shape or len(who) != len(y):
-        raise DataError(f"labels are {y.shape}, probabilities {p.shape}, patients {who.shape}")
+        raise DataError(
+            f"shapes do not match: labels {y.shape}, probabilities {p.shape}, patients {who.shape}"
+        )
     if len(y) == 0:
-        raise DataError("there is nothing to evaluate: no slice has both a label and a prediction")
+        raise DataError("nothing to evaluate: no slice has both a label and a prediction")
     if not np.all((p >= 0) & (p <= 1)):
         raise DataError("a probability is outside 0 … 1, or missing")
     return y >= 0.5, p, who
 
 
-def _of_label(scores: Scores, k: int, cut: float) -> dict[str, float | None]:
+def _label_metrics(scores: Scores, k: int, cut: float) -> dict[str, float | None]:
     y, p = scores.labels[:, k], scores.probabilities[:, k]
     best = None if scores.called_best is None else _rates(y, scores.called_best[:, k])["f1"]
     return {
@@ -211,7 +213,7 @@ def _confusion(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, dic
 
 
 def _rates(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Return rates at a threshold; None where the denominator is 0."""
+    """Return F1, precision, recall and specificity; None where the denominator is 0."""
     hit, false = int((y & called).sum()), int((~y & called).sum())
     missed, right = int((y & ~called).sum()), int((~y & ~called).sum())
     return {
@@ -244,14 +246,14 @@ def _intervals(
 
 
 def bundle_metrics(on: str, slices: Report, whole: Report) -> dict[str, Any]:
-    """Return the figures that travel with a bundle.
+    """Return the metrics that a bundle's config holds.
 
     Parameters
     ----------
     on
-        Data and split.
+        Data set and split.
     slices, whole
-        Per slice, and per patient or study.
+        Metrics per slice, and per patient or study.
     """
     names = ("auroc", "ap", "f1", "precision", "recall", "specificity", "brier", "ece")
     return {

@@ -1,4 +1,4 @@
-"""Calibration and thresholds of a bundle, learned anew from data it has not seen, and written."""
+"""Recalibration of a bundle on other data than it was trained on."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ from ich_cli.core.bundle import (
 )
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.errors import BundleError, DataError
-from ich_cli.core.evaluate.assessment import Advance, Assessment, of_data
 from ich_cli.core.evaluate.calibration import Targets
 from ich_cli.core.evaluate.cross_fit import (
     FEWEST,
-    Learned,
-    folds_of,
-    learn,
-    shown_elsewhere,
-    to_logits,
-    too_few,
+    LearnedParameters,
+    cross_fitted_cases,
+    finite_logits,
+    learn_parameters,
+    rare_labels,
+    split_patients,
 )
-from ich_cli.core.evaluate.metrics import Report, bundle_metrics
-from ich_cli.core.evaluate.run_bundle import has_learned_from, score, score_logits
+from ich_cli.core.evaluate.labelled_predictions import (
+    Advance,
+    Evaluation,
+    LabelledPredictions,
+    from_data,
+)
+from ich_cli.core.evaluate.metrics import bundle_metrics
+from ich_cli.core.evaluate.run_bundle import predict_logits, predict_prepared, was_trained_on
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.system import replacing
@@ -38,84 +43,90 @@ from ich_cli.core.system import replacing
 
 @dataclass(frozen=True, eq=False)
 class Recalibrated:
-    """What was learned, and how good it is on patients that it was not learned from."""
+    """Learned parameters, and predictions that show how good they are on other patients."""
 
-    learned: Learned
-    shown: Assessment
-    """Each part of the patients by what was learned from the others."""
-    before: Assessment
-    """The same slices by the bundle as it was."""
+    learned: LearnedParameters
+    cross_fitted: LabelledPredictions
+    """Each fold of the patients, by the parameters learned on the other folds."""
+    before: LabelledPredictions
+    """The same slices by the bundle before recalibration."""
 
 
 def recalibrate(
-    predictor: Predictor, data: PreparedDataset, targets: Targets, advance: Advance = lambda n: None
+    predictor: Predictor,
+    data: PreparedDataset,
+    targets: Targets,
+    progress: Advance = lambda n: None,
 ) -> Recalibrated:
-    """Learn temperature, bias, thresholds and rule for studies on a validation set.
+    """Learn temperature, bias, thresholds and study rule on a validation set.
 
     Raises
     ------
     DataError
-        If the bundle learned from that very data, there are fewer than two patients, or no label
-        is had, and lacked, by five slices.
+        If the bundle was trained on that very data, there are fewer than two patients, or no label
+        has five positive and five negative slices.
     """
-    if has_learned_from(predictor, data):
+    if was_trained_on(predictor, data):
         raise DataError(
-            f"this bundle learned from {data.name}, and is too sure there; calibrate it on others"
+            f"this bundle was trained on {data.name}, where it is overconfident; calibrate it on "
+            "other data"
         )
     plain = not predictor.bundle.config.members and predictor.bundle.sequence is None
     single = len(predictor.bundle.models) == 1 and plain
     logits = (
-        score_logits(predictor, data, advance)
+        predict_logits(predictor, data, progress)
         if single
-        else to_logits(score(predictor, data, advance))
+        else finite_logits(predict_prepared(predictor, data, progress))
     )
     old = predictor.bundle.config.calibration if single else None
-    known = Learned(old, dict(predictor.thresholds), predictor.bundle.config.study)
-    cases = of_data(data, known.probabilities(logits), predictor.thresholds)
+    known = LearnedParameters(old, dict(predictor.thresholds), predictor.bundle.config.study)
+    cases = from_data(data, known.probabilities(logits), predictor.thresholds)
     if len(set(cases.patients.tolist())) < 2:
-        raise DataError(f"{data.name} has one patient: nothing can be shown on others")
-    if len(too_few(cases)) == len(LABELS):
+        raise DataError(f"{data.name} has one patient: nothing can be tested on others")
+    if len(rare_labels(cases)) == len(LABELS):
         raise DataError(
-            f"{data.name} has no label that {FEWEST} slices have and {FEWEST} lack: nothing can be "
-            "learned from it; the bundle stays as it is"
+            f"{data.name} has no label with {FEWEST} positive and {FEWEST} negative slices; "
+            "nothing can be learned from it, and the bundle is unchanged"
         )
-    learned = learn(cases, logits, targets, calibrated=not single, known=known)
-    folds = folds_of(cases)
-    slices, studies = shown_elsewhere(cases, logits, folds, targets, not single, known)
+    learned = learn_parameters(cases, logits, targets, calibrated=not single, known=known)
+    folds = split_patients(cases)
+    slices, studies = cross_fitted_cases(cases, logits, folds, targets, not single, known)
     name = predictor.bundle.path.resolve().name
-    shown = Assessment(
+    after = LabelledPredictions(
         name=name, data=data.name,
-        split=f"{np.unique(folds).size} parts by patient, each calibrated and cut by what the "
-        "others have taught", remarks=_left_alone(learned, known, data.name, single),
-        chosen="learned from other patients of the same data", slices=slices, studies=studies,
-        pixels=data, caveat=predictor.caveat, data_sha256=data.sha256,
+        split=f"{np.unique(folds).size} folds by patient, each with calibration and thresholds "
+        "learned on the others", remarks=_kept(learned, known, data.name, single),
+        threshold_source="learned from other patients of the same data", slices=slices,
+        studies=studies, images=data, caveat=predictor.caveat, data_sha256=data.sha256,
     )  # fmt: skip
     before = replace(
-        shown, split="by the bundle as it was", chosen="the bundle's", slices=cases,
+        after, split="before calibration", threshold_source="the bundle's", slices=cases,
         studies=cases.by_study(predictor.study_rule()),
     )  # fmt: skip
-    return Recalibrated(learned, shown, before)
+    return Recalibrated(learned, after, before)
 
 
-def _left_alone(learned: Learned, known: Learned, data: str, single: bool) -> tuple[str, ...]:
-    """Say what stays as it was, and why."""
+def _kept(
+    learned: LearnedParameters, known: LearnedParameters, data: str, single: bool
+) -> tuple[str, ...]:
+    """List the parameters that were kept, with the reason."""
     out = []
     if learned.kept:
         out.append(
-            f"{', '.join(learned.kept)}: fewer than {FEWEST} slices of {data} have it, or lack it; "
-            "left as in the bundle"
+            f"{', '.join(learned.kept)}: fewer than {FEWEST} positive or negative slices in "
+            f"{data}; the bundle's calibration and threshold are kept"
         )
     if learned.study is known.study:
         out.append(
-            f"too few studies of {data} bleed, or do not; the rule for studies is left as is"
+            f"too few studies with, or without, hemorrhage in {data}; the study rule is kept"
         )
     if not single:
-        out.append("an ensemble, or a bundle with a second stage, keeps its calibration")
+        out.append("the calibration of an ensemble, or of a bundle with a second stage, is kept")
     return tuple(out)
 
 
-def check_apart(calibration: PreparedDataset, test: PreparedDataset) -> None:
-    """Refuse to report on slices that thresholds were chosen on.
+def check_disjoint(calibration: PreparedDataset, test: PreparedDataset) -> None:
+    """Check that no slice is in both the calibration and the test data.
 
     Raises
     ------
@@ -125,45 +136,58 @@ def check_apart(calibration: PreparedDataset, test: PreparedDataset) -> None:
     shared = {row.hash for row in calibration.rows} & {row.hash for row in test.rows}
     if shared:
         raise DataError(
-            f"{len(shared)} slices of {test.name} are in {calibration.name}, too: figures on what "
-            "the thresholds were chosen on flatter; leave --data out, or name other data"
+            f"{len(shared)} slices of {test.name} are in {calibration.name}, too: metrics on the "
+            "data that thresholds were chosen on are optimistic; give other --data"
         )
 
 
 def write_learned(
-    folder: Path, found: Recalibrated, targets: Targets, measured: Assessment,
-    slices: Report, studies: Report,
-) -> None:  # fmt: skip
-    """Write what was learned into a bundle's config, and its card if nobody has changed it.
+    folder: Path, found: Recalibrated, targets: Targets, evaluation: Evaluation
+) -> None:
+    """Write learned parameters into a bundle's config, and renew its card if it is unedited.
+
+    Parameters
+    ----------
+    folder
+        The bundle.
+    found
+        Parameters to write.
+    targets
+        Aims of the thresholds, which the config records.
+    evaluation
+        Metrics of the cross-fitted predictions.
 
     Raises
     ------
     BundleError
-        If it is no bundle.
+        If the folder is not a bundle.
     OutputError
         If it cannot be written.
     """
     config, values = read_config(folder), read_config_values(folder)
     if not isinstance(values.get("ich"), dict):
-        raise BundleError(f"{folder / CONFIG}: no bundle")
-    learned, data = found.learned, found.shown
+        raise BundleError(f"{folder / CONFIG}: not a bundle's config")
+    learned, data = found.learned, found.cross_fitted
     note: dict[str, Any] = {
         "on": data.data,
         "sha256": data.data_sha256,
         "slices": len(data.slices),
         "thresholds": {
-            label: "as before" if label in learned.kept else targets.of(label) for label in LABELS
+            label: "as before" if label in learned.kept else targets.describe(label)
+            for label in LABELS
         },
     }
     new = replace(
         config, calibration=learned.calibration or config.calibration,
         thresholds=learned.thresholds, study=learned.study,
         training={**config.training, "calibrated": note},
-        metrics=bundle_metrics(measured.on, slices, studies),
+        metrics=bundle_metrics(
+            evaluation.predictions.data_and_split, evaluation.slices, evaluation.studies
+        ),
     )  # fmt: skip
     card = folder / CARD
     plain = not card.is_file() or card.read_text("utf-8", "replace") == minimal_card(config)
-    # both are made before one is written: nothing is half done
+    # both texts are complete before one is written
     texts = {folder / CONFIG: config_text({**values, "ich": new.to_dict()})}
     if plain:
         texts[card] = minimal_card(new)

@@ -16,11 +16,11 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-def test_slices_are_matched_by_uid_and_refused_ones_left_out(tmp_path: Path) -> None:
+def test_slices_match_by_uid_and_refused_ones_are_left_out(tmp_path: Path) -> None:
     predictions = write(
         tmp_path / "p.csv",
         f"path,frame,study_uid,sop_uid,{SIX},status",
-        "a.dcm,1,9.1,1.1,0.9,0.8,0,0,0,0.95,ok",  # a subtype may be surer than `any`
+        "a.dcm,1,9.1,1.1,0.9,0.8,0,0,0,0.95,ok",  # a subtype may exceed `any`
         "b.dcm,1,9.1,1.2,0.1,0,0,0,0,0,ok",
         "c.dcm,1,,,,,,,,,failed",
         "d.dcm,1,9.2,1.4,0.2,0,0,0,0,0,ok",
@@ -29,7 +29,7 @@ def test_slices_are_matched_by_uid_and_refused_ones_left_out(tmp_path: Path) -> 
     found = match(predictions, labels)
     np.testing.assert_array_equal(found.labels[:, 0], [1, 0])
     np.testing.assert_array_equal(found.probabilities[0], [0.9, 0.8, 0, 0, 0, 0.95])
-    assert (found.unlabelled, found.unanswered, found.grouped) == (1, 1, "study")
+    assert (found.unlabelled, found.empty, found.grouped) == (1, 1, "study")
     assert found.patients.tolist() == [0, 0]  # one study
 
 
@@ -45,14 +45,14 @@ def test_rsna_ids_match_rsna_labels(tmp_path: Path) -> None:
     assert found.patients.tolist() == [0, 1]
 
 
-def test_tables_without_a_slice_in_common_are_told(tmp_path: Path) -> None:
+def test_tables_without_a_shared_slice_are_an_error(tmp_path: Path) -> None:
     predictions = write(tmp_path / "p.csv", f"path,{SIX}", "a.dcm,0,0,0,0,0,0")
     labels = write(tmp_path / "l.csv", f"path,{SIX}", "b.dcm,0,0,0,0,0,0")
-    with pytest.raises(DataError, match="how are they called"):
+    with pytest.raises(DataError, match="check that identifiers match"):
         match(predictions, labels)
 
 
-def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
+def test_unmatched_rows_are_counted(tmp_path: Path) -> None:
     predictions = write(
         tmp_path / "p.csv", f"path,{SIX}",
         "a.dcm,0.9,0,0,0,0,0", "a.dcm,0.8,0,0,0,0,0", "b.dcm,nan,0,0,0,0,0", "c.dcm,0,0,0,0,0,0",
@@ -63,19 +63,18 @@ def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     )  # fmt: skip
     found = match(predictions, labels)
     assert found.probabilities[:, 0].tolist() == [0.9]
-    counts = (found.repeated, found.contradicting, found.unanswered, found.unlabelled)
+    counts = (found.repeated, found.contradicting, found.empty, found.unlabelled)
     assert counts == (1, 1, 1, 1)
     assert found.unpredicted == 1
     assert found.remarks("p.csv", "l.csv")[1] == (
-        "1 rows of p.csv repeat a slice, 1 of them with other probabilities; "
-        "the first of each counts"
+        "1 rows of p.csv repeat a slice, 1 of them with other probabilities; the first row is used"
     )
 
 
-def test_a_missing_score_in_the_long_layout_is_no_answer(tmp_path: Path) -> None:
+def test_a_missing_score_in_the_long_layout_is_no_prediction(tmp_path: Path) -> None:
     names = SIX.split(",")
     rows = [f"ID_{k}_{name},{'nan' if k == 'b' else 0.5}" for k in "ab" for name in names]
     predictions = write(tmp_path / "p.csv", "ID,Label", *rows)
     labels = write(tmp_path / "l.csv", f"id,{SIX}", "ID_a,0,0,0,0,0,0", "ID_b,0,0,0,0,0,0")
     found = match(predictions, labels)
-    assert (found.names, found.unanswered, found.unpredicted) == (("ID_a",), 1, 1)
+    assert (found.names, found.empty, found.unpredicted) == (("ID_a",), 1, 1)

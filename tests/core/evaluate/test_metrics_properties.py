@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and against loops that only count."""
+"""Metrics compared with scikit-learn and with plain loops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tables(most: int = 24) -> st.SearchStrategy[Table]:
 
 
 def by_scikit(y: NDArray[np.bool_], p: NDArray[np.float64], cut: float) -> dict[str, float | None]:
-    """Return one label's figures; None where there is nothing to divide by."""
+    """Return one label's metrics; None where the denominator is 0."""
     called, some = p >= cut, bool(y.any())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -74,7 +74,7 @@ def same(found: object, expected: float | None) -> bool:
 
 
 @given(tables())
-def test_every_figure_is_scikit_learns(table: Table) -> None:
+def test_metrics_equal_scikit_learn(table: Table) -> None:
     y, p, who = table
     report = evaluate(y, p, who, CUTS, bootstrap=0)
     expected = {name: by_scikit(y[:, k], p[:, k], CUTS[name]) for k, name in enumerate(LABELS)}
@@ -91,7 +91,7 @@ def test_every_figure_is_scikit_learns(table: Table) -> None:
 
 
 @given(tables())
-def test_a_patients_figures_are_those_of_its_highest_slices(table: Table) -> None:
+def test_metrics_per_patient_use_the_highest_slices(table: Table) -> None:
     y, p, who = table
     patients = sorted(set(who.tolist()))
     highest = np.array([p[who == one].max(axis=0) for one in patients])
@@ -129,7 +129,7 @@ def test_calibration_has_fifteen_bins_and_one_is_in_the_last() -> None:
 
 
 @given(tables())
-def test_what_is_shown_after_an_epoch_is_the_same(table: Table) -> None:
+def test_quick_metrics_equal_the_report(table: Table) -> None:
     y, p, who = table
     report = evaluate(y, p, who, HALF, bootstrap=0)
     found = quick_metrics(y.astype(np.float32), logit(p).astype(np.float32))
@@ -146,7 +146,7 @@ def test_what_is_shown_after_an_epoch_is_the_same(table: Table) -> None:
 
 
 def on_one_patient(y: NDArray[Any], who: NDArray[Any]) -> set[str]:
-    """Name the figures of labels that one patient alone has, or alone lacks."""
+    """Name the metrics of labels that only one patient has, or lacks."""
     out = set()
     for k, label in enumerate(LABELS):
         if np.unique(who[y[:, k] >= 0.5]).size == 1:
@@ -158,15 +158,15 @@ def on_one_patient(y: NDArray[Any], who: NDArray[Any]) -> set[str]:
 
 @settings(max_examples=8)
 @given(tables(12), st.integers(0, 3))
-def test_intervals_are_percentiles_of_patients_drawn_again(table: Table, seed: int) -> None:
+def test_intervals_are_percentiles_over_drawn_patients(table: Table, seed: int) -> None:
     y, p, who = table
-    told: list[int] = []
-    report = evaluate(y, p, who, CUTS, bootstrap=12, seed=seed, progress=told.append)
+    progress: list[int] = []
+    report = evaluate(y, p, who, CUTS, bootstrap=12, seed=seed, progress=progress.append)
     patients = np.unique(who)
     if patients.size < 2:
-        assert (report.intervals, told) == ({}, [])
+        assert (report.intervals, progress) == ({}, [])
         return
-    assert sum(told) == 12
+    assert sum(progress) == 12
     rng = np.random.default_rng(seed)
     seen: dict[str, list[float]] = {}
     for _ in range(12):
@@ -196,17 +196,17 @@ def test_intervals_are_percentiles_of_patients_drawn_again(table: Table, seed: i
         assert report.intervals[name] == pytest.approx(interval, abs=1e-12), name
 
 
-def test_the_same_draws_unless_another_seed_is_given() -> None:
+def test_draws_depend_on_the_seed_only() -> None:
     rng = np.random.default_rng(4)
     y, p = rng.random((40, 6)) < 0.5, rng.random((40, 6))
-    told: list[int] = []
-    default = evaluate(y, p, range(40), HALF, progress=told.append).intervals
-    assert sum(told) == 1000
+    progress: list[int] = []
+    default = evaluate(y, p, range(40), HALF, progress=progress.append).intervals
+    assert sum(progress) == 1000
     assert default == evaluate(y, p, range(40), HALF, seed=0).intervals
     assert default != evaluate(y, p, range(40), HALF, seed=1).intervals
 
 
-def test_certain_and_wrong_is_bounded_on_both_sides() -> None:
+def test_log_loss_is_bounded() -> None:
     y = np.zeros((1, 6), int)
     assert weighted_log_loss(y, y + 1) == pytest.approx(34.54, abs=0.01)  # -log 1e-15
     assert weighted_log_loss(y + 1, y) == pytest.approx(34.54, abs=0.01)
@@ -217,7 +217,7 @@ def test_one_negative_is_enough_for_an_auc() -> None:
     assert auroc(np.array([True, True, False]), np.array([0.9, 0.1, 0.5])) == 0.5
 
 
-def test_a_soft_label_is_positive_from_a_half_on() -> None:
+def test_a_soft_label_is_positive_from_one_half_on() -> None:
     y, p = np.tile([[0.5], [0.49]], (1, 6)), np.tile([[0.9], [0.1]], (1, 6))
     assert evaluate(y, p, [0, 1], HALF, bootstrap=0).positives == dict.fromkeys(LABELS, 1)
     assert by_patient(y, p, [0, 1])[0][:, 0].tolist() == [True, False]
@@ -247,11 +247,13 @@ def test_zero_and_one_are_probabilities() -> None:
     assert evaluate(p, p, [0, 1], HALF, bootstrap=0).labels["any"]["brier"] == 0
 
 
-def test_shapes_that_do_not_fit_are_told() -> None:
+def test_shapes_must_match() -> None:
     with pytest.raises(DataError) as caught:
         evaluate(np.ones((2, 6)), np.ones((2, 6)), [0], HALF)
-    assert str(caught.value) == "labels are (2, 6), probabilities (2, 6), patients (1,)"
+    assert str(caught.value) == (
+        "shapes do not match: labels (2, 6), probabilities (2, 6), patients (1,)"
+    )
     with pytest.raises(DataError) as caught:
         evaluate(np.ones((0, 6)), np.ones((0, 6)), [], HALF)
-    nothing = "there is nothing to evaluate: no slice has both a label and a prediction"
+    nothing = "nothing to evaluate: no slice has both a label and a prediction"
     assert str(caught.value) == nothing

@@ -21,7 +21,7 @@ from ich_cli.core.bundle import (
 )
 from ich_cli.core.errors import BrokenFileError, BundleError
 from ich_cli.core.evaluate.metrics import auroc
-from ich_cli.core.evaluate.run_bundle import score
+from ich_cli.core.evaluate.run_bundle import predict_prepared
 from ich_cli.core.explain import Asked, explain, explain_entry, explain_series
 from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
@@ -284,6 +284,6 @@ def test_a_run_learns_it_out_of_fold_and_bundles_it(tmp_path: Path) -> None:
     assert bundle.config.sequence.calibration == found.calibration
     assert bundle.config.calibration == found.before_sequence.calibration
     predictor = Predictor(bundle, "cpu")
-    p = score(predictor, data)
+    p = predict_prepared(predictor, data)
     logits = predictor.slice_logits(np.array(data.pixels[own]))
     np.testing.assert_allclose(p[own], predictor.sequence_probabilities(logits), atol=1e-6)

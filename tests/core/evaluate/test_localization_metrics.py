@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ich_cli.core.data.lesion_masks import Box, boxes_to_mask
-from ich_cli.core.evaluate.localization import chance, mass_inside, pointing_game
+from ich_cli.core.evaluate.map_benchmark import chance, mass_inside, pointing_game
 
 MAP = np.array([[0.0, 0.1, 0.0], [0.0, 0.2, 0.5], [0.0, 0.0, 0.2]], np.float32)
 UPPER = np.array([[1, 1, 1], [0, 0, 0], [0, 0, 0]], bool)

@@ -1,4 +1,4 @@
-"""From slices to studies, learned and measured on predictions that nobody's model has seen."""
+"""From slices to studies: aggregations compared per patient, and the study rule learned."""
 
 from __future__ import annotations
 
@@ -18,62 +18,68 @@ from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.study import AGGREGATIONS, LEARNED, StudyRule, aggregate
 
 SENSITIVITY: Final = 0.95
-"""Of "not negative": at most one bleeding study in twenty is ruled out."""
+"""Sensitivity of "not negative": at most one bleeding study in twenty is ruled out."""
 SPECIFICITY: Final = 0.95
-"""Of "positive": at most one sound study in twenty is ruled in."""
+"""Specificity of "positive": at most one other study in twenty is ruled in."""
 _FEWEST: Final = 5
-"""Studies of each kind; with fewer no rule is learned."""
+"""Fewest studies with, and without, hemorrhage from which a rule is learned."""
 
 
-def of_studies(found: OutOfFoldTable, how: str) -> tuple[NDArray[np.bool_], Floats]:
+def aggregate_studies(found: OutOfFoldTable, aggregation: str) -> tuple[NDArray[np.bool_], Floats]:
     """Return labels and aggregated probabilities of patients, ``(P, 6)`` each."""
     unique, member = np.unique(found.patients, return_inverse=True)
     order = np.argsort(member, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(member, minlength=unique.size))[:-1])
     y = np.array([found.labels[own].any(axis=0) for own in rows])
-    return y, np.array([aggregate(found.probabilities[own], how) for own in rows])
+    return y, np.array([aggregate(found.probabilities[own], aggregation) for own in rows])
 
 
 @dataclass(frozen=True)
-class RuleComparison:
-    """How well an aggregation tells patients apart, per label."""
+class AggregationResult:
+    """AUROC per patient of one aggregation, for each label."""
 
     aggregation: str
     auroc: dict[str, float | None]
     intervals: dict[str, tuple[float, float]]
-    """95 %, by bootstrap over patients; the same draws for all aggregations."""
+    """95 % intervals, bootstrap over patients; the same draws for all aggregations."""
 
 
-def compare_rules(
+def compare_aggregations(
     found: OutOfFoldTable, names: Sequence[str] = tuple(AGGREGATIONS), *, bootstrap: int = 1000,
     seed: int = 0,
-) -> list[RuleComparison]:  # fmt: skip
-    """Measure aggregations against each other, per patient.
+) -> list[AggregationResult]:  # fmt: skip
+    """Measure how well aggregations separate patients with and without each label.
 
     Parameters
     ----------
     found
-        As `read_out_of_fold` gave it.
+        Result of `read_out_of_fold`.
     names
-        Of `AGGREGATIONS`.
+        Names of `AGGREGATIONS`.
     bootstrap
-        Draws; 0 gives no intervals.
+        Number of draws; 0 for no intervals.
     seed
-        Of the draws.
+        Seed of the draws.
     """
-    return [_compared(name, *of_studies(found, name), bootstrap, seed) for name in names]
+    out = []
+    for name in names:
+        y, p = aggregate_studies(found, name)
+        values = {label: auroc(y[:, k], p[:, k]) for k, label in enumerate(LABELS)}
+        intervals = percentiles(draw_auroc(y, p, bootstrap, seed))
+        out.append(AggregationResult(name, values, intervals))
+    return out
 
 
 def learn_rule(
     labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike,
     aggregation: str = LEARNED,
 ) -> StudyRule | None:  # fmt: skip
-    """Learn how slices become the answer for a study.
+    """Learn the rule that turns slice probabilities into a study's.
 
-    Slope and bias make each label's aggregate a probability that can be taken at its word; of
-    labels with fewer than 5 studies the bias alone is learned. The rule-out threshold is the
-    highest at which 95 % of the bleeding studies are not negative, the rule-in threshold the
-    lowest at which 95 % of the others are not positive; where they cross, they change places.
+    Slope and bias calibrate each label's aggregate; for labels with fewer than 5 studies only the
+    bias is learned. The rule-out threshold is the highest at which 95 % of the bleeding studies are
+    not negative, the rule-in threshold the lowest at which 95 % of the others are not positive;
+    if they cross, they are swapped.
 
     Parameters
     ----------
@@ -85,12 +91,12 @@ def learn_rule(
     Returns
     -------
     StudyRule or None
-        None where fewer than 5 studies bleed, or fewer than 5 do not.
+        None if fewer than 5 studies bleed, or fewer than 5 do not.
     """
     found = OutOfFoldTable(
         np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64), np.asarray(patients)
     )
-    y, together = of_studies(found, aggregation)
+    y, together = aggregate_studies(found, aggregation)
     bleeds = y[:, ANY]
     if min(bleeds.sum(), (~bleeds).sum()) < _FEWEST:
         return None
@@ -102,17 +108,12 @@ def learn_rule(
     return replace(rule, rule_out=min(low, high), rule_in=max(low, high))
 
 
-def verdicts(found: OutOfFoldTable, rule: StudyRule) -> dict[str, tuple[int, int]]:
-    """Return verdict → how many bleeding and how many other studies have it."""
-    y, together = of_studies(found, rule.aggregation)
-    called = np.array([rule.verdict(float(p)) for p in rule.calibrate(together)[:, ANY]])
+def count_verdicts(found: OutOfFoldTable, rule: StudyRule) -> dict[str, tuple[int, int]]:
+    """Return verdict → number of studies with and without hemorrhage that have it."""
+    y, together = aggregate_studies(found, rule.aggregation)
+    given = np.array([rule.verdict(float(p)) for p in rule.calibrate(together)[:, ANY]])
     bleeds = y[:, ANY]
     return {
-        name: (int((bleeds & (called == name)).sum()), int((~bleeds & (called == name)).sum()))
+        name: (int((bleeds & (given == name)).sum()), int((~bleeds & (given == name)).sum()))
         for name in ("positive", "unsure", "negative")
     }
-
-
-def _compared(name: str, y: NDArray[np.bool_], p: Floats, draws: int, seed: int) -> RuleComparison:
-    whole = {label: auroc(y[:, k], p[:, k]) for k, label in enumerate(LABELS)}
-    return RuleComparison(name, whole, percentiles(draw_auroc(y, p, draws, seed)))

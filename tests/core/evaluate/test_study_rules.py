@@ -1,4 +1,4 @@
-"""Aggregations measured per patient, and the rule learned from out-of-fold predictions."""
+"""Aggregations compared per patient, and the rule learned from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from ich_cli.core.data import OutOfFoldTable, read_out_of_fold
 from ich_cli.core.errors import DataError
-from ich_cli.core.evaluate import compare_rules, learn_rule, verdicts
-from ich_cli.core.evaluate.fit_study_rule import of_studies
+from ich_cli.core.evaluate import compare_aggregations, count_verdicts, learn_rule
+from ich_cli.core.evaluate.study_rules import aggregate_studies
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study import LEARNED
 from ich_cli.main import app
@@ -30,12 +30,14 @@ def small() -> OutOfFoldTable:
     return OutOfFoldTable(y, p, who)
 
 
-def test_the_table_is_what_a_hand_counts() -> None:
-    """Pairs of a bleeding and a sound patient that stand in the right order, out of 4.
+def test_auroc_of_aggregations_by_hand() -> None:
+    """Correctly ordered pairs of a patient with and one without hemorrhage, out of 4.
 
     Highest slice: A .9, B .5 against C .6, D .2: 3 of 4. Mean: .5, .5 against .3, .2: 4 of 4.
     """
-    found = {one.aggregation: one for one in compare_rules(small(), ("max", "mean"), bootstrap=0)}
+    found = {
+        one.aggregation: one for one in compare_aggregations(small(), ("max", "mean"), bootstrap=0)
+    }
 
     assert found["max"].auroc["any"] == 0.75
     assert found["mean"].auroc["any"] == 1.0
@@ -43,15 +45,15 @@ def test_the_table_is_what_a_hand_counts() -> None:
     assert found["max"].intervals == {}
 
 
-def test_a_patient_bleeds_if_one_slice_does() -> None:
-    y, p = of_studies(small(), "max")
+def test_a_patient_is_positive_if_one_slice_is() -> None:
+    y, p = aggregate_studies(small(), "max")
 
     assert y[:, 0].tolist() == [True, True, False, False]
     assert p[:, 0].tolist() == [0.9, 0.5, 0.6, 0.2]
 
 
 def many() -> OutOfFoldTable:
-    """Twenty bleeding and twenty sound patients of one slice: p = 0.50 … 0.69, 0.40 … 0.59."""
+    """20 patients with and 20 without hemorrhage, one slice each: p = 0.50 … 0.69, 0.40 … 0.59."""
     p = np.zeros((40, 6))
     p[:20, 0] = np.arange(50, 70) / 100
     p[20:, 0] = np.arange(40, 60) / 100
@@ -60,22 +62,22 @@ def many() -> OutOfFoldTable:
     return OutOfFoldTable(y, p, np.arange(40))
 
 
-def test_the_band_leaves_one_in_twenty_on_either_side() -> None:
+def test_one_study_in_twenty_is_wrong_on_either_side() -> None:
     found = many()
     rule = learn_rule(found.labels, found.probabilities, found.patients, "max")
     assert rule is not None
 
-    # 19 of 20 bleeding are not ruled out: only p = 0.50 may be; of the sound only 0.59 is ruled in
+    # 19 of 20 bleeding are not ruled out (all but p = 0.50); of the others only 0.59 is ruled in
     ruled = rule.calibrate(found.probabilities)[:, 0]
     assert ruled[0] < rule.rule_out <= ruled[1]
     assert ruled[38] < rule.rule_in <= ruled[39]
-    called = verdicts(found, rule)
-    assert called["negative"] == (1, 11)  # the sound ones from 0.40 to 0.50
+    called = count_verdicts(found, rule)
+    assert called["negative"] == (1, 11)  # those without hemorrhage from 0.40 to 0.50
     assert called["positive"] == (11, 1)  # the bleeding ones from 0.59 on
     assert called["unsure"] == (8, 8)
 
 
-def test_too_few_studies_teach_no_rule() -> None:
+def test_too_few_studies_give_no_rule() -> None:
     found = small()
 
     assert learn_rule(found.labels, found.probabilities, found.patients) is None
@@ -92,18 +94,18 @@ def write(path: Path, found: OutOfFoldTable) -> Path:
 def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     path = write(tmp_path / "oof.csv", many())
 
-    wanted = ["evaluate", "--out-of-fold", str(path), "--by", "study", "--bootstrap"]
-    told = CliRunner().invoke(app, [*wanted, "20"])
-    values = CliRunner().invoke(app, [*wanted, "0", "--json"])
+    command = ["evaluate", "--out-of-fold", str(path), "--by", "study", "--bootstrap"]
+    printed = CliRunner().invoke(app, [*command, "20"])
+    values = CliRunner().invoke(app, [*command, "0", "--json"])
 
-    assert told.exit_code == 0
-    assert "top3-mean" in told.stdout
+    assert printed.exit_code == 0
+    assert "top3-mean" in printed.stdout
     counts = "positive 11 / 1, unsure 8 / 8, negative 1 / 11"
-    assert counts in " ".join(told.stdout.split())
-    assert "Research use only" in told.stdout
+    assert counts in " ".join(printed.stdout.split())
+    assert "Research use only" in printed.stdout
     read = json.loads(values.stdout)
     assert read["study_rule"]["aggregation"] == LEARNED
-    # pairs in the right order: 20*20 less those with sound > bleeding (45) less half of 10 ties
+    # pairs in the right order: 20*20 less pairs in the wrong order (45) less half of 10 ties
     assert read["aggregations"]["max"]["auroc"]["any"] == pytest.approx(0.875)
 
 

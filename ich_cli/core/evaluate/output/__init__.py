@@ -1,0 +1,1 @@
+"""Files that ``ich evaluate --output`` writes: page, figures, tables, card section, metrics."""
