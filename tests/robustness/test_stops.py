@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from ich_cli.core.dicom import DEFAULT_LIMITS, opened
+from ich_cli.core.dicom import DEFAULT_LIMITS, read_file
 from ich_cli.core.errors import BrokenFileError, InputError
 from ich_cli.core.predict import Journal
 from ich_cli.core.series import SliceRef, scanning as series
@@ -142,8 +142,8 @@ def test_a_pipe_that_took_a_zips_place_is_not_waited_for(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "a.zip")
     source = series.Source(tmp_path / "a.zip", "a.zip")
 
-    with pytest.raises(BrokenFileError, match="not a regular file"), opened(source, DEFAULT_LIMITS):
-        pass
+    with pytest.raises(BrokenFileError, match="not a regular file"):
+        read_file(source, DEFAULT_LIMITS, lambda raw, size: raw.read())
 
 
 def test_stale_files_of_killed_processes_are_removed_and_others_stay(tmp_path: Path) -> None:

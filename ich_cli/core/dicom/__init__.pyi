@@ -1,4 +1,3 @@
-from .available import decoders as decoders
 from .codecs.backend import decompress as decompress
 from .codecs.pool import CODECS as CODECS
 from .ct_slice import (
@@ -9,21 +8,22 @@ from .ct_slice import (
     Vector as Vector,
 )
 from .decode import decode_frame as decode_frame
-from .deflated import Inflating as Inflating, Seekable as Seekable, inflate as inflate
-from .elements import Bounded as Bounded, Elements as Elements, parse as parse, quiet as quiet
-from .encapsulated import frame_at as frame_at, frame_starts as frame_starts, one_frame as one_frame
-from .files import (
+from .elements import Elements as Elements, parse as parse
+from .files.inflate import Seekable as Seekable
+from .files.reading import read_file as read_file
+from .files.sniffing import sniff as sniff
+from .files.sources import (
     Source as Source,
-    natural as natural,
+    natural_key as natural_key,
     printable as printable,
     stamp as stamp,
     walk as walk,
 )
+from .files.zip_archive import zip_members as zip_members
+from .frame_data import read_frame as read_frame
 from .header import Frame as Frame, read_frames as read_frames
 from .hounsfield import Rescale as Rescale, to_hounsfield as to_hounsfield
 from .limits import DEFAULT_LIMITS as DEFAULT_LIMITS, Limits as Limits
 from .notes import Note as Note
 from .pixel_format import PixelFormat as PixelFormat
-from .sniffing import sniff as sniff
-from .transfer_syntax import DEFLATED as DEFLATED
-from .zip_archive import members as members, opened as opened
+from .transfer_syntax import decoders as decoders

@@ -1,8 +1,8 @@
-"""The data elements of a DICOM file, read with bounds: what hostile bytes ask for is not believed.
+"""Read the data elements of a DICOM file, with bounds on memory.
 
 pydicom finds the elements; their values are taken as raw bytes and parsed here. So no value, which
-may be a patient's name, reaches a warning or an error text, and no length in the file makes more
-memory be asked for than the file is long.
+may be a patient's name, reaches a warning or an error message, and no length in the file allocates
+more memory than the file is long.
 """
 
 from __future__ import annotations
@@ -18,47 +18,58 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO, Final, cast
 
-from ich_cli.core.dicom.deflated import Seekable, inflate
+from ich_cli.core.dicom.files.inflate import Seekable, inflate
+from ich_cli.core.dicom.files.sniffing import bare_syntax, sniff
 from ich_cli.core.dicom.limits import Limits
-from ich_cli.core.dicom.sniffing import VRS, bare_syntax, sniff
 from ich_cli.core.dicom.transfer_syntax import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
 
-_LONG: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # 4 bytes of length
 _BINARY: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _PIXELS: Final = {0x7FE00010: "PixelData", 0x7FE00008: "Float", 0x7FE00009: "DoubleFloat"}
 _LOCK: Final = threading.RLock()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings, which may quote values, from the terminal.
+def without_warnings() -> Iterator[None]:
+    """Suppress pydicom's warnings, which may quote values.
 
-    Filters of warnings belong to the process: the lock keeps our own threads from restoring them
-    in the wrong order.
+    Warning filters are global to the process: the lock keeps threads from restoring them in the
+    wrong order.
     """
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-class Bounded(io.RawIOBase):
-    """A file for pydicom that gives no more than there is, and all in all no more than `most`."""
+class BoundedReader(io.RawIOBase):
+    """File for pydicom that never returns more bytes than the file has, nor than `max_bytes`.
 
-    def __init__(self, raw: Seekable, size: int | None, name: str, most: int) -> None:
-        self._raw, self._size, self._file, self._most = raw, size, name, most
+    Parameters
+    ----------
+    raw
+        The open file.
+    size
+        Its size in bytes; None where not known.
+    name
+        File name for errors.
+    max_bytes
+        Sum of the bytes returned, beyond which `read` raises LimitError.
+    """
+
+    def __init__(self, raw: Seekable, size: int | None, name: str, max_bytes: int) -> None:
+        self._raw, self._size, self._file, self._max_bytes = raw, size, name, max_bytes
         self._given = 0
         self.short = False
-        """Whether something was asked for that lies past the end of the file."""
+        """True once a read or seek went past the end of the file."""
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, all that is left if negative."""
+        """Return up to `size` bytes, the rest of the file if negative."""
         if self._size is not None:
-            there = max(0, self._size - self._raw.tell())
-            self.short |= size > there and (size != 8 or there > 0)  # 8: is there a next element?
-            size = there if size < 0 else min(size, there)
-        if not 0 <= size <= self._most - self._given:
-            raise LimitError(self._file, f"over {self._most >> 20} MiB of data elements")
+            left = max(0, self._size - self._raw.tell())
+            self.short |= size > left and (size != 8 or left > 0)  # 8: probe for a next element
+            size = left if size < 0 else min(size, left)
+        if not 0 <= size <= self._max_bytes - self._given:
+            raise LimitError(self._file, f"over {self._max_bytes >> 20} MiB of data elements")
         piece = self._raw.read(size)
         self._given += len(piece)
         self.short |= len(piece) < size and (size != 8 or bool(piece))
@@ -76,7 +87,7 @@ class Bounded(io.RawIOBase):
 
 
 class Elements:
-    """Values of a data set by keyword, parsed from their raw bytes; never raises on a bad one."""
+    """Values of a data set by keyword, parsed from their raw bytes; a bad value never raises."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
@@ -88,39 +99,39 @@ class Elements:
         tag = _tag(keyword)
         try:
             return None if tag is None else self._dataset.get_item(tag)
-        except Exception:  # a VR that is none: pydicom raises what it likes
+        except Exception:  # an invalid VR: pydicom may raise anything
             return None
 
     def element(self, keyword: str) -> Any:
-        """Return pydicom's element with its text decoded; None where absent or beyond decoding."""
+        """Return pydicom's element with its text decoded; None where absent or undecodable."""
         tag = _tag(keyword)
         if tag is None or tag not in self._dataset:
             return None
-        with quiet():
+        with without_warnings():
             try:
                 return self._dataset[tag]
-            except Exception:  # pydicom raises what it likes on a malformed value
+            except Exception:  # a malformed value: pydicom may raise anything
                 return None
 
     def data(self, keyword: str) -> bytes:
-        """Return the bytes of a value; empty where there is none."""
+        """Return the bytes of a value; empty where absent."""
         raw = self._raw(keyword)
         value = getattr(raw, "value", None)
         return bytes(value) if isinstance(value, bytes | bytearray) else b""
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """Return the values of a text element, without padding; empty where there is none."""
+        """Return the values of a text element, without padding; empty where absent."""
         text = self.data(keyword).decode("latin-1").strip("\0 \t\r\n")
         return tuple(part.strip("\0 ") for part in text.split("\\")) if text else ()
 
     def text(self, keyword: str) -> str:
-        """Return the first value of a text element, "" where there is none."""
+        """Return the first value of a text element, "" where absent."""
         return next(iter(self.texts(keyword)), "")
 
     def numbers(self, keyword: str, vr: str = "DS") -> tuple[float, ...] | None:
-        """Return numbers, in binary or as text; None where absent, NaN for one that is none.
+        """Return numbers, stored in binary or as text; None where absent, NaN where invalid.
 
-        `vr` says how implicit ones lie in the file.
+        `vr` is the VR in implicit transfer syntaxes.
         """
         raw, data = self._raw(keyword), self.data(keyword)
         if not data.strip(b"\0 ") and (vr not in _BINARY or not data):
@@ -133,12 +144,12 @@ class Elements:
         return struct.unpack_from(f"{order}{count}{code}", data) or (math.nan,)
 
     def number(self, keyword: str, vr: str = "DS") -> float | None:
-        """Return the first number; None where absent, NaN where it is none."""
+        """Return the first number; None where absent, NaN where invalid."""
         values = self.numbers(keyword, vr)
         return values[0] if values else None
 
     def items(self, keyword: str) -> list[Elements]:
-        """Return the items of a sequence; empty where there is none."""
+        """Return the items of a sequence; empty where absent."""
         from pydicom.sequence import Sequence
 
         element = self.element(keyword)
@@ -148,7 +159,7 @@ class Elements:
 
 @cache
 def _tag(keyword: str) -> Any:
-    """Return pydicom's tag, ready made; None for a keyword that is none."""
+    """Return pydicom's tag; None for an unknown keyword."""
     from pydicom.datadict import tag_for_keyword
     from pydicom.tag import Tag
 
@@ -169,18 +180,20 @@ class Parsed:
 
     elements: Elements
     syntax: str
-    """TransferSyntaxUID, or the one that the bytes show where it is missing."""
+    """TransferSyntaxUID; where missing, as recognised from the first bytes."""
     media_class: str
     """MediaStorageSOPClassUID."""
     pixels: str
-    """Keyword of the pixel element, "" where there is none."""
+    """Keyword of the pixel element, "" where absent."""
     big_endian: bool
     offset: int
+    """Position of the value of the pixel element; in the inflated data set if deflated."""
     length: int | None
+    """Length of that value in bytes; None where undefined."""
     short: bool
-    """Whether an element reached past the end of the file."""
+    """True where an element reaches past the end of the file."""
     deflated_at: int
-    """Where the data set begins in the file, which a deflated one's `offset` does not count."""
+    """Position of the data set in the file."""
 
 
 def parse(raw: Seekable, size: int | None, name: str, limits: Limits, wanted: list[int]) -> Parsed:
@@ -195,28 +208,28 @@ def parse(raw: Seekable, size: int | None, name: str, limits: Limits, wanted: li
     name
         File name for errors.
     limits
-        Bounds the bytes that are read.
+        Bound the bytes that are read.
     wanted
         Tags to keep; all others are skipped.
 
     Returns
     -------
     Parsed
-        Elements and where the pixel data lie.
+        Elements, and the position of the pixel data.
 
     Raises
     ------
     BrokenFileError, LimitError
-        Never anything else, whatever the bytes are.
+        If the file is damaged or exceeds the limits; no other exception is raised.
     """
     try:
-        with quiet():
+        with without_warnings():
             return _parse(raw, size, name, limits, wanted)
     except InputError:
         raise
     except MemoryError:
         raise LimitError(name, "not enough memory to read its header") from None
-    except Exception as error:  # pydicom raises what it likes on hostile bytes
+    except Exception as error:  # damaged elements: pydicom may raise anything
         raise BrokenFileError(
             name, f"its data elements cannot be read ({type(error).__name__})"
         ) from None
@@ -228,7 +241,7 @@ def _parse(raw: Seekable, size: int | None, name: str, limits: Limits, wanted: l
     raw.seek(0)
     head = raw.read(132)
     raw.seek(132 if sniff(head) == "dicom" else 0)
-    file = Bounded(raw, size, name, limits.max_header_bytes)
+    file = BoundedReader(raw, size, name, limits.max_header_bytes)
     meta = Elements(
         read_dataset(
             cast(BinaryIO, file), False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2
@@ -238,46 +251,46 @@ def _parse(raw: Seekable, size: int | None, name: str, limits: Limits, wanted: l
     deflated_at = raw.tell()
     if syntax == DEFLATED:
         raw = inflate(raw, name, limits)
-        file = Bounded(raw, None, name, limits.max_header_bytes)
+        file = BoundedReader(raw, None, name, limits.max_header_bytes)
     start = raw.tell()
     syntax = syntax or bare_syntax(raw.read(16)) or IMPLICIT_LITTLE
     raw.seek(start)
     big = syntax == EXPLICIT_BIG
+    pixels = _PixelElement()
     dataset = read_dataset(
         cast(BinaryIO, file),
         syntax == IMPLICIT_LITTLE,
         not big,
-        stop_when=lambda tag, vr, length: tag in _PIXELS,
+        stop_when=pixels.found,
         specific_tags=cast("list[Any]", wanted),
     )
-    keyword, offset, length = _pixel_element(raw, big)
     return Parsed(
         Elements(dataset),
         syntax,
         meta.text("MediaStorageSOPClassUID"),
-        keyword,
+        pixels.keyword,
         big,
-        offset,
-        length,
+        raw.tell() + pixels.header_bytes,
+        pixels.length,
         file.short,
         deflated_at,
     )
 
 
-def _pixel_element(raw: Seekable, big: bool) -> tuple[str, int, int | None]:
-    """Read tag, VR and length of the pixel element that reading stopped before."""
-    start, order = raw.tell(), ">" if big else "<"
-    head = raw.read(12)
-    if len(head) < 8:
-        return "", start, 0
-    group, element = struct.unpack_from(f"{order}HH", head)
-    keyword = _PIXELS.get(group << 16 | element, "")
-    if head[4:6] not in VRS:
-        (length,) = struct.unpack_from(f"{order}I", head, 4)
-        return keyword, start + 8, None if length == 0xFFFFFFFF else length
-    if head[4:6] not in _LONG:
-        return keyword, start + 8, struct.unpack_from(f"{order}H", head, 6)[0]
-    if len(head) < 12:
-        return "", start, 0
-    (length,) = struct.unpack_from(f"{order}I", head, 8)
-    return keyword, start + 12, None if length == 0xFFFFFFFF else length
+class _PixelElement:
+    """The pixel element, before which pydicom stops reading."""
+
+    keyword = ""
+    header_bytes = 0
+    length: int | None = 0
+
+    def found(self, tag: int, vr: str | None, length: int) -> bool:
+        """Keep the element's header and return True where it is the pixel element."""
+        if tag not in _PIXELS:
+            return False
+        from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+        self.keyword = _PIXELS[tag]
+        self.header_bytes = 12 if vr in EXPLICIT_VR_LENGTH_32 else 8  # PS3.5 section 7.1
+        self.length = None if length == 0xFFFFFFFF else length
+        return True

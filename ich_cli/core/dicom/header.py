@@ -11,8 +11,8 @@ from functools import cache
 from typing import Final
 
 from ich_cli.core.dicom.ct_slice import Geometry, SliceId
-from ich_cli.core.dicom.deflated import Seekable
 from ich_cli.core.dicom.elements import Elements, Parsed, parse
+from ich_cli.core.dicom.files.inflate import Seekable
 from ich_cli.core.dicom.geometry import is_axial, read_geometry
 from ich_cli.core.dicom.hounsfield import Rescale
 from ich_cli.core.dicom.limits import Limits

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ich_cli.core.dicom import Elements, Limits, opened, parse
+from ich_cli.core.dicom import Elements, Limits, Seekable, parse, read_file
 from ich_cli.core.series.types import SliceRef
-from ich_cli.core.system import run_with_deadline
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -81,11 +80,10 @@ def _elements(ref: SliceRef, limits: Limits, keywords: tuple[str, ...]) -> Eleme
 
     tags = [tag for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]
 
-    def read() -> Elements:
-        with opened(ref.source, limits) as (raw, size):
-            return parse(raw, size, ref.source.name, limits, tags).elements
+    def read(raw: Seekable, size: int | None) -> Elements:
+        return parse(raw, size, ref.source.name, limits, tags).elements
 
-    return run_with_deadline(read, limits.max_read_seconds, ref.source.name)
+    return read_file(ref.source, limits, read)
 
 
 def _take(source: Dataset, found: Elements, keyword: str) -> None:

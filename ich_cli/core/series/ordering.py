@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ich_cli.core.dicom import Vector, natural
+from ich_cli.core.dicom import Vector, natural_key
 from ich_cli.core.series.types import SliceRef
 
 _SAME: Final = 2  # decimals of a millimetre in which equal positions agree
@@ -72,7 +72,7 @@ def _key(placed: tuple[float | None, SliceRef]) -> tuple[object, ...]:
         0.0 if at is None else at,
         number is None,
         number or 0,
-        natural(ref.source.real or ref.id.path),
+        natural_key(ref.source.real or ref.id.path),
         ref.source.real,
         ref.id.path,
         ref.id.frame,

@@ -21,14 +21,15 @@ from ich_cli.core.dicom import (
     CTSlice,
     Frame,
     Limits,
+    Seekable,
     Source,
-    members,
-    opened,
     printable,
+    read_file,
     read_frames,
     sniff,
     stamp,
     walk,
+    zip_members,
 )
 from ich_cli.core.errors import (
     BrokenFileError,
@@ -41,7 +42,7 @@ from ich_cli.core.errors import (
 from ich_cli.core.series.grouping import group
 from ich_cli.core.series.loading import load
 from ich_cli.core.series.types import Refused, Scan, SliceRef
-from ich_cli.core.system import Names, as_named, run_with_deadline
+from ich_cli.core.system import Names, as_named
 
 _MANY: Final = 1000
 """Number of files from which other processes help to read headers; one takes about 0.8 ms."""
@@ -116,9 +117,8 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Sli
         Middle frame of the middle file, or of the middle member if it is a zip; None if that is no
         CT slice. `scan` returns it, too, with the same ``source`` and ``id``.
     """
-    read = partial(_middle_file, [Path(path) for path in paths], limits)
     try:
-        frames = run_with_deadline(read, limits.max_read_seconds, "")
+        frames = _middle_file([Path(path) for path in paths], limits)
     except InputError:
         return None  # `scan` reads it again, and reports the error
     return frames[len(frames) // 2] if frames else None
@@ -127,7 +127,7 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Sli
 def _middle_file(paths: list[Path], limits: Limits) -> list[SliceRef]:
     found = _read_middle(list(walk(paths, limits=limits)), limits)
     if isinstance(found, Source):
-        found = _read_middle(list(members(found, limits)), limits)
+        found = _read_middle(list(zip_members(found, limits)), limits)
     return [] if isinstance(found, Source) else [one for one in found if isinstance(one, SliceRef)]
 
 
@@ -212,38 +212,43 @@ def _of_sources(
 
 
 def _of_source(source: Source | InputError, limits: Limits, names: Names) -> Iterator[Found]:
-    """Yield the content of a file, or of each member of a zip, each read with a deadline."""
+    """Yield the content of a file, or of each member of a zip."""
     if isinstance(source, InputError):
         yield [Refused.of(source)]
         return
-    seconds = limits.max_read_seconds
+    found = _read(source, limits)
+    if found is not None:
+        yield found
+        return
     try:
-        read = run_with_deadline(partial(_read, source, limits), seconds, source.name)
-        if read is not None:
-            yield read
-            return
-        steps = partial(next, _zip(source, limits, names), None)
-        while (found := run_with_deadline(steps, seconds, source.name)) is not None:
-            yield found
-    except InputError as error:  # a timeout or a damaged zip: the rest of it is unknown
+        yield from _zip(source, limits, names)
+    except InputError as error:  # a damaged zip: the rest of it is unknown
         yield [Refused.of(error)]
 
 
 def _zip(source: Source, limits: Limits, names: Names) -> Iterator[Found]:
     held: list[Found] = []  # until a member is DICOM: a spreadsheet is a zip, too
     dicom = False
-    for member in members(source, limits, names):
-        held.append(
-            [Refused.of(member)] if isinstance(member, InputError) else _read(member, limits) or []
-        )
-        dicom = dicom or not all(_is_other(one, source) for one in held[-1])
+    for member in zip_members(source, limits, names):
+        if isinstance(member, InputError):
+            found: Found = [Refused.of(member)]
+        else:
+            found = _read(member, limits) or []
+        held.append(found)
+        dicom = dicom or not all(_is_other(one, source) for one in found)
         if dicom:
             yield from held
             held = []
+        if any(map(_is_timeout, found)):
+            break  # the rest of the zip would time out, too
     if not dicom:
         yield [Refused.of(_other(source, "a zip without DICOM"))]
     else:
         yield from held
+
+
+def _is_timeout(found: SliceRef | Refused) -> bool:
+    return isinstance(found, Refused) and found.error.code is ReasonCode.TIMEOUT
 
 
 def _is_other(found: SliceRef | Refused, archive: Source) -> bool:
@@ -262,22 +267,24 @@ def _is_other(found: SliceRef | Refused, archive: Source) -> bool:
 
 def _read(source: Source, limits: Limits) -> Found | None:
     """Read the header of a file or member; None where it is a zip to open."""
-    try:
+
+    def read(raw: Seekable, size: int | None) -> Found | None:
         read_at = stamp(source)
-        with opened(source, limits) as (raw, size):
-            raw.seek(0)
-            kind = sniff(raw.read(132))
-            if kind == "zip" and source.entry is None:
-                return None
-            if kind not in ("dicom", "bare"):
-                return [Refused.of(_no_dicom(source, kind))]
-            frames = read_frames(raw, size, source.name, limits)
+        raw.seek(0)
+        kind = sniff(raw.read(132))
+        if kind == "zip" and source.entry is None:
+            return None
+        if kind not in ("dicom", "bare"):
+            return [Refused.of(_no_dicom(source, kind))]
+        return [
+            Refused.of(one) if isinstance(one, InputError) else _ref(source, one, read_at)
+            for one in read_frames(raw, size, source.name, limits)
+        ]
+
+    try:
+        return read_file(source, limits, read)
     except InputError as error:
         return [Refused.of(error)]
-    return [
-        Refused.of(one) if isinstance(one, InputError) else _ref(source, one, read_at)
-        for one in frames
-    ]
 
 
 def _no_dicom(source: Source, kind: str) -> InputError:

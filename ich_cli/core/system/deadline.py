@@ -15,7 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar, cast
 
-from ich_cli.core.errors import BrokenFileError, LimitError
+from ich_cli.core.errors import BrokenFileError, LimitError, ReasonCode
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class DeadlineExecutor:
         with self._lock:
             if len(self._abandoned) >= self._max_abandoned:
                 reason = f"not read: {self._max_abandoned} files before it did not answer"
-                raise BrokenFileError(name, reason, _REMEDY)
+                raise BrokenFileError(name, reason, _REMEDY, ReasonCode.TIMEOUT)
             worker = self._idle.pop() if self._idle else self._start(name)
         future = worker.submit(function)
         try:
@@ -70,7 +70,7 @@ class DeadlineExecutor:
                 if not future.done():
                     self._abandoned.add(worker)
                     reason = f"did not answer within {seconds:g} s"
-                    raise BrokenFileError(name, reason, _REMEDY) from None
+                    raise BrokenFileError(name, reason, _REMEDY, ReasonCode.TIMEOUT) from None
         return cast(T, future.result())
 
     def _start(self, name: str) -> _Worker:

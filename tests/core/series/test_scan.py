@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from ich_cli.core.dicom import Geometry, SliceId, natural
+from ich_cli.core.dicom import Geometry, SliceId, natural_key
 from ich_cli.core.errors import InputError, NotApplicableError
 from ich_cli.core.series import SliceRef, load, read_slices, scan
 from ich_cli.core.series.ordering import in_order
@@ -51,7 +51,7 @@ def test_names_decide_last_and_naturally(tmp_path: Path) -> None:
         save(tmp_path / name, ct(position=None, instance=None))
     (only,) = scan([tmp_path]).series
     assert [Path(ref.source.name).name for ref in only.slices] == ["s1", "s2", "s10"]
-    assert sorted(["s10", "s2", "S1"], key=natural) == ["S1", "s2", "s10"]
+    assert sorted(["s10", "s2", "S1"], key=natural_key) == ["S1", "s2", "s10"]
 
 
 def test_series_are_in_the_order_of_their_first_files_and_other_files_last(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pydicom.data
 import pytest
 
-from ich_cli.core.dicom import DEFAULT_LIMITS, Inflating, Limits
+from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
+from ich_cli.core.dicom.files.inflate import InflatingReader
 from ich_cli.core.errors import (
     BrokenFileError,
     InputError,
@@ -177,11 +178,11 @@ def test_inflating_counts_for_itself(tmp_path: Path) -> None:
     def pull(size: int) -> bytes:
         return b"\0" * size
 
-    stream = Inflating(pull, "a.zip!bomb", most=1 << 24, packed=1000, ratio=200.0)
+    stream = InflatingReader(pull, "a.zip!bomb", 1 << 24, 1000, 200.0)
     assert stream.read(1 << 19) == b"\0" * (1 << 19)
     with pytest.raises(LimitError, match="200 times"):
         stream.seek(0, 2)
-    endless = Inflating(pull, "a.zip!bomb", most=1 << 21, packed=1 << 20, ratio=200.0)
+    endless = InflatingReader(pull, "a.zip!bomb", 1 << 21, 1 << 20, 200.0)
     with pytest.raises(LimitError, match="more than 2 MiB"):
         endless.read()
 

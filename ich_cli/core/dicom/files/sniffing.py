@@ -9,16 +9,17 @@ from ich_cli.core.dicom.transfer_syntax import EXPLICIT_BIG, EXPLICIT_LITTLE, IM
 
 Kind = Literal["dicom", "bare", "zip", "gzip", "empty", "other"]
 
-
-VRS: Final = frozenset(
+_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN "
     b"UR US UT UV".split()
-)
-"""All value representations (PS3.5 table 6.2-1)."""
+)  # PS3.5 table 6.2-1; pydicom's enumeration would have to be imported for every file sniffed
 
 
 def sniff(head: bytes) -> Kind:
-    """Say what a file is by its first 132 bytes, whatever its name ends in (PS3.10 section 7.1)."""
+    """Return the type of a file from its first 132 bytes (PS3.10 section 7.1).
+
+    ``bare`` is a DICOM data set without preamble.
+    """
     if not head:
         return "empty"
     if head[128:132] == b"DICM":
@@ -31,18 +32,18 @@ def sniff(head: bytes) -> Kind:
 
 
 def bare_syntax(head: bytes) -> str:
-    """Return the syntax of a data set without preamble, "" where the bytes are no such thing.
+    """Return the transfer syntax of a data set without preamble; "" where it is not one.
 
-    It must begin with an early element of group 2 or 8, which hardly any other file does: reading
-    junk as DICOM can ask for gigabytes.
+    The data set must begin with an early element of group 2 or 8, which hardly any other file
+    does: other files, read as DICOM, may claim lengths of gigabytes.
     """
     if len(head) < 16:
         return ""
     group, element = struct.unpack("<HH", head[:4])
     if group in (0x0002, 0x0008) and element < 0x0100:
-        if head[4:6] in VRS:
+        if head[4:6] in _VRS:
             return EXPLICIT_LITTLE
         (length,) = struct.unpack("<I", head[4:8])
         return IMPLICIT_LITTLE if group == 8 and length < 0x400 else ""
     group, element = struct.unpack(">HH", head[:4])
-    return EXPLICIT_BIG if group == 8 and element < 0x100 and head[4:6] in VRS else ""
+    return EXPLICIT_BIG if group == 8 and element < 0x100 and head[4:6] in _VRS else ""

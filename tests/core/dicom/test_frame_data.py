@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from pydicom.encaps import get_frame
 
-from ich_cli.core.dicom import Bounded, frame_at, frame_starts
+from ich_cli.core.dicom import frame_data
+from ich_cli.core.dicom.elements import BoundedReader
+from ich_cli.core.dicom.frame_data import frame_at, frame_starts
 from ich_cli.core.errors import BrokenFileError
-from ich_cli.core.series import SliceRef, load, loading, scan
+from ich_cli.core.series import SliceRef, load, scan
 from tests.support.dicom import encoded, enhanced, save, tissue
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
@@ -35,8 +37,8 @@ def encapsulated(fragments: Sequence[Sequence[bytes]], *, table: bool) -> bytes:
     return head + b"".join(frames) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 
-def bounded(data: bytes) -> Bounded:
-    return Bounded(io.BytesIO(data), len(data), "x.dcm", 1 << 20)
+def bounded(data: bytes) -> BoundedReader:
+    return BoundedReader(io.BytesIO(data), len(data), "x.dcm", 1 << 20)
 
 
 @pytest.mark.parametrize("table", [True, False])
@@ -57,7 +59,7 @@ def test_frames_are_those_that_pydicom_finds(
 
 def test_a_table_that_runs_backwards_is_refused() -> None:
     file = bounded(encapsulated([(one,) for one in FRAMES], table=True))
-    with pytest.raises(ValueError, match="backwards"):
+    with pytest.raises(ValueError, match="decrease"):
         frame_at(file, (80, 40, 60), 0)
 
 
@@ -84,19 +86,19 @@ def test_frames_are_found_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: bool
 ) -> None:
     refs = stack(tmp_path / "x.dcm", range(10, 26), table)
-    found, reads, real, read = [], [], frame_starts, Bounded.read
+    found, reads, real, read = [], [], frame_starts, BoundedReader.read
 
-    def starts(file: Bounded, frames: int) -> tuple[int, ...]:
+    def starts(file: BoundedReader, frames: int) -> tuple[int, ...]:
         found.append(frames)
         return real(file, frames)
 
-    def counted(self: Bounded, size: int = -1) -> bytes:
+    def counted(self: BoundedReader, size: int = -1) -> bytes:
         reads.append(size)
         return read(self, size)
 
-    monkeypatch.setattr(loading, "frame_starts", starts)
+    monkeypatch.setattr(frame_data, "frame_starts", starts)
     assert [load(ref).hu[16, 16] for ref in refs[:8]] == list(range(10, 18))
-    monkeypatch.setattr(Bounded, "read", counted)
+    monkeypatch.setattr(BoundedReader, "read", counted)
     assert [load(ref).hu[16, 16] for ref in refs[8:15]] == list(range(18, 25))
     assert found == [16]
     assert len(reads) == 7  # one a frame, not one an item before it

@@ -1,4 +1,4 @@
-"""Files to read: named ones, and those of folders. Names only, nothing is opened."""
+"""List the files to read: named files, and those in folders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from ich_cli.core.dicom.limits import DEFAULT_LIMITS, Limits
 from ich_cli.core.errors import (
@@ -26,24 +27,24 @@ class Source:
 
     path: Path
     name: str
-    """What outputs call it: as the user named it, ``archive.zip!folder/member`` in a zip; or a
-    hash. Printable."""
+    """Printable name for outputs: as the user wrote it, ``archive.zip!folder/member`` for a member
+    of a zip, or a hash."""
     found: bool = False
-    """Found in a folder or zip, not named by the user."""
+    """True if found in a folder or zip, False if named by the user."""
     entry: int | None = None
-    """Which member of the zip, by its place in the directory."""
+    """Index of the member in the zip's directory."""
     real: str = field(default="", repr=False)
-    """The name as it was before it was made anonymous; never printed, logged or written."""
+    """Name before it was made anonymous; never printed, logged or written."""
 
 
 def printable(text: str) -> str:
-    """Return a name without control characters or broken encoding, which would spoil a table."""
-    sound = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in sound)
+    """Replace control characters and broken encoding, which would corrupt a table."""
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in valid)
 
 
-def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
-    """Return a sorting key by which ``slice2`` comes before ``slice10``."""
+def natural_key(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """Return a sorting key that puts ``slice2`` before ``slice10``."""
     parts = re.findall(r"\d{1,18}|\D+", text)
     return tuple(
         (False, int(part), "") if part.isdecimal() and part.isascii() else (True, 0, part)
@@ -54,16 +55,16 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
 def walk(
     paths: list[Path], names: Names = as_named, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Source | InputError]:
-    """Yield each file once, folders in natural order.
+    """Yield each file once, those of folders in natural order.
 
     Parameters
     ----------
     paths
-        Files and folders. A DICOMDIR stands for the folder it lies in.
+        Files and folders. A DICOMDIR stands for the folder that contains it.
     names
-        What they are called.
+        Maps paths to names for outputs.
     limits
-        Bound the time that a folder, or what it knows of a file, may take to answer.
+        Bound the time for listing a folder and for the attributes of a file.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def walk(
                 f"{names(printable(str(path)))}: {error.strerror or 'not found'}; check the path"
             ) from None
         if path.name.upper() == "DICOMDIR" and stat.S_ISREG(info.st_mode):
-            path, info = path.parent, path.parent.stat()  # the medium is meant
+            path, info = path.parent, path.parent.stat()
         if stat.S_ISDIR(info.st_mode):
             yield from _folder(path, seen, names, limits)
         else:
@@ -91,7 +92,7 @@ def _folder(
 ) -> Iterator[Source | InputError]:
     name = names(printable(str(folder)))
     try:
-        entries = run_with_deadline(partial(_listed, folder), limits.max_read_seconds, name)
+        entries = run_with_deadline(partial(_list, folder), limits.max_read_seconds, name)
     except InputError as error:
         yield error
         return
@@ -107,10 +108,10 @@ def _folder(
             yield from _file(Path(entry), seen, names, limits, found=True)
 
 
-def _listed(folder: Path) -> list[tuple[str, str]]:
-    """Return what is in a folder, in natural order, and whether it is one, or a link to one."""
+def _list(folder: Path) -> list[tuple[str, str]]:
+    """Return path and kind of the entries of a folder, in natural order."""
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: (natural(entry.name), entry.name))
+        entries = sorted(found, key=lambda entry: (natural_key(entry.name), entry.name))
     return [(entry.path, _kind(entry)) for entry in entries]
 
 
@@ -133,7 +134,7 @@ def _file(
     except OSError as error:
         yield BrokenFileError(name, f"cannot be read: {error.strerror}")
         return
-    if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(info.st_mode):  # opening a pipe would block for ever
         yield BrokenFileError(name, "not a regular file")
         return
     place = str(path.absolute())
@@ -143,9 +144,19 @@ def _file(
 
 
 def stamp(source: Source) -> tuple[int, int]:
-    """Return size and time of a source's file, by which a change shows."""
+    """Return size and modification time of a source's file, to notice that it has changed."""
     try:
         info = source.path.stat()
     except OSError as error:
         raise BrokenFileError(source.name, f"cannot be read: {error.strerror}") from None
     return info.st_size, info.st_mtime_ns
+
+
+def open_regular(source: Source) -> BinaryIO:
+    """Open a file without blocking, in case it has become a pipe since it was listed."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(source.path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise BrokenFileError(source.name, "not a regular file")
+    return file

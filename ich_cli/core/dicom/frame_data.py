@@ -1,0 +1,206 @@
+"""Read the bytes of one frame: native, deflated or encapsulated (PS3.5 sections A.4 and A.5).
+
+pydicom's `get_frame` scans for each frame from the first one, which for a thousand frames without
+an offset table are a million steps. So the starts of the frames are found once and kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from typing import Any, Final, cast
+
+from ich_cli.core.dicom.elements import BoundedReader, without_warnings
+from ich_cli.core.dicom.files.inflate import InflatingReader, Seekable, inflate
+from ich_cli.core.dicom.limits import Limits
+from ich_cli.core.dicom.pixel_format import PixelFormat
+from ich_cli.core.dicom.transfer_syntax import DEFLATED
+from ich_cli.core.errors import BrokenFileError, InputError, LimitError
+
+_END_OF_IMAGE: Final = b"\xff\xd9"
+_TAIL: Final = 10  # last bytes of a fragment in which the marker is searched: it may be padded
+
+
+class _LastInstance(threading.local):
+    """Data kept by a thread on the last multi-frame instance that it read."""
+
+    key: tuple[object, ...] = ()
+    inflated: InflatingReader | None = None
+    """Its data set, if deflated."""
+    starts: tuple[int, ...] = ()
+    """Starts of its frames, if encapsulated."""
+
+    def select(self, file: Hashable) -> None:
+        """Drop the data of another instance; a forked child must not share a stream."""
+        key = (os.getpid(), file)
+        if self.key != key:
+            self.key, self.inflated, self.starts = key, None, ()
+
+
+_LAST: Final = _LastInstance()
+
+
+def read_frame(
+    raw: Seekable,
+    size: int | None,
+    fmt: PixelFormat,
+    index: int,
+    name: str,
+    limits: Limits,
+    file: Hashable,
+) -> bytes:
+    """Read the bytes of one frame.
+
+    Parameters
+    ----------
+    raw
+        The open file.
+    size
+        Its size in bytes; None where not known.
+    fmt
+        Pixel format of the instance.
+    index
+        Frame, from 0.
+    name
+        File name for errors.
+    limits
+        Bound the bytes that are read.
+    file
+        Identifies the file in its present state.
+
+    Returns
+    -------
+    bytes
+        ``fmt.frame_bytes`` of native pixels, or one codestream.
+
+    Raises
+    ------
+    BrokenFileError, LimitError
+        If the pixel data are damaged or too large.
+    """
+    try:
+        if not fmt.native:
+            return _encapsulated(raw, size, fmt, index, name, limits, file)
+        if fmt.syntax == DEFLATED:
+            raw = _inflated(raw, fmt, name, limits, file)
+        raw.seek(fmt.offset + index * fmt.frame_bytes)
+        data = raw.read(fmt.frame_bytes)
+    except InputError:
+        raise
+    except MemoryError:
+        raise LimitError(name, "not enough memory to read a frame") from None
+    except Exception as error:  # invalid offsets and fragments
+        raise BrokenFileError(
+            name, f"PixelData is damaged ({type(error).__name__})", "copy it again"
+        ) from None
+    if len(data) < fmt.frame_bytes:
+        raise BrokenFileError(name, "the file ends within its PixelData", "copy it again")
+    return data
+
+
+def _encapsulated(
+    raw: Seekable,
+    size: int | None,
+    fmt: PixelFormat,
+    index: int,
+    name: str,
+    limits: Limits,
+    file: Hashable,
+) -> bytes:
+    from pydicom.encaps import get_frame
+
+    raw.seek(fmt.offset)
+    bounded = BoundedReader(raw, size, name, limits.max_file_bytes)
+    with without_warnings():
+        if fmt.frames == 1 or fmt.offsets is not None:
+            return get_frame(
+                cast(Any, bounded),
+                index,
+                number_of_frames=fmt.frames,
+                extended_offsets=fmt.offsets,
+            )
+        _LAST.select(file)
+        if not _LAST.starts:
+            _LAST.starts = frame_starts(bounded, fmt.frames)
+        return frame_at(bounded, _LAST.starts, index)
+
+
+def frame_starts(file: BoundedReader, frames: int) -> tuple[int, ...]:
+    """Return the position in the file of each frame's first item tag.
+
+    Read from the Basic Offset Table. Where it is empty, each fragment is a frame if there are as
+    many; otherwise a frame ends with the fragment that ends with an end-of-image marker.
+
+    Parameters
+    ----------
+    file
+        Positioned at the Basic Offset Table.
+    frames
+        NumberOfFrames, more than 1.
+
+    Raises
+    ------
+    Exception
+        Any exception of pydicom where the items are damaged.
+    """
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    table = parse_basic_offsets(cast(Any, file))
+    start = file.tell()
+    if table:
+        return tuple(start + offset for offset in table)
+    _, offsets = parse_fragments(cast(Any, file))
+    if len(offsets) == frames:
+        return tuple(offsets)
+    ends = [_ends_image(file, first, second) for first, second in pairwise(offsets)]
+    return (*offsets[:1], *(at for at, ended in zip(offsets[1:], ends, strict=True) if ended))
+
+
+def _ends_image(file: BoundedReader, start: int, stop: int) -> bool:
+    file.seek(max(start + 8, stop - _TAIL))
+    return _END_OF_IMAGE in file.read(stop - file.tell())
+
+
+def frame_at(file: BoundedReader, starts: Sequence[int], index: int) -> bytes:
+    """Join the fragments of a frame.
+
+    Parameters
+    ----------
+    file
+        The file.
+    starts
+        As returned by `frame_starts`.
+    index
+        Frame, from 0.
+
+    Raises
+    ------
+    Exception
+        Any exception of pydicom where the items are damaged; IndexError where there is no such
+        frame, ValueError where offsets decrease.
+    """
+    from pydicom.encaps import generate_fragments
+
+    file.seek(starts[index])
+    if index == len(starts) - 1:
+        return b"".join(generate_fragments(cast(Any, file)))
+    length = starts[index + 1] - starts[index]
+    if length <= 0:
+        raise ValueError("frame offsets decrease")
+    return b"".join(generate_fragments(file.read(length)))
+
+
+def _inflated(
+    raw: Seekable, fmt: PixelFormat, name: str, limits: Limits, file: Hashable
+) -> InflatingReader:
+    _LAST.select(file)
+    if _LAST.inflated is not None:
+        return _LAST.inflated
+    raw.seek(fmt.deflated_at)
+    stream = inflate(raw, name, limits)
+    stream.load(fmt.offset + fmt.frame_bytes * fmt.frames)
+    if fmt.frames > 1:
+        _LAST.inflated = stream
+    return stream
