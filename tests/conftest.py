@@ -11,6 +11,7 @@ from hypothesis import Phase, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ["ICH_ID_KEY"] = "a key of the tests, never of a user"
 
 # The same examples in every run, without deadlines: a busy machine must not fail a test.
 settings.register_profile("ich", derandomize=True, deadline=None, max_examples=60)

@@ -20,6 +20,7 @@ from ich_cli.core.dicom.notes import Note
 from ich_cli.core.dicom.pixel_format import PixelFormat, read_format
 from ich_cli.core.dicom.transfer_syntax import COMPRESSED
 from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError, ReasonCode
+from ich_cli.core.system import identifier
 
 DICOMDIR_CLASS: Final = "1.2.840.10008.1.3.10"
 
@@ -222,17 +223,11 @@ def _ids(elements: Elements, name: str) -> SliceId:
     whole = number is not None and math.isfinite(number) and abs(number) < 2**31
     return SliceId(
         path=name,
-        study_uid=_uid(elements.text("StudyInstanceUID")),
-        series_uid=_uid(elements.text("SeriesInstanceUID")),
-        sop_uid=_uid(elements.text("SOPInstanceUID")),
+        study_uid=identifier(elements.text("StudyInstanceUID")),
+        series_uid=identifier(elements.text("SeriesInstanceUID")),
+        sop_uid=identifier(elements.text("SOPInstanceUID")),
         instance=int(number) if whole and number is not None else None,
     )
-
-
-def _uid(text: str) -> str:
-    """Return a UID; "" for anything else, which might be a name (PS3.5 section 9.1)."""
-    plain = len(text) <= 64 and text.replace(".", "").isascii() and text.replace(".", "").isdigit()
-    return text if plain else ""
 
 
 def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ich_cli.core.dicom import Elements, Limits, Seekable, parse, read_file
 from ich_cli.core.series.types import SliceRef
+from ich_cli.core.system import as_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -51,8 +52,9 @@ def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) ->
 
     found = _elements(ref, limits, (*PLACE, *(PATIENT if keep_patient else ())))
     source = Dataset()
-    source.StudyInstanceUID, source.SeriesInstanceUID = ref.id.study_uid, ref.id.series_uid
-    source.SOPInstanceUID = ref.id.sop_uid
+    source.StudyInstanceUID = as_uid(ref.id.study_uid)
+    source.SeriesInstanceUID = as_uid(ref.id.series_uid)
+    source.SOPInstanceUID = as_uid(ref.id.sop_uid)
     source.Rows, source.Columns = ref.format.rows, ref.format.columns
     for keyword in PLACE:
         _take(source, found, keyword)

@@ -27,7 +27,7 @@ from ich_cli.core.system.atomic import output_error, temporary_sibling
 Names = Callable[[str], str]
 """Path as the user named it → what outputs, notes and errors call it."""
 
-_LEAST: Final = 32  # characters of a key
+LEAST: Final = 32  # characters of a key
 _MOST: Final = 4096
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -74,20 +74,20 @@ class AnonymousNames:
         """
         try:
             if not path.exists():
-                _make_key(path)
+                make_key(path)
             with path.open("rb") as stream:
                 text = stream.read(_MOST + 1).decode("latin-1").strip()
         except OSError as error:
             raise output_error(path, error) from error
-        if not _LEAST <= len(text) <= _MOST or not text.isascii() or not text.isprintable():
+        if not LEAST <= len(text) <= _MOST or not text.isascii() or not text.isprintable():
             raise UsageError(
-                f"--anonymous-paths {path}: holds no key, one line of {_LEAST} characters or more; "
+                f"--anonymous-paths {path}: holds no key, one line of {LEAST} characters or more; "
                 "name a new file, and it is made"
             )
         return cls(text)
 
 
-def _make_key(path: Path) -> None:
+def make_key(path: Path) -> None:
     """Make the file whole or not at all: several processes may begin at once, and share it."""
     new = temporary_sibling(path, f"{secrets.token_hex(4)}.key")
     try:

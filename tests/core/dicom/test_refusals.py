@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence as Items
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, Frame, Rescale, read_frames
 from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
+from ich_cli.core.system.identifiers import derived_uid
 from tests.support.dicom import EXPLICIT, IMPLICIT, ct, encoded, enhanced, put, tissue
 
 DICOMDIR = "1.2.840.10008.1.3.10"
@@ -187,6 +188,8 @@ def test_a_frame_type_can_be_a_localizer_too() -> None:
         ("1.2.3.4.5", True),
         ("1" * 64, True),
         ("1" * 65, False),
+        ("ID_0a1b2c3d4e", True),  # a pseudonym of RSNA 2019
+        ("ID_0A1B2C3D4E", False),
         ("SMITH", False),
         ("1.2.SMITH", False),
         ("1.2.\u00b2", False),  # a small 2 above the line is a digit, but no UID's
@@ -195,7 +198,7 @@ def test_a_frame_type_can_be_a_localizer_too() -> None:
 )
 def test_only_a_uid_is_quoted_as_one(uid: str, kept: bool) -> None:
     ds = put(put(ct(), "StudyInstanceUID", uid), "SpecificCharacterSet", "ISO_IR 100")
-    assert frame(ds, IMPLICIT).id.study_uid == (uid if kept else "")
+    assert frame(ds, IMPLICIT).id.study_uid == (uid if kept else derived_uid(uid))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from ich_cli.core.series import scan
 from ich_cli.core.series.types import Scan
-from tests.support.dicom import ct, save, series, tissue
+from ich_cli.core.system.identifiers import derived_uid
+from tests.support.dicom import ct, put, save, series, tissue
 
 
 def stacks(found: Scan) -> list[list[str]]:
@@ -80,3 +81,17 @@ def test_thin_slices_below_thick_ones_are_one_series(tmp_path: Path) -> None:
     series(tmp_path / "a", [0, 2, 4, 6], SliceThickness=2)
     series(tmp_path / "b", [8, 13, 18], SliceThickness=5)
     assert [len(one) for one in scan([tmp_path]).series] == [7]
+
+
+def test_pseudonyms_and_names_in_the_place_of_uids_still_group(tmp_path: Path) -> None:
+    for study in ("ID_0123456789", "DOE^JOHN"):
+        for number, z in enumerate((5, 0)):
+            ds = put(
+                put(ct(position=(0, 0, z)), "StudyInstanceUID", study), "SeriesInstanceUID", study
+            )
+            save(tmp_path / f"{study}-{number}", ds)
+    john, rsna = scan([tmp_path]).series
+    assert (rsna.study, len(rsna), rsna.slices[0].id.series_uid) == (
+        "ID_0123456789", 2, "ID_0123456789",
+    )  # fmt: skip
+    assert (john.study, len(john)) == (derived_uid("DOE^JOHN"), 2)
