@@ -3,36 +3,13 @@
     from ich_cli import Predictor
 
     predictor = Predictor.load()
-    for answer in predictor.predict("scan.dcm"):
-        print(answer.probabilities)
+    for prediction in predictor.predict("scan.dcm"):
+        print(prediction.by_label())
 
-Research use only, not a medical device. Importing this package loads no torch: names are fetched
-when they are first used.
+Research use only, not a medical device. All names are imported on first use, so importing this
+package loads neither NumPy nor torch. Recipes: docs/python-api.md.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from ich_cli._version import __version__
-from ich_cli.core.errors import IchError
-from ich_cli.core.labels import LABELS, SUBTYPES
-
-if TYPE_CHECKING:
-    from ich_cli.core.predict import Predictor
-    from ich_cli.core.series import read_slices
-
-__all__ = ["LABELS", "SUBTYPES", "IchError", "Predictor", "__version__", "read_slices"]
-
-_HOMES = {
-    "Predictor": "ich_cli.core.predict",
-    "read_slices": "ich_cli.core.series",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its home on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

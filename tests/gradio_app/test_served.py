@@ -99,7 +99,7 @@ def send(served: Served, content: bytes, name: str = "scan") -> tuple[int, Any]:
 
 
 def call(served: Served, name: str, *data: Any) -> tuple[str, Any]:
-    """Call an endpoint as docs/api.md does with curl; return the event and its data."""
+    """Call an endpoint as docs/http-api.md does with curl; return the event and its data."""
     body = json.dumps({"data": data}).encode()
     kind = {"Content-Type": "application/json"}
     status, text = request(served, "POST", f"/gradio_api/call/{name}", body, **kind)

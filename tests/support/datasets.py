@@ -27,7 +27,7 @@ from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.phantom import PhantomConfig, PhantomStudy, generate
+from ich_cli.core.phantom import PhantomConfig, PhantomStudy, generate_phantom
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 SIZE = 64
@@ -41,7 +41,9 @@ SUBDURAL = ("subdural",)
 @cache
 def phantom(seed: int, subtypes: tuple[str, ...], slices: int = 6) -> PhantomStudy:
     """Return a phantom of a few thick slices."""
-    return generate(PhantomConfig(seed, subtypes, SIZE, (slices, slices), (5.0, 5.0), mimics=False))
+    return generate_phantom(
+        PhantomConfig(seed, subtypes, SIZE, (slices, slices), (5.0, 5.0), mimics=False)
+    )
 
 
 def pseudonym(digits: int, *parts: object) -> str:

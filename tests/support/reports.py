@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ich_cli.core.predict import Predictor
-from ich_cli.core.report import StudyResult
-from ich_cli.core.report.study_result import study_results
+from ich_cli.core.report import StudyResult, study_results
 from ich_cli.core.series import scan
 from ich_cli.core.study import SeriesPrediction
 

@@ -110,8 +110,10 @@ def _autocast(
 
 def _phantoms(config: BundleConfig) -> NDArray[np.uint8]:
     """Return slices of a phantom with all subtypes as uint8 ``(8, C, S, S)``."""
-    from ich_cli.core.phantom import PhantomConfig, generate
+    from ich_cli.core.phantom import PhantomConfig, generate_phantom
 
-    study = generate(PhantomConfig(seed=0, subtypes=SUBTYPES, size=256, slices=(_SLICES, _SLICES)))
+    study = generate_phantom(
+        PhantomConfig(seed=0, subtypes=SUBTYPES, size=256, slices=(_SLICES, _SLICES))
+    )
     slices = [CTSlice(hu.astype(np.float32), SliceId("phantom")) for hu in study.hu]
     return np.stack([prepare(one, config.preprocess).pixels for one in slices])

@@ -1,6 +1,6 @@
 from .studies import (
     PhantomConfig as PhantomConfig,
     PhantomStudy as PhantomStudy,
-    generate as generate,
+    generate_phantom as generate_phantom,
 )
 from .write_dicom import write_studies as write_studies

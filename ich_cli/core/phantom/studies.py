@@ -80,7 +80,7 @@ class PhantomStudy:
         return (self.masks & np.uint8(bits)) > 0
 
 
-def generate(config: PhantomConfig) -> PhantomStudy:
+def generate_phantom(config: PhantomConfig) -> PhantomStudy:
     """Synthesise one study.
 
     Parameters

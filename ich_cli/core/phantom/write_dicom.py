@@ -19,7 +19,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
-from ich_cli.core.phantom.studies import PhantomConfig, PhantomStudy, generate
+from ich_cli.core.phantom.studies import PhantomConfig, PhantomStudy, generate_phantom
 
 COLUMNS: Final = ("path", "study_uid", "series_uid", "sop_uid", "patient", *LABELS)
 """Columns of `labels.csv`; `path` is relative to it."""
@@ -92,7 +92,7 @@ def write_studies(
         out.mkdir(parents=True, exist_ok=True)
         _refuse(out, table, n, overwrite=overwrite)
         for number, config in enumerate(settings, 1):
-            study = generate(config)
+            study = generate_phantom(config)
             rows += _write_folder(out / f"study-{number:04d}", study, number, overwrite=overwrite)
             if on_study:
                 on_study(study)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ich_cli.core import series
 from ich_cli.core.bundle import (
@@ -20,14 +20,18 @@ from ich_cli.core.bundle import (
 )
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
-from ich_cli.core.errors import IchError, InputError
+from ich_cli.core.errors import IchError, InputError, UsageError
 from ich_cli.core.model import resolve_device
+from ich_cli.core.predict.in_memory import predict_slices, predict_sources, slices_from_hu
 from ich_cli.core.predict.reader import Read, Reader
 from ich_cli.core.predict.series_stage import Answered, by_series, series_start
 from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
 from ich_cli.core.series import Entry
 from ich_cli.core.study import Probabilities, SlicePrediction, StudyRule, over_thresholds
 from ich_cli.core.system import keep_freed_memory, prefetch
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # of 2 to 3 ms that a slice takes, up to 0.4 are under Python's lock
@@ -203,16 +207,53 @@ class Predictor:
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
-    def predict(self, *paths: str | Path) -> list[SlicePrediction]:
-        """Answer for every slice found in files, folders and zips.
+    def predict(self, *sources: str | Path | BinaryIO | Dataset) -> list[SlicePrediction]:
+        """Predict all slices of files, folders and zips, or of DICOM in memory.
+
+        Parameters
+        ----------
+        *sources
+            Paths; or, not mixed with them, open binary streams and pydicom data sets of one
+            instance each.
 
         Returns
         -------
         list of SlicePrediction
-            One a slice, in anatomical order inside a series; files that cannot be used have
-            their row, with the reason.
+            For paths, one per slice, in anatomical order inside a series; then one per refused
+            file, with the reason. For streams and data sets, one each, in the given order.
         """
-        return list(self.stream(series.scan([Path(path) for path in paths]).rows))
+        paths = [Path(source) for source in sources if isinstance(source, str | Path)]
+        if not paths and sources:
+            return predict_sources(self, cast("Sequence[BinaryIO | Dataset]", sources))
+        if len(paths) < len(sources):
+            raise UsageError("predict takes either paths, or streams and data sets")
+        return list(self.stream(series.scan(paths).rows))
+
+    def predict_hu(
+        self,
+        volume: ArrayLike,
+        *,
+        spacing: tuple[float, float, float] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> list[SlicePrediction]:
+        """Predict the slices of an array in Hounsfield units, as one series.
+
+        Parameters
+        ----------
+        volume
+            ``(N, H, W)`` or ``(H, W)`` in HU, finite: slices from feet to head, rows from front
+            to back, columns from the patient's right to left.
+        spacing
+            Distance between slices, rows and columns in mm.
+        thresholds
+            Label → probability, in place of `self.thresholds`.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, or a value is not finite.
+        """
+        return predict_slices(self, slices_from_hu(volume, spacing), thresholds)
 
     def stream(
         self,

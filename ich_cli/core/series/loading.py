@@ -37,18 +37,23 @@ def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
     InputError
         If the frame is damaged, cannot be decoded, or has no HU.
     """
-    name, fmt = ref.source.name, ref.format
-    file = ref.source, ref.stamp
+    name, file = ref.source.name, (ref.source, ref.stamp)
 
     def read(raw: Seekable, size: int | None) -> bytes:
         if stamp(ref.source) != ref.stamp:
             raise BrokenFileError(name, "changed since its header was read", "run again")
         if size is None:
             raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
-        return read_frame(raw, size, fmt, ref.id.frame - 1, name, limits, file)
+        return read_frame(raw, size, ref.format, ref.id.frame - 1, name, limits, file)
 
-    stored = decode_frame(read_file(ref.source, limits, read), fmt, name, file)
-    values = to_hounsfield(stored, fmt, ref.rescale, name)
+    return decode_slice(ref, read_file(ref.source, limits, read))
+
+
+def decode_slice(ref: SliceRef, data: bytes) -> CTSlice:
+    """Decode the bytes of a slice's frame; see `load`."""
+    name, file = ref.source.name, (ref.source, ref.stamp)
+    stored = decode_frame(data, ref.format, name, file)
+    values = to_hounsfield(stored, ref.format, ref.rescale, name)
     return CTSlice(
         hu=values.hu,
         id=ref.id,

@@ -277,7 +277,7 @@ def _read(source: Source, limits: Limits) -> Found | None:
         if kind not in ("dicom", "bare"):
             return [Refused.of(_no_dicom(source, kind))]
         return [
-            Refused.of(one) if isinstance(one, InputError) else _ref(source, one, read_at)
+            Refused.of(one) if isinstance(one, InputError) else slice_ref(source, one, read_at)
             for one in read_frames(raw, size, source.name, limits)
         ]
 
@@ -306,7 +306,8 @@ def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
     return BrokenFileError(source.name, reason, remedy, code)
 
 
-def _ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRef:
+def slice_ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRef:
+    """Return the slice of a frame whose header was read."""
     place = source.path if source.entry is not None else source.path.parent
     size = f"{frame.format.rows}x{frame.format.columns}"
     series = frame.id.series_uid or f"{place} {frame.id.study_uid} {size}"

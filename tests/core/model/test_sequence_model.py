@@ -112,11 +112,13 @@ def _save(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ich_cli.core.phantom import PhantomConfig, generate
+    from ich_cli.core.phantom import PhantomConfig, generate_phantom
     from ich_cli.core.phantom.write_dicom import to_datasets
 
     folder = tmp_path_factory.mktemp("study")
-    phantom = generate(PhantomConfig(seed=3, size=64, subtypes=("subdural",), slices=(8, 9)))
+    phantom = generate_phantom(
+        PhantomConfig(seed=3, size=64, subtypes=("subdural",), slices=(8, 9))
+    )
     for index, dataset in enumerate(to_datasets(phantom)):
         dataset.save_as(folder / f"{index:03}.dcm", enforce_file_format=True)
     return folder

@@ -5,17 +5,19 @@ import pytest
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.phantom import PhantomConfig, PhantomStudy, generate
+from ich_cli.core.phantom import PhantomConfig, PhantomStudy, generate_phantom
 from ich_cli.core.phantom.studies import VISIBLE_AREA_MM2
 
 
 def small(seed: int, *subtypes: str, mimics: bool = False, slices: int = 3) -> PhantomStudy:
-    return generate(PhantomConfig(seed, subtypes, 160, (slices, slices), (5.0, 5.0), mimics))
+    return generate_phantom(
+        PhantomConfig(seed, subtypes, 160, (slices, slices), (5.0, 5.0), mimics)
+    )
 
 
 @pytest.fixture(scope="module")
 def normal() -> PhantomStudy:
-    return generate(PhantomConfig(3, (), 256, (32, 32), (5.0, 5.0), mimics=False))
+    return generate_phantom(PhantomConfig(3, (), 256, (32, 32), (5.0, 5.0), mimics=False))
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
@@ -79,7 +81,7 @@ def test_acute_blood_is_brighter_than_brain(subtype: str) -> None:
 
 
 def test_labels_follow_the_masks() -> None:
-    study = generate(PhantomConfig(5, SUBTYPES, 160, (8, 8), (5.0, 5.0)))
+    study = generate_phantom(PhantomConfig(5, SUBTYPES, 160, (8, 8), (5.0, 5.0)))
     pixel = float(np.prod(study.geometry.spacing))
     for k, name in enumerate(SUBTYPES):
         area = study.mask(name).sum(axis=(1, 2)) * pixel
@@ -90,7 +92,9 @@ def test_labels_follow_the_masks() -> None:
 
 
 def test_a_hemorrhage_spans_neighbouring_slices() -> None:
-    study = generate(PhantomConfig(2, ("epidural",), 128, (30, 40), (3.0, 3.0), mimics=False))
+    study = generate_phantom(
+        PhantomConfig(2, ("epidural",), 128, (30, 40), (3.0, 3.0), mimics=False)
+    )
     found = np.flatnonzero(study.labels[:, 1])
     assert len(found) >= 3
     assert np.array_equal(found, np.arange(found[0], found[-1] + 1))
@@ -109,7 +113,7 @@ def test_an_epidural_lies_against_the_skull_and_a_deep_bleed_does_not() -> None:
 
 def test_random_mixtures_hold_negatives_and_positives() -> None:
     sums = [
-        int(generate(PhantomConfig(seed, None, 64, (3, 3), (5.0, 5.0))).labels.sum())
+        int(generate_phantom(PhantomConfig(seed, None, 64, (3, 3), (5.0, 5.0))).labels.sum())
         for seed in range(14)
     ]
     assert 0 in sums

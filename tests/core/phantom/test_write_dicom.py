@@ -9,7 +9,7 @@ import pytest
 
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.phantom import PhantomConfig, generate, write_studies
+from ich_cli.core.phantom import PhantomConfig, generate_phantom, write_studies
 from ich_cli.core.phantom.write_dicom import COLUMNS, to_datasets
 
 SMALL = {"size": 96, "slices": (3, 3), "thickness": (5.0, 5.0)}
@@ -51,7 +51,7 @@ def test_each_file_is_a_whole_ct_image(written: Path) -> None:
 
 def test_stored_values_are_the_hu(written: Path) -> None:
     config = PhantomConfig(8, ("subdural",), 96, (3, 3), (5.0, 5.0))
-    study = generate(config)
+    study = generate_phantom(config)
     for k, dataset in enumerate(to_datasets(study, 12)):
         hu = dataset.pixel_array.astype(int) + int(dataset.RescaleIntercept)
         assert np.array_equal(hu, study.hu[k])

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ich_cli.core.series import scan
-from ich_cli.core.series.types import Scan
+from ich_cli.core.series import Scan, scan
 from ich_cli.core.system.identifiers import derived_uid
 from tests.support.dicom import ct, put, save, series, tissue
 

@@ -16,9 +16,8 @@ from hypothesis import given, strategies as st
 
 from ich_cli.core.dicom import Geometry, SliceId, natural_key
 from ich_cli.core.errors import InputError, NotApplicableError
-from ich_cli.core.series import SliceRef, load, read_slices, scan
+from ich_cli.core.series import Scan, SliceRef, load, read_slices, scan
 from ich_cli.core.series.ordering import in_order
-from ich_cli.core.series.types import Scan
 from tests.support.dicom import ct, enhanced, save, series, tissue
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ich_cli.core.dicom import CTSlice, Geometry, Note, SliceId
-from ich_cli.core.phantom import PhantomConfig, generate
+from ich_cli.core.phantom import PhantomConfig, generate_phantom
 from ich_cli.core.series import SliceRef, load, scan
 from ich_cli.core.study import measure
 from ich_cli.core.study.quality_gate import Seen, judge
@@ -19,7 +19,7 @@ from ich_cli.core.study.slice_facts import BONE_HU, _enclosed, has_skull
 
 def phantom(seed: int = 3, size: int = 128) -> list[CTSlice]:
     """A whole head, 28 slices of about 5 mm."""
-    study = generate(PhantomConfig(seed, size=size, slices=(28, 28), thickness=(5.0, 5.0)))
+    study = generate_phantom(PhantomConfig(seed, size=size, slices=(28, 28), thickness=(5.0, 5.0)))
     across, down = study.geometry.orientation[:3], study.geometry.orientation[3:]
     return [
         CTSlice(

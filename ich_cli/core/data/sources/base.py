@@ -98,9 +98,11 @@ class PhantomSeries:
 
     def read(self) -> Iterator[LabelledSlice]:
         """Yield the slices from the feet upward."""
-        from ich_cli.core.phantom import PhantomConfig, generate
+        from ich_cli.core.phantom import PhantomConfig, generate_phantom
 
-        study = generate(PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size))
+        study = generate_phantom(
+            PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size)
+        )
         slices = zip(study.hu, study.labels, study.masks, strict=True)
         for index, (hu, labels, mask) in enumerate(slices):
             name = f"{self.name}/{index + 1}"
