@@ -1,4 +1,4 @@
-"""A decoding process whose codec does what the bytes say: it really crashes, hangs and eats."""
+"""A decoding process whose codec crashes, hangs or takes memory as the bytes say."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _print() -> None:
 
 
 def _spoil() -> None:
-    """Work once, and crash at the next frame, whatever that is."""
+    """Decode this frame and crash at the next one."""
     global decompress
     decompress = lambda *job: _abort()  # type: ignore[assignment] # noqa: E731
 

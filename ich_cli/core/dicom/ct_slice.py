@@ -1,4 +1,4 @@
-"""A CT slice in Hounsfield units, and where it came from."""
+"""A CT slice in Hounsfield units with its identity and geometry."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 AIR_HU = -1000.0
-"""What is outside the field of view: PixelPaddingValue, padding to a square, missing corners."""
+"""HU of pixels outside the field of view, such as padding."""
 
 Vector = tuple[float, float, float]
 
 
 class SliceId(NamedTuple):
-    """Which slice this is. Holds UIDs and the file's name, nothing of the patient's."""
+    """Identity of a slice: UIDs and the name of the file, no patient data."""
 
     path: str
     """File as the user named it; a member of a zip is ``archive.zip!folder/member``."""
@@ -25,14 +25,14 @@ class SliceId(NamedTuple):
     series_uid: str = ""
     sop_uid: str = ""
     instance: int | None = None
-    """InstanceNumber, where there is one."""
+    """InstanceNumber; None where absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where a slice lies in the patient (PS3.3 C.7.6.2).
+    """Position and orientation of a slice (PS3.3 C.7.6.2).
 
-    Millimetres in the patient's coordinates: x to the left, y to the back, z to the head.
+    Patient coordinates in mm: x to the left, y to the back, z to the head.
     """
 
     position: Vector | None = None
@@ -42,14 +42,14 @@ class Geometry:
     column_direction: Vector | None = None
     """Direction along which the row index grows (second half of ImageOrientationPatient)."""
     spacing: tuple[float, float] | None = None
-    """PixelSpacing: between rows, between columns."""
+    """PixelSpacing in mm: between rows, between columns."""
     thickness: float | None = None
-    """SliceThickness."""
+    """SliceThickness in mm."""
     tilt: float = 0.0
-    """Gantry tilt in degrees: from GantryDetectorTilt, else from the orientation."""
+    """Gantry tilt in degrees, from GantryDetectorTilt or else from the orientation."""
 
     def along_normal(self) -> float | None:
-        """Signed distance of the slice from the origin along its own normal, in mm."""
+        """Return the signed distance from the origin along the normal in mm; None if unknown."""
         if self.position is None or self.row_direction is None or self.column_direction is None:
             return None
         normal = np.cross(self.row_direction, self.column_direction)
@@ -69,9 +69,9 @@ class CTSlice:
     geometry
         Position, orientation, spacing in mm.
     status
-        ``ok``, or ``repaired`` where the stored values had to be mended.
+        ``ok``, or ``repaired`` where stored values were corrected.
     notes
-        What was mended or looks odd, one short clause each; no patient data.
+        Corrections and peculiarities, one short clause each; no patient data.
     patient
         PatientID, for splits by patient only. Never printed, logged or written.
     """
@@ -85,6 +85,6 @@ class CTSlice:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         rows, columns = self.hu.shape
         return rows, columns

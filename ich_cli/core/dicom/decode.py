@@ -1,8 +1,8 @@
-"""One compressed frame to stored values: which transfer syntaxes are read, and by what.
+"""Decode the bytes of a frame to stored values (PS3.5 section 8.2, annex A).
 
-Compressed are JPEG (8 and 12 bits, lossless), JPEG-LS, JPEG 2000, HTJ2K and RLE (PS3.5 section 8.2,
-annex A). A codestream's own header is read first, so that a picture larger than Rows x Columns is
-never decoded; then it goes to a process that may crash.
+The header of a codestream is read first, so that an image larger than Rows x Columns is never
+decoded. Neither of pydicom's parsers does: `get_j2k_parameters` returns no dimensions, and the one
+for JPEG is private and fails on fill bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ich_cli.core.errors import BrokenFileError
 def decode_frame(
     data: bytes, fmt: PixelFormat, name: str, file: Hashable = None
 ) -> NDArray[np.integer[Any]]:
-    """Turn the bytes of one frame into stored values.
+    """Decode the bytes of one frame to stored values.
 
     Parameters
     ----------
@@ -34,14 +34,13 @@ def decode_frame(
     name
         File name for errors.
     file
-        What all frames of a file share, and no other file: one that keeps on ending the decoder is
-        given up. None: `name`.
+        Identifies the file: one that repeatedly crashes the decoder is given up. Default: `name`.
 
     Returns
     -------
     numpy.ndarray
         Integers ``(rows, columns)`` as wide as their words, sign-extended where PixelRepresentation
-        says so; bits outside BitsStored are dropped (PS3.5 section 8.1.1). Maybe read-only.
+        says so; bits outside BitsStored are dropped (PS3.5 section 8.1.1). May be read-only.
 
     Raises
     ------
@@ -56,7 +55,7 @@ def decode_frame(
         return unpack(words.reshape(fmt.rows, fmt.columns), fmt.bits_stored, fmt.high_bit, fmt)
     words, precision = _decompress(data, fmt, name, name if file is None else file)
     words = words.reshape(fmt.rows, fmt.columns)
-    if COMPRESSED[fmt.syntax].family == "rle":  # keeps the layout of bits of native data
+    if COMPRESSED[fmt.syntax].family == "rle":  # has the bit layout of native data
         return unpack(words, fmt.bits_stored, fmt.high_bit, fmt)
     bits = min(precision, fmt.bits_stored)
     return unpack(words, bits, bits - 1, fmt)
@@ -65,10 +64,10 @@ def decode_frame(
 def unpack(
     words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat
 ) -> NDArray[np.integer[Any]]:
-    """Cut `bits` bits below and with `high_bit` out of each word; extend the sign if signed.
+    """Extract the `bits` bits up to `high_bit` of each word; extend the sign if signed.
 
-    Shifted up to the word's end, then down again: the second shift drops what lies below and, of a
-    signed integer, extends the sign. Words that are whole numbers already are not touched.
+    A shift to the left drops the bits above, a shift to the right those below, and extends the
+    sign of signed integers. Words that use all their bits are returned as they are.
     """
     width = max(8 * words.itemsize, 8 if high_bit < 8 else 16 if high_bit < 16 else 32)
     values = words.astype(f"{'i' if fmt.signed else 'u'}{width // 8}", copy=False)
@@ -88,7 +87,7 @@ def _decompress(
     return CODECS.decompress(*frame, name=name, syntax=syntax.name, file=file), precision
 
 
-class _Stream(NamedTuple):
+class _StreamHeader(NamedTuple):
     rows: int
     columns: int
     components: int
@@ -115,12 +114,12 @@ def _check_stream(data: bytes, fmt: PixelFormat, family: Family, name: str) -> i
             f"compressed to 8 bits, but BitsStored is {fmt.bits_stored}: its HU are lost",
             "export the original pixel data",
         )
-    if b"\xff\xd9" not in data[-64:]:  # else the codec would fill up with grey, without a word
+    if b"\xff\xd9" not in data[-64:]:  # the codec would silently fill the rest with grey
         raise BrokenFileError(name, "the compressed frame ends before its end-of-image marker")
     return stream.precision
 
 
-def _sof(data: bytes) -> _Stream:
+def _sof(data: bytes) -> _StreamHeader:
     """Find the start-of-frame marker of JPEG (ITU-T T.81 B.2.2) or JPEG-LS (T.87 C.2.2)."""
     if data[:2] != b"\xff\xd8":
         raise ValueError
@@ -134,14 +133,14 @@ def _sof(data: bytes) -> _Stream:
             continue
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             precision, rows, columns, components = struct.unpack_from(">BHHB", data, at + 4)
-            return _Stream(rows, columns, components, precision)
+            return _StreamHeader(rows, columns, components, precision)
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     raise ValueError
 
 
-def _siz(data: bytes) -> _Stream:
+def _siz(data: bytes) -> _StreamHeader:
     """Read the SIZ marker of JPEG 2000 (ITU-T T.800 A.5.1), also behind a JP2 file's boxes."""
     at = data[:4096].index(b"\xff\x4f\xff\x51")
     width, height, left, top = struct.unpack_from(">4I", data, at + 8)
     components, depth = struct.unpack_from(">HB", data, at + 40)
-    return _Stream(height - top, width - left, components, (depth & 0x7F) + 1)
+    return _StreamHeader(height - top, width - left, components, (depth & 0x7F) + 1)

@@ -1,4 +1,4 @@
-"""Where a slice lies in the patient, from the elements of its data set (PS3.3 C.7.6.2)."""
+"""Read position and orientation of a slice from its data set (PS3.3 C.7.6.2)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Final
 from ich_cli.core.dicom.ct_slice import Geometry, Vector
 from ich_cli.core.dicom.elements import Elements
 
-_FARTHEST: Final = 1e5  # mm; nobody is a hundred metres tall
-_STEEPEST: Final = math.cos(math.radians(45.0))
+_MAX_MM: Final = 1e5  # larger coordinates are implausible
+_MIN_AXIAL_COSINE: Final = math.cos(math.radians(45.0))
 
 
 def read_geometry(groups: Sequence[Elements]) -> tuple[Geometry, tuple[str, ...]]:
-    """Read a slice's place.
+    """Read the geometry of a slice.
 
     Parameters
     ----------
     groups
-        Where to look, nearest first: the frame's functional groups, the shared ones, the data set.
+        Data sets to search, in this order: the frame's functional groups, the shared ones, the top
+        level.
 
     Returns
     -------
     Geometry, tuple of str
-        What is malformed is left out, and a note says so.
+        Geometry without malformed values, and a note on each of those.
     """
     notes: list[str] = []
     position = _vector(groups, "ImagePositionPatient", 3, notes)
@@ -38,17 +39,17 @@ def read_geometry(groups: Sequence[Elements]) -> tuple[Geometry, tuple[str, ...]
         row_direction=row,
         column_direction=column,
         spacing=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
-        thickness=abs(thickness[0]) if thickness and _sane(thickness[:1]) else None,
+        thickness=abs(thickness[0]) if thickness and _plausible(thickness[:1]) else None,
         tilt=_tilt(_first(groups, "GantryDetectorTilt"), row, column),
     )
     return geometry, tuple(notes)
 
 
 def is_axial(geometry: Geometry) -> bool:
-    """Tell whether the slice's normal is within 45 degrees of the body's axis, or not known."""
+    """Return whether the slice's normal is within 45 degrees of the body's axis, or unknown."""
     if geometry.row_direction is None or geometry.column_direction is None:
         return True
-    return abs(_normal(geometry.row_direction, geometry.column_direction)[2]) >= _STEEPEST
+    return abs(_normal(geometry.row_direction, geometry.column_direction)[2]) >= _MIN_AXIAL_COSINE
 
 
 def _first(groups: Sequence[Elements], keyword: str) -> tuple[float, ...] | None:
@@ -58,22 +59,22 @@ def _first(groups: Sequence[Elements], keyword: str) -> tuple[float, ...] | None
     return None
 
 
-def _sane(values: Sequence[float]) -> bool:
-    return all(math.isfinite(value) and abs(value) < _FARTHEST for value in values)
+def _plausible(values: Sequence[float]) -> bool:
+    return all(math.isfinite(value) and abs(value) < _MAX_MM for value in values)
 
 
 def _vector(
     groups: Sequence[Elements], keyword: str, length: int, notes: list[str]
 ) -> tuple[float, ...] | None:
     values = _first(groups, keyword)
-    if values is None or (len(values) == length and _sane(values)):
+    if values is None or (len(values) == length and _plausible(values)):
         return values
     notes.append(f"{keyword} is malformed: ignored")
     return None
 
 
 def _directions(values: tuple[float, ...] | None, notes: list[str]) -> tuple[Vector, Vector] | None:
-    """Return the two directions as unit vectors; None unless they are at right angles."""
+    """Return the two directions as unit vectors; None unless they are perpendicular."""
     if values is None:
         return None
     row, column = _unit(values[:3]), _unit(values[3:])
@@ -84,7 +85,7 @@ def _directions(values: tuple[float, ...] | None, notes: list[str]) -> tuple[Vec
 
 
 def _unit(vector: Sequence[float]) -> Vector | None:
-    """Return a direction of length 1; None where it is no direction by far."""
+    """Return a vector scaled to length 1; None where its length is not near 1."""
     x, y, z = vector
     length = math.sqrt(x * x + y * y + z * z)
     return (x / length, y / length, z / length) if 0.5 <= length <= 2.0 else None
@@ -97,7 +98,7 @@ def _normal(row: Vector, column: Vector) -> Vector:
 
 
 def _tilt(stated: tuple[float, ...] | None, row: Vector | None, column: Vector | None) -> float:
-    """Return GantryDetectorTilt, else the turn about the left-right axis, in degrees."""
+    """Return GantryDetectorTilt, else the rotation about the left-right axis, in degrees."""
     if stated and math.isfinite(stated[0]) and 0 < abs(stated[0]) <= 45:
         return stated[0]
     if row is None or column is None:

@@ -1,6 +1,6 @@
-"""A DICOM file's header to frames that can be decoded, with every check on hostile input.
+"""Read the header of a DICOM file and check that its frames are axial CT slices in HU.
 
-Nothing here decodes pixels. What is refused, and why, stands in docs/dicom.md.
+No pixels are decoded. docs/dicom.md lists the reasons for refusing a file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _WANTED: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of an instance: all that is needed to decode it and to say where it lies."""
+    """One frame of an instance, with all values needed to decode it."""
 
     id: SliceId
     geometry: Geometry
@@ -84,19 +84,19 @@ def read_frames(
     Parameters
     ----------
     raw
-        The open file, sniffed to be DICOM.
+        The open file, recognised as DICOM by `sniff`.
     size
-        Its size in bytes; None where not known beforehand.
+        Its size in bytes; None where not known.
     name
         File name for errors and ids.
     limits
-        Bounds on what is tried.
+        Bound header size, dimensions and number of frames.
 
     Returns
     -------
     list
-        One entry a frame. A frame that is no axial CT slice in HU is an error; where none is, there
-        is one error for the file.
+        One entry per frame: an error where the frame is not an axial CT slice in HU. If all are
+        errors, only the first.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_frames(
 
 
 def _check_kind(parsed: Parsed, name: str) -> None:
-    """Refuse what is no CT image in grey levels."""
+    """Raise unless the file is a CT image in grey levels."""
     elements, sop_class = parsed.elements, parsed.elements.text("SOPClassUID")
     if DICOMDIR_CLASS in (parsed.media_class, sop_class):
         raise NotApplicableError(name, "DICOMDIR: its files are read from the folder")
@@ -125,7 +125,7 @@ def _check_kind(parsed: Parsed, name: str) -> None:
         if not modality and not sop_class:
             hint = "the file ends early" if parsed.short else "no Modality and no SOPClassUID"
             raise BrokenFileError(name, f"not a DICOM image: {hint}")
-        known = modality in _MODALITIES.split()  # anything else might be a name
+        known = modality in _MODALITIES.split()  # other text may be a name
         shown = modality if known else ("another one" if modality else "missing")
         raise NotApplicableError(name, f"not CT: Modality is {shown}")
     secondary = sop_class == _SECONDARY or sop_class.startswith(_SECONDARY + ".")
@@ -186,7 +186,7 @@ _GROUPS: Final = (
 
 
 def _groups(parents: list[Elements], top: Elements) -> list[Elements]:
-    """Return where a frame's values stand, nearest first (PS3.3 C.7.6.16)."""
+    """Return the data sets of a frame: functional groups, then top level (PS3.3 C.7.6.16)."""
     inner = [item for parent in parents for key in _GROUPS for item in parent.items(key)[:1]]
     return [*inner, top]
 
@@ -231,7 +231,7 @@ def _ids(elements: Elements, name: str) -> SliceId:
 
 
 def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:
-    """Return what looks odd of the instance as a whole; quotes no value of the file."""
+    """Return notes on the instance as a whole, which quote no value of the file."""
     notes = []
     lossy = elements.text("LossyImageCompression") == "01"
     if lossy or (not fmt.native and COMPRESSED[fmt.syntax].lossy):

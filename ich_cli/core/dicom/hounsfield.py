@@ -1,6 +1,6 @@
-"""Stored values to Hounsfield units: rescale, padding, polarity, and the faults that are known.
+"""Convert stored values to Hounsfield units: rescale, padding, polarity, known faults.
 
-Pure functions of arrays and numbers, no file. docs/dicom.md tells the rules to users.
+Pure functions of arrays and numbers. docs/dicom.md explains the rules to users.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from ich_cli.core.dicom.pixel_format import PixelFormat
 from ich_cli.core.errors import BrokenFileError
 
 LOWEST_HU: Final = -1024.0
-"""What lies below is no tissue but the scanner's mark for outside its field of view."""
+"""Lower values mark pixels outside the scanner's field of view."""
 HIGHEST_HU: Final = 32767.0
 MAX_STEP: Final = 4.0
-"""HU between two grey levels: more leaves less than twenty levels in the brain window."""
+"""Largest difference between two grey levels in HU; with more, the brain window has under 20."""
 
-_FARTHEST_HU: Final = 1e6
+_MAX_ABS_HU: Final = 1e6
 _AIR_BAND: Final = (-1100.0, -800.0)
-_AIR_SHARE: Final = 0.02  # a head leaves more of the field than this to the air
+_AIR_SHARE: Final = 0.02  # smallest share of air in the field of view around a head
 _TISSUE: Final = (-500.0, 1500.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rescale:
-    """Slope and intercept of the modality LUT (PS3.3 C.11.1); None where the file has none."""
+    """Slope and intercept of the modality LUT (PS3.3 C.11.1); None where absent."""
 
     slope: float | None
     intercept: float | None
 
 
 class Hounsfield(NamedTuple):
-    """HU with what was done to get them."""
+    """HU with the corrections applied."""
 
     hu: NDArray[np.float32]
-    mended: tuple[str, ...]
-    """What was repaired; makes the slice's status `repaired`."""
+    repairs: tuple[str, ...]
+    """Corrections of the stored values, one short clause each."""
     notes: tuple[str, ...]
 
 
 def to_hounsfield(
     stored: NDArray[np.integer[Any]], fmt: PixelFormat, rescale: Rescale, name: str = ""
 ) -> Hounsfield:
-    """Turn stored values into HU (PS3.3 C.11.1.1.2: stored x slope + intercept).
+    """Convert stored values to HU (PS3.3 C.11.1.1.2: stored x slope + intercept).
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def to_hounsfield(
     Returns
     -------
     Hounsfield
-        float32 ``(H, W)`` within -1024 … 32767, what was mended, and notes.
+        float32 ``(H, W)`` within -1024 … 32767, corrections, and notes.
 
     Raises
     ------
     BrokenFileError
-        If the rescale is missing and cannot be told from the values, or is too coarse.
+        If the rescale is missing and the values are not HU by themselves, or if it is too coarse.
     """
-    slope, intercept, mended = _complete(stored, fmt, rescale, name)
+    slope, intercept, repairs = _complete(stored, fmt, rescale, name)
     notes: list[str] = []
     if slope > MAX_STEP:
         raise BrokenFileError(
@@ -80,14 +80,14 @@ def to_hounsfield(
             "export the original pixel data, not an 8-bit copy",
         )
     if fmt.bits_stored <= 8:
-        mended.append(f"BitsStored {fmt.bits_stored}: HU only in steps of {slope:g}")
+        repairs.append(f"BitsStored {fmt.bits_stored}: HU only in steps of {slope:g}")
     if is_wrapped(stored, fmt, slope, intercept):
         stored, intercept = unwrap(stored), -1000.0
-        mended.append("HU were wrapped (12 bits unsigned, RescaleIntercept over -100): unwrapped")
+        repairs.append("HU were wrapped (12 bits unsigned, RescaleIntercept over -100): unwrapped")
     padded = _padded(stored, fmt, slope, intercept, notes)
     hu = _scale(stored, slope, intercept)
     if fmt.inverted:
-        hu = _upright(hu, stored, fmt, slope, intercept, mended, notes)
+        hu = _invert_if_needed(hu, stored, fmt, slope, intercept, repairs, notes)
     if hu.min() < LOWEST_HU:
         hu[hu < LOWEST_HU] = AIR_HU
     if padded is not None:
@@ -96,18 +96,18 @@ def to_hounsfield(
         np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
     if hu.min() > -100.0:
         notes.append(Note.NO_AIR)
-    return Hounsfield(hu, tuple(mended), tuple(notes))
+    return Hounsfield(hu, tuple(repairs), tuple(notes))
 
 
 def is_wrapped(
     stored: NDArray[np.integer[Any]], fmt: PixelFormat, slope: float, intercept: float
 ) -> bool:
-    """Tell whether a slice has the fault known from the RSNA 2019 data set.
+    """Detect HU that were wrapped, a fault known from the RSNA 2019 data set.
 
     HU were written as 12 bits unsigned modulo 4096, so air, -1000, became 3096. The header shows
     it by BitsStored 12, PixelRepresentation 0 and an intercept over -100; the data must agree: at
-    least 2 % of the pixels are where air lands when it wraps, and nearly none where it should be.
-    Metal alone does not fill so much, and a slice that was merely cut off at 0 HU has none there.
+    least 2 % of the pixels have the values of wrapped air. Metal alone does not cover so much, and
+    a slice that was clipped at 0 HU has no such pixels.
     """
     if fmt.signed or fmt.bits_stored != 12 or fmt.inverted or slope != 1 or intercept <= -100:
         return False
@@ -116,18 +116,18 @@ def is_wrapped(
 
 
 def unwrap(stored: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Undo the wrap: add 1000 modulo 4096, to be read with an intercept of -1000."""
+    """Undo the wrap: add 1000 modulo 4096, for an intercept of -1000."""
     return (stored.astype(np.int32) + 1000) % 4096
 
 
 def _complete(
     stored: NDArray[np.integer[Any]], fmt: PixelFormat, rescale: Rescale, name: str
 ) -> tuple[float, float, list[str]]:
-    """Fill in a missing slope or intercept where the values leave no doubt."""
+    """Complete a missing slope or intercept where the values are HU without doubt."""
     slope, intercept = rescale.slope, rescale.intercept
     if intercept is not None:
-        mended = [] if slope is not None else ["RescaleSlope missing: taken as 1"]
-        return (1.0 if slope is None else slope), intercept, mended
+        repairs = [] if slope is not None else ["RescaleSlope missing: taken as 1"]
+        return (1.0 if slope is None else slope), intercept, repairs
     if slope in (None, 1.0) and fmt.signed and fmt.bits_stored >= 12 and _air(stored):
         return 1.0, 0.0, ["RescaleIntercept missing: the stored values are HU as they are"]
     raise BrokenFileError(
@@ -144,13 +144,13 @@ def _air(values: NDArray[Any]) -> bool:
 
 def _scale(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> NDArray[np.float32]:
     whole = float(slope).is_integer() and float(intercept).is_integer()
-    if whole and stored.itemsize <= 2 and abs(slope) * 65536 + abs(intercept) < _FARTHEST_HU:
+    if whole and stored.itemsize <= 2 and abs(slope) * 65536 + abs(intercept) < _MAX_ABS_HU:
         hu = stored.astype(np.float32)  # whole numbers this small are exact in float32
         hu *= slope
         hu += intercept
         return hu
     exact = stored * np.float64(slope) + intercept  # 32-bit values would not fit a float32
-    return np.clip(exact, -_FARTHEST_HU, _FARTHEST_HU).astype(np.float32)
+    return np.clip(exact, -_MAX_ABS_HU, _MAX_ABS_HU).astype(np.float32)
 
 
 def _padded(
@@ -171,20 +171,20 @@ def _padded(
     return np.asarray(stored == low if low == high else (stored >= low) & (stored <= high))
 
 
-def _upright(
+def _invert_if_needed(
     hu: NDArray[np.float32],
     stored: NDArray[np.integer[Any]],
     fmt: PixelFormat,
     slope: float,
     intercept: float,
-    mended: list[str],
+    repairs: list[str],
     notes: list[str],
 ) -> NDArray[np.float32]:
-    """Settle MONOCHROME1: a flag for the display, unless the values themselves are inverted."""
+    """Invert MONOCHROME1 values only if air shows that they are inverted."""
     top = -1 if fmt.signed else (1 << fmt.bits_stored) - 1
     flipped = _scale(top - stored.astype(np.int64), slope, intercept)
     if not _air(hu) and _air(flipped):
-        mended.append("MONOCHROME1 with inverted values: turned upright")
+        repairs.append("MONOCHROME1 with inverted values: turned upright")
         return flipped
     notes.append("MONOCHROME1: its HU are taken as stored")
     return hu

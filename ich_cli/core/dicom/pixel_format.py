@@ -1,4 +1,4 @@
-"""The pixel format of an instance: read from its elements, checked before pixels are decoded."""
+"""Read the pixel format of an instance and check it before pixels are decoded."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def read_format(parsed: Parsed, size: int | None, name: str, limits: Limits) -> 
     Parameters
     ----------
     parsed
-        Its data set.
+        The data set.
     size
         Size of the file in bytes, None where not known.
     name
         File name for errors.
     limits
-        Bounds on sides and frames.
+        Bound Rows, Columns and NumberOfFrames.
 
     Returns
     -------
     PixelFormat
-        Consistent in itself, and with the length of native pixel data.
+        Consistent with itself and with the length of native pixel data.
 
     Raises
     ------
     InputError
-        NotApplicableError for colour, LimitError for what is too large, DecoderError for an unknown
-        syntax, BrokenFileError for what is missing or contradicts itself.
+        NotApplicableError for colour, LimitError for excessive sizes, DecoderError for an
+        unsupported syntax, BrokenFileError for missing or contradictory values.
     """
     elements = parsed.elements
     samples = elements.number("SamplesPerPixel", "US")
@@ -142,7 +142,7 @@ def _check_length(fmt: PixelFormat, size: int | None, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How the stored values of an instance lie in its file (PS3.3 C.7.6.3, PS3.5 section 8)."""
+    """Layout of an instance's stored values in its file (PS3.3 C.7.6.3, PS3.5 section 8)."""
 
     rows: int
     columns: int
@@ -160,27 +160,27 @@ class PixelFormat:
     padding: tuple[int, int] | None
     """PixelPaddingValue and PixelPaddingRangeLimit, as stored values, lower one first."""
     offset: int
-    """Where the value of Pixel Data begins, in the file (or in the inflated data set)."""
+    """Position of the value of PixelData in the file; in the inflated data set if deflated."""
     length: int | None
-    """Its length in bytes; None where undefined, which is so for compressed ones."""
+    """Length of that value in bytes; None where undefined, as of compressed pixels."""
     offsets: tuple[bytes, bytes] | None = None
     """ExtendedOffsetTable and ExtendedOffsetTableLengths."""
     deflated_at: int = 0
-    """Where the data set begins in the file, of a deflated one."""
+    """Position of the data set in the file."""
 
     @property
     def native(self) -> bool:
-        """Whether the pixels are not compressed."""
+        """True if the pixels are not compressed."""
         return self.syntax in NATIVE
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame that is not compressed."""
+        """Size of an uncompressed frame in bytes."""
         return self.rows * self.columns * self.bits_allocated // 8
 
 
 def require_decoder(syntax: str, name: str) -> None:
-    """Raise DecoderError unless the transfer syntax is one that is read."""
+    """Raise DecoderError unless the transfer syntax is supported."""
     if syntax not in NATIVE and syntax not in COMPRESSED:
         raise DecoderError(
             name,

@@ -15,7 +15,7 @@ from ich_cli.core.evaluate.bootstrap import draw_auroc, percentiles
 from ich_cli.core.evaluate.calibration import at_sensitivity, at_specificity, learn_calibration
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.study import AGGREGATIONS, LEARNED, StudyRule, aggregate
+from ich_cli.core.study import AGGREGATIONS, FITTED_AGGREGATION, StudyRule, aggregate
 
 SENSITIVITY: Final = 0.95
 """Sensitivity of "not negative": at most one bleeding study in twenty is ruled out."""
@@ -72,7 +72,7 @@ def compare_aggregations(
 
 def learn_rule(
     labels: ArrayLike, probabilities: ArrayLike, patients: ArrayLike,
-    aggregation: str = LEARNED,
+    aggregation: str = FITTED_AGGREGATION,
 ) -> StudyRule | None:  # fmt: skip
     """Learn the rule that turns slice probabilities into a study's.
 

@@ -58,7 +58,7 @@ def decode_slice(ref: SliceRef, data: bytes) -> CTSlice:
         hu=values.hu,
         id=ref.id,
         geometry=ref.geometry,
-        status="repaired" if values.mended else "ok",
-        notes=(*values.mended, *ref.notes, *values.notes),
+        status="repaired" if values.repairs else "ok",
+        notes=(*values.repairs, *ref.notes, *values.notes),
         patient=ref.patient,
     )

@@ -7,7 +7,7 @@ from .predictions import (
     StudyPrediction as StudyPrediction,
     over_thresholds as over_thresholds,
 )
-from .rule import LEARNED as LEARNED, StudyRule as StudyRule
+from .rule import FITTED_AGGREGATION as FITTED_AGGREGATION, StudyRule as StudyRule
 from .slice_facts import SliceFacts as SliceFacts, measure as measure
 from .studies import (
     StudyGroup as StudyGroup,

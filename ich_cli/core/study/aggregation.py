@@ -1,4 +1,4 @@
-"""From the slices' probabilities to a study's: candidates, each a pure function of an array."""
+"""Aggregate the probabilities of a study's slices."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Floats = NDArray[np.float64]
 
 
 def highest(p: Floats) -> Floats:
-    """Return the highest probability of each label: one sure slice is enough."""
+    """Return the highest probability of each label."""
     return np.asarray(p.max(axis=0))
 
 
 def noisy_or(p: Floats) -> Floats:
-    """Return ``1 - Π(1 - p)``: right if slices erred independently, which neighbours do not."""
+    """Return ``1 - Π(1 - p)``, which assumes that slices err independently; neighbours do not."""
     return np.asarray(1.0 - np.prod(1.0 - p, axis=0))
 
 
 def top_mean(p: Floats, k: int) -> Floats:
-    """Return the mean of the k highest probabilities of each label, of all if they are fewer.
+    """Return the mean of the k highest probabilities of each label, or of all if there are fewer.
 
     A hemorrhage is seen on several neighbouring slices, a false alarm more often on one.
     """
@@ -41,7 +41,7 @@ AGGREGATIONS: Final[Mapping[str, Callable[[Floats], Floats]]] = {
 
 
 def aggregate(probabilities: ArrayLike, how: str) -> Floats:
-    """Put the probabilities of a study's slices together.
+    """Aggregate the probabilities of a study's slices.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def aggregate(probabilities: ArrayLike, how: str) -> Floats:
     """
     p = np.asarray(probabilities, np.float64)
     if how not in AGGREGATIONS:
-        raise ValueError(f"no aggregation is called {how!r}; use one of {', '.join(AGGREGATIONS)}")
+        raise ValueError(f"unknown aggregation {how!r}; use one of {', '.join(AGGREGATIONS)}")
     if p.ndim != 2 or len(p) == 0:
-        raise ValueError(f"(N, L) with N > 0 expected, not {p.shape}")
+        raise ValueError(f"expected an array (N, L) with N > 0, not {p.shape}")
     return np.clip(AGGREGATIONS[how](p), 0.0, 1.0)

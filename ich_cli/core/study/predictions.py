@@ -88,7 +88,7 @@ class StudyPrediction:
     verdict: Verdict = ""
     """positive, unsure or negative; empty without a predicted slice."""
     quality: tuple[Reason, ...] = ()
-    """Reasons why it cannot be judged, or not well. With one it is never called negative."""
+    """Reasons why the study cannot be assessed reliably; with one it is never negative."""
 
 
 def over_thresholds(

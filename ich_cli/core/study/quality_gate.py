@@ -1,7 +1,7 @@
-"""Whether a series can be judged at all, and reasons why not.
+"""Decide whether a series can be assessed, and give reasons where not.
 
-Each rule and its numbers stand in docs/reports.md. What cannot be told honestly from an image
-(streaks, blur, contrast that the header hides) is not judged.
+docs/reports.md explains each rule and its limits. Streaks, blur and contrast that the header does
+not mention cannot be measured reliably and are not checked.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 
 from ich_cli.core.study.slice_facts import SliceFacts, has_skull
 
-LARGEST_HEAD_MM: Final = 300.0
-FEWEST_SLICES: Final = 10
-SHORTEST_MM: Final = 90.0
-THICKEST_MM: Final = 7.5
-STEEPEST_DEGREES: Final = 35.0
-WIDEST_GAP: Final = 2.5
-"""In usual distances between slices, if it is over `WIDEST_GAP_MM` too."""
-WIDEST_GAP_MM: Final = 12.0
+MAX_HEAD_MM: Final = 300.0
+MIN_SLICES: Final = 10
+MIN_LENGTH_MM: Final = 90.0
+MAX_THICKNESS_MM: Final = 7.5
+MAX_TILT_DEGREES: Final = 35.0
+MAX_GAP: Final = 2.5
+"""In multiples of the usual slice distance; applies to gaps over `MAX_GAP_MM`."""
+MAX_GAP_MM: Final = 12.0
 METAL_CM2: Final = 0.2
-JUMP_MM: Final = 6.0
-"""Of the skull's centre between two slices, sideways, against its usual step."""
+MAX_JUMP_MM: Final = 6.0
+"""Sideways shift of the skull's centre between two slices, beyond its usual shift."""
 ROUND_SHARE: Final = 0.55
-"""From here on a section is whole, and its centre that of the head."""
+"""Smallest `skull_share` for which the centre is that of the head."""
 
 
-class Seen(NamedTuple):
-    """A slice of a series, as the gate sees it."""
+class GateSlice(NamedTuple):
+    """Measurements of a slice, and its InstanceNumber."""
 
     facts: SliceFacts
     instance: int | None
@@ -40,12 +40,12 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a series cannot be judged, or not well."""
+    """Reason why a series cannot be assessed reliably."""
 
     code: str
     """One of `CODES`."""
     text: str
-    """For people, one clause; no patient data."""
+    """Text shown to the user, one clause; no patient data."""
 
 
 CODES: Final = (
@@ -54,17 +54,19 @@ CODES: Final = (
 )  # fmt: skip
 
 
-def judge(slices: Sequence[Seen], *, unreadable: int = 0, not_axial: int = 0) -> tuple[Reason, ...]:
-    """Say why a series cannot be judged, or not well; nothing where it can.
+def assess(
+    slices: Sequence[GateSlice], *, unreadable: int = 0, not_axial: int = 0
+) -> tuple[Reason, ...]:
+    """Return the reasons why a series cannot be assessed reliably; empty where it can.
 
     Parameters
     ----------
     slices
-        Those with an answer, in anatomical order.
+        Slices with a prediction, in anatomical order.
     unreadable
-        Slices of it that are damaged.
+        Number of damaged slices.
     not_axial
-        Slices of it that were left out since they are not axial.
+        Number of slices left out because they are not axial.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def _not_a_head(facts: Sequence[SliceFacts]) -> Reason | None:
     sizes = [one.body_mm for one in facts if one.body_mm is not None]
     if not any(map(has_skull, facts)):
         return Reason("not-a-head", "not a head: no slice shows brain inside a closed skull")
-    if sizes and median(sizes) > LARGEST_HEAD_MM:
+    if sizes and median(sizes) > MAX_HEAD_MM:
         size = f"{median(sizes) / 10:.0f} cm"
         return Reason("not-a-head", f"not only a head: the body's section measures {size}")
     return None
@@ -100,7 +102,7 @@ def _not_axial(facts: Sequence[SliceFacts], left_out: int) -> Reason | None:
     if left_out:
         return Reason("not-axial", f"{_slices(left_out)} not axial and left out")
     tilt = max((abs(one.tilt) for one in facts), default=0.0)
-    if tilt > STEEPEST_DEGREES:
+    if tilt > MAX_TILT_DEGREES:
         return Reason("not-axial", f"slices are {tilt:.0f}° off axial")
     return None
 
@@ -111,8 +113,8 @@ def _contrast(facts: Sequence[SliceFacts]) -> Reason | None:
     return None
 
 
-def _missing(slices: Sequence[Seen]) -> Reason | None:
-    """Find gaps that InstanceNumber jumps over too, and gaps wider than any protocol leaves."""
+def _missing(slices: Sequence[GateSlice]) -> Reason | None:
+    """Find gaps that InstanceNumber confirms, and gaps wider than in any protocol."""
     placed = sorted((one for one in slices if one.facts.along is not None), key=_along)
     gaps = [_along(b) - _along(a) for a, b in pairwise(placed)]
     steps = [gap for gap in gaps if gap > 0.01]
@@ -123,16 +125,16 @@ def _missing(slices: Sequence[Seen]) -> Reason | None:
     if lost:
         return Reason("missing-slices", f"{_slices(lost)} missing")
     widest = max(steps)
-    if widest > WIDEST_GAP * usual and widest > WIDEST_GAP_MM:
+    if widest > MAX_GAP * usual and widest > MAX_GAP_MM:
         return Reason("missing-slices", f"a gap of {widest:.0f} mm between slices")
     return None
 
 
-def _along(one: Seen) -> float:
+def _along(one: GateSlice) -> float:
     return one.facts.along or 0.0
 
 
-def _lost(a: Seen, b: Seen, usual: float) -> int:
+def _lost(a: GateSlice, b: GateSlice, usual: float) -> int:
     gap = _along(b) - _along(a)
     steps = round(gap / usual)
     if steps < 2 or abs(gap - steps * usual) > max(0.1 * usual, 0.3):
@@ -143,7 +145,7 @@ def _lost(a: Seen, b: Seen, usual: float) -> int:
 
 def _thick(facts: Sequence[SliceFacts]) -> Reason | None:
     known = [one.thickness for one in facts if one.thickness]
-    if known and median(known) > THICKEST_MM:
+    if known and median(known) > MAX_THICKNESS_MM:
         return Reason("thick-slices", f"slices of {median(known):g} mm hide thin bleeds")
     return None
 
@@ -154,10 +156,10 @@ def _metal(facts: Sequence[SliceFacts]) -> Reason | None:
 
 
 def _motion(facts: Sequence[SliceFacts]) -> Reason | None:
-    """Find a skull that jumps sideways between slices.
+    """Find a skull that moves sideways between slices.
 
-    A head is even from left to right, so its centre does not move sideways by anatomy alone, as it
-    does to the back. Nodding, blur and streaks are not judged.
+    A head is symmetric, so anatomy does not move its centre sideways. Nodding, blur and streaks
+    are not checked.
     """
     known = [one.skull_x for one in facts if one.skull_share >= ROUND_SHARE]
     centres = [x for x in known if x is not None]
@@ -165,16 +167,16 @@ def _motion(facts: Sequence[SliceFacts]) -> Reason | None:
         return None
     steps = np.diff(centres)
     jump = float(np.abs(steps - np.median(steps)).max())
-    if jump <= JUMP_MM:
+    if jump <= MAX_JUMP_MM:
         return None
     return Reason("motion", f"the head jumps sideways by {jump:.0f} mm between slices")
 
 
 def _few(facts: Sequence[SliceFacts]) -> Reason | None:
-    if len(facts) < FEWEST_SLICES:
+    if len(facts) < MIN_SLICES:
         return Reason("few-slices", f"only {_slices(len(facts))}")
     places = [one.along for one in facts if one.along is not None]
-    if len(places) == len(facts) and max(places) - min(places) < SHORTEST_MM:
+    if len(places) == len(facts) and max(places) - min(places) < MIN_LENGTH_MM:
         return Reason("few-slices", f"only {max(places) - min(places):.0f} mm of the head")
     return None
 

@@ -1,4 +1,4 @@
-"""How a study's slices become its answer: aggregation, calibration, and the band of "unsure"."""
+"""Derive a study's probability and verdict from its slices."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from ich_cli.core.study.logistic import logit, sigmoid
 from ich_cli.core.system import finite_numbers, is_number, require, require_keys
 
 Verdict = Literal["positive", "unsure", "negative", ""]
-"""What a study is called; empty where it has no answer."""
+"""Verdict on a study; empty where it has no prediction."""
 
 EVEN: Final = 0.5
 """A calibrated probability from which a hemorrhage is more likely than not."""
 
-UNLEARNED: Final = "max"
-"""What holds for a bundle that states no rule: the slices' threshold is one for single slices."""
-LEARNED: Final = "top5-mean"
-"""What training learns a rule for; chosen by what docs/reports.md shows."""
+DEFAULT_AGGREGATION: Final = "max"
+"""Aggregation for bundles without a study rule."""
+FITTED_AGGREGATION: Final = "top5-mean"
+"""Aggregation for which training fits a rule; docs/reports.md compares them."""
 
-_EDGE: Final = 1e-6  # keeps a certain answer's logit finite
+_EDGE: Final = 1e-6  # keeps the logit of 0 and 1 finite
 
 
 @dataclass(frozen=True)
 class StudyRule:
-    """From the probabilities of a study's slices to its probability and its verdict.
+    """Aggregation, calibration and thresholds of a study.
 
     Label by label ``probability = sigmoid(slope · logit(aggregate) + bias)``; with slope 1 and
     bias 0 it is the aggregate itself.
     """
 
-    aggregation: str = UNLEARNED
+    aggregation: str = DEFAULT_AGGREGATION
     """One of `AGGREGATIONS`."""
     slope: tuple[float, ...] = (1.0,) * len(LABELS)
-    """Positive, one a label."""
+    """Positive, one per label."""
     bias: tuple[float, ...] = (0.0,) * len(LABELS)
-    """One a label."""
+    """One per label."""
     rule_out: float = EVEN
-    """A study whose probability of `any` is below is negative."""
+    """Studies with a lower probability of `any` are negative."""
     rule_in: float = EVEN
-    """From here on it is positive; between the two it is unsure."""
+    """From this probability of `any` on, studies are positive; in between they are unsure."""
 
     def __post_init__(self) -> None:
         known = isinstance(self.aggregation, str) and self.aggregation in AGGREGATIONS
@@ -65,11 +65,10 @@ class StudyRule:
 
     @classmethod
     def from_threshold(cls, threshold: float) -> StudyRule:
-        """Return the rule of a bundle that states none.
+        """Return the rule of a bundle without one.
 
         A study's probability is that of its highest slice. Below the slices' threshold of `any`
-        it is negative, from 0.5 on positive; where the threshold is over 0.5, the two change
-        places.
+        it is negative, from 0.5 on positive; the other way round if the threshold is over 0.5.
         """
         return cls(rule_out=min(threshold, EVEN), rule_in=max(threshold, EVEN))
 
@@ -91,7 +90,7 @@ class StudyRule:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether the aggregate is changed after it."""
+        """True if the aggregate is calibrated."""
         return set(self.slope) != {1.0} or set(self.bias) != {0.0}
 
     def probabilities(self, slices: ArrayLike) -> NDArray[np.float64]:
@@ -99,14 +98,14 @@ class StudyRule:
         return self.calibrate(aggregate(slices, self.aggregation))
 
     def calibrate(self, together: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probabilities that aggregates ``(…, 6)`` stand for."""
+        """Return the calibrated probabilities of aggregates ``(…, 6)``."""
         if not self.is_calibrated:
             return together
         x = logit(np.clip(together, _EDGE, 1 - _EDGE))
         return sigmoid(np.array(self.slope) * x + np.array(self.bias))
 
     def verdict(self, probability: float) -> Verdict:
-        """Return what a study with this probability of `any` is called."""
+        """Return the verdict on a study with this probability of `any`."""
         if probability >= self.rule_in:
             return "positive"
         return "negative" if probability < self.rule_out else "unsure"

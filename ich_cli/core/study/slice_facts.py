@@ -1,4 +1,4 @@
-"""What the quality gate needs of each slice, taken from its pixels in a few milliseconds."""
+"""Measure the properties of a slice that the quality gate needs."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from ich_cli.core.imaging import body_part, filled, largest_part
 
 BONE_HU: Final = 200.0
 METAL_HU: Final = 3000.0
-"""Above enamel and petrous bone; where 12 bits end, 3071 is all that metal can reach."""
+"""Above enamel and petrous bone; 12-bit data end at 3071 HU."""
 BRAIN_HU: Final = (-10.0, 90.0)
-"""Median of what a skull encloses, from fluid to blood."""
+"""Range of the median inside the skull, from fluid to blood."""
 SKULL_SHARE: Final = 0.3
-"""Of the body's section, enclosed by bone; at the level of the brain it is near 0.7."""
+"""Smallest share of the body's section enclosed by bone; near 0.7 at the level of the brain."""
 SKULL_CM2: Final = 40.0
 
-_COARSE: Final = 128  # the skull is looked for in a picture of about this side
+_COARSE: Final = 128  # side in pixels of the subsampled slice for the skull
 
 
 class SliceFacts(NamedTuple):
-    """What the gate needs of a slice; None where the file does not say."""
+    """Measurements of a slice; None where unknown."""
 
     along: float | None = None
-    """Place along the slice's normal, mm."""
+    """Position along the slice's normal, mm."""
     thickness: float | None = None
     """SliceThickness, mm."""
     tilt: float = 0.0
     """Gantry tilt, degrees."""
     contrast: bool = False
-    """Whether the header names a contrast agent."""
+    """True if the header names a contrast agent."""
     body_mm: float | None = None
-    """Longer side of the body's box, mm."""
+    """Longer side of the body's bounding box, mm."""
     skull_share: float = 0.0
-    """Share of the body's section that a closed ring of bone encloses, if it is like brain."""
+    """Share of the body's section inside a closed ring of bone, if it has the HU of brain."""
     skull_cm2: float | None = None
-    """The same as an area."""
+    """Area inside that ring, cm²."""
     skull_x: float | None = None
     """Centre of that area, mm to the patient's left."""
     metal_cm2: float | None = None
-    """Area at or over `METAL_HU`."""
+    """Area at or above `METAL_HU`, cm²."""
 
 
 def measure(ct: CTSlice) -> SliceFacts:
-    """Take the facts of a slice; a few milliseconds.
+    """Measure a slice; takes a few milliseconds.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def measure(ct: CTSlice) -> SliceFacts:
 
 
 def has_skull(facts: SliceFacts) -> bool:
-    """Say whether bone encloses brain in this slice."""
+    """Return whether bone encloses brain in the slice."""
     large = facts.skull_cm2 is None or facts.skull_cm2 >= SKULL_CM2
     return facts.skull_share >= SKULL_SHARE and large
 
@@ -98,9 +98,9 @@ def _body(hu: NDArray[np.float32], step: int) -> tuple[int, tuple[int, int]]:
 
 
 def _enclosed(hu: NDArray[np.float32], step: int) -> NDArray[np.bool_]:
-    """Return the largest part that bone encloses, on the coarse grid; bone wins a coarse pixel."""
+    """Return the largest part enclosed by bone; a coarse pixel with any bone is bone."""
     fine = (hu > BONE_HU).view(np.uint8)
-    block = np.ones((step, step), np.uint8)  # below and right of its pixel: all of a coarse one
+    block = np.ones((step, step), np.uint8)  # anchored at its top left: covers one coarse pixel
     bone = cv2.dilate(fine, block, anchor=(0, 0))[::step, ::step]
     free = bone == 0
     largest = largest_part((free & ~_outside(free)).view(np.uint8))
@@ -108,7 +108,7 @@ def _enclosed(hu: NDArray[np.float32], step: int) -> NDArray[np.bool_]:
 
 
 def _outside(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what of `free` is connected with the picture's border."""
+    """Return the part of `free` that is connected with the picture's border."""
     framed = np.pad(free, 1, constant_values=True).astype(np.uint8)
     _, labels = cv2.connectedComponents(framed, connectivity=4)
     return np.asarray(labels[1:-1, 1:-1] == labels[0, 0])

@@ -15,7 +15,7 @@ from ich_cli.core.study.predictions import (
     SlicePrediction,
     StudyPrediction,
 )
-from ich_cli.core.study.quality_gate import Reason, Seen, judge
+from ich_cli.core.study.quality_gate import GateSlice, Reason, assess
 from ich_cli.core.study.rule import StudyRule, Verdict
 
 VERDICTS: Final = ("positive", "unsure", "negative", "")
@@ -87,7 +87,7 @@ def by_study(
     -------
     list of StudyPrediction
         Positive ones first, then unsure, negative, and those without a predicted slice; within
-        each by falling probability of `any`.
+        each by descending probability of `any`.
     """
     used = rule or StudyRule()
     found = [predict_study(group, used) for group in group_by_study(predictions, refused)]
@@ -113,7 +113,7 @@ def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:
     Series without a head do not count where another one shows a head. Series that are not axial do
     not count where another one is axial.
     """
-    series = [_Judged(one.slices) for one in group.series] + _refused_series(group)
+    series = [_SeriesRows(one.slices) for one in group.series] + _refused_series(group)
     usable = [one for one in series if one.predicted] or [one for one in series if one.not_axial]
     reasons = {id(one): one.reasons() for one in usable}
     heads = [one for one in usable if all(r.code != "not-a-head" for r in reasons[id(one)])]
@@ -138,7 +138,7 @@ def urgency(study: StudyPrediction) -> tuple[int, float]:
     return VERDICTS.index(study.verdict), -(study.probabilities or (0.0,))[ANY]
 
 
-class _Judged:
+class _SeriesRows:
     """Rows of a series, split into predicted and refused ones."""
 
     def __init__(self, rows: Iterable[SlicePrediction]) -> None:
@@ -149,22 +149,22 @@ class _Judged:
 
     @property
     def not_axial(self) -> int:
-        """Number of slices left out since they are not axial."""
+        """Number of slices left out because they are not axial."""
         return sum(row.code is ReasonCode.NOT_AXIAL for row in self.refused)
 
     def reasons(self) -> tuple[Reason, ...]:
-        seen = [Seen(row.facts, row.id.instance) for row in self.predicted if row.facts]
+        slices = [GateSlice(row.facts, row.id.instance) for row in self.predicted if row.facts]
         unreadable = sum(row.status == "failed" for row in self.refused)
-        return judge(seen, unreadable=unreadable, not_axial=self.not_axial)
+        return assess(slices, unreadable=unreadable, not_axial=self.not_axial)
 
 
-def _refused_series(group: StudyGroup) -> list[_Judged]:
+def _refused_series(group: StudyGroup) -> list[_SeriesRows]:
     """Return series of which every file was refused."""
     series: dict[str, list[SlicePrediction]] = {}
     for one in group.refused:
         row = SlicePrediction.from_error(one.error, one.id)
         series.setdefault(one.id.series_uid, []).append(row)
-    return [_Judged(rows) for rows in series.values()]
+    return [_SeriesRows(rows) for rows in series.values()]
 
 
 def _probabilities(rows: Sequence[SlicePrediction], rule: StudyRule) -> Probabilities | None:

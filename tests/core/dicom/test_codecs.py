@@ -1,4 +1,4 @@
-"""Codecs that crash, hang and eat memory cost one file each."""
+"""Codecs that crash, hang or use too much memory fail one file each."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ich_cli.core.dicom import CTSlice, decode as decoders
-from ich_cli.core.dicom.codecs import pool as isolation
-from ich_cli.core.dicom.codecs.pool import Codecs
+from ich_cli.core.dicom.codecs import pool as codec_pool
+from ich_cli.core.dicom.codecs.pool import CodecPool
 from ich_cli.core.dicom.codecs.process import CodecProcess
 from ich_cli.core.errors import BrokenFileError, DecoderError, InputError, LimitError
 from ich_cli.core.series import load, scan
@@ -31,21 +31,21 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals a
 
 
 @pytest.fixture
-def codecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Codecs]:
-    """Codecs that obey the bytes, in the place of the real ones."""
-    monkeypatch.setattr(isolation, "_SECONDS", 0.5)
-    stub = Codecs(STUB, patience=8)
+def codecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CodecPool]:
+    """Replace the codecs by one that crashes, hangs … as the bytes say."""
+    monkeypatch.setattr(codec_pool, "_SECONDS", 0.5)
+    stub = CodecPool(STUB, clock_factor=8)
     monkeypatch.setattr(decoders, "CODECS", stub)
     yield stub
     stub.close()
 
 
-def decode(codecs: Codecs, data: bytes, file: object = "a") -> int:
+def decode(codecs: CodecPool, data: bytes, file: object = "a") -> int:
     words = codecs.decompress("rle", data, 16, 1024, name="x.dcm", syntax="RLE", file=file)
     return int(words[0])
 
 
-def refusal(codecs: Codecs, data: bytes, file: object = "a") -> InputError:
+def refusal(codecs: CodecPool, data: bytes, file: object = "a") -> InputError:
     with pytest.raises(InputError) as caught:
         decode(codecs, data, file)
     return caught.value
@@ -62,8 +62,8 @@ def refusal(codecs: Codecs, data: bytes, file: object = "a") -> InputError:
         (b"RAISE", BrokenFileError, "the RLE frame does not decode (RuntimeError)"),
     ],
 )
-def test_it_costs_one_file(
-    codecs: Codecs, order: bytes, kind: type[InputError], words: str
+def test_a_failing_codec_costs_one_file(
+    codecs: CodecPool, order: bytes, kind: type[InputError], words: str
 ) -> None:
     assert decode(codecs, b"sound") == 1064
     error = refusal(codecs, order)
@@ -73,48 +73,50 @@ def test_it_costs_one_file(
     assert decode(codecs, b"sound", "another") == 1064
 
 
-def test_what_a_library_prints_is_no_reply(
-    codecs: Codecs, capfd: pytest.CaptureFixture[str]
+def test_output_of_a_library_does_not_mix_with_replies(
+    codecs: CodecPool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert decode(codecs, b"PRINT") == 1064
     assert decode(codecs, b"sound") == 1064
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_frame_before_is_to_blame(codecs: Codecs) -> None:
+def test_a_process_corrupted_by_an_earlier_frame_is_replaced(
+    codecs: CodecPool,
+) -> None:
     assert decode(codecs, b"SPOIL") == 1064
     assert decode(codecs, b"sound", "b") == 1064
-    assert not codecs._strikes
+    assert not codecs._crashes
 
 
-def test_a_file_that_crashes_the_decoder_again_and_again_is_given_up(codecs: Codecs) -> None:
+def test_a_file_is_given_up_after_three_crashes(codecs: CodecPool) -> None:
     for _ in range(3):
         assert "crashed" in refusal(codecs, b"ABORT", "bad").note
     assert decode(codecs, b"sound", "good") == 1064
     assert refusal(codecs, b"sound", "bad").note.startswith("given up: its frames ended the RLE")
 
 
-def test_a_file_that_hangs_is_given_up_at_once(codecs: Codecs) -> None:
+def test_a_file_is_given_up_after_one_hang(codecs: CodecPool) -> None:
     assert "no end" in refusal(codecs, b"SPIN", "bad").note
     start = time.monotonic()
     assert "given up" in refusal(codecs, b"SPIN", "bad").note
     assert time.monotonic() - start < 0.5
 
 
-def test_more_words_than_pixels_are_not_taken(codecs: Codecs) -> None:
+def test_more_words_than_pixels_are_refused(codecs: CodecPool) -> None:
     with pytest.raises(BrokenFileError, match="does not fill Rows x Columns"):
         codecs.decompress("rle", b"", 16, 1000, name="x", syntax="RLE", file="a")
 
 
-def test_a_process_that_cannot_be_started_is_told() -> None:
-    missing = Codecs("tests.core.no_such_module")
+def test_a_process_that_cannot_start_is_an_error() -> None:
+    missing = CodecPool("tests.core.no_such_module")
     error = refusal(missing, b"sound")
     assert isinstance(error, DecoderError)
     assert "cannot be started" in error.note
     missing.close()
 
 
-def test_no_more_processes_than_threads_that_ask(codecs: Codecs) -> None:
+def test_no_more_processes_than_threads(codecs: CodecPool) -> None:
     with ThreadPoolExecutor(2) as pool:
         values = list(pool.map(lambda turn: decode(codecs, b"sound", turn), range(60)))
     assert values == [1064] * 60
@@ -123,7 +125,7 @@ def test_no_more_processes_than_threads_that_ask(codecs: Codecs) -> None:
     assert decode(codecs, b"sound") == 1064
 
 
-def test_warm_starts_one(codecs: Codecs) -> None:
+def test_warm_starts_one_process(codecs: CodecPool) -> None:
     codecs.warm()
     codecs.warm()
     assert len(codecs._all) == len(codecs._idle) == 1
@@ -140,9 +142,9 @@ def test_a_process_ends_with_its_stdin() -> None:
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_daemonic_child_has_its_own(start: str, tmp_path: Path) -> None:
-    """Data loaders are such: they may have no children of multiprocessing."""
-    real = isolation.CODECS
+def test_a_daemonic_child_has_processes_of_its_own(start: str, tmp_path: Path) -> None:
+    """Workers of data loaders are daemonic, and may have no multiprocessing children."""
+    real = codec_pool.CODECS
     path = _file(tmp_path / "a.dcm")
     assert _read(path) == 40
     workers = set(real._all)
@@ -152,13 +154,13 @@ def test_a_daemonic_child_has_its_own(start: str, tmp_path: Path) -> None:
     child.join(60)
     assert child.exitcode == 0
     assert _read(path) == 40
-    assert real._all == workers  # the parent's process still serves it
+    assert real._all == workers  # the parent's process still works
     child.close()
 
 
 def _read_in_child(path: Path) -> None:
     sound = _read(path) == 40
-    isolation.CODECS.close()
+    codec_pool.CODECS.close()
     os._exit(0 if sound else 1)
 
 
@@ -168,11 +170,11 @@ def _read(path: Path) -> float:
 
 
 def _file(path: Path, order: bytes = b"", **elements: object) -> Path:
-    """An RLE slice; `order` stands behind what the real decoder reads."""
+    """Write an RLE slice; `order` follows the data that the real decoder reads."""
     return save(path, ct(**elements), RLE, [LOSSLESS[RLE](tissue()) + order])  # type: ignore[arg-type]
 
 
-def test_each_file_has_its_row(codecs: Codecs, tmp_path: Path) -> None:
+def test_each_file_has_its_row(codecs: CodecPool, tmp_path: Path) -> None:
     for at, order in enumerate([b"", b"ABORT", b"", b"SPIN", b"EAT", b"SEGFAULT", b""]):
         _file(tmp_path / f"{at}.dcm", order, position=(0, 0, at), instance=at)
     found = []
@@ -185,7 +187,7 @@ def test_each_file_has_its_row(codecs: Codecs, tmp_path: Path) -> None:
     assert found == ["ok", "failed", "ok", "failed", "failed", "failed", "ok"]
 
 
-def test_a_frame_that_crashes_leaves_the_others(codecs: Codecs, tmp_path: Path) -> None:
+def test_other_frames_of_the_file_are_decoded(codecs: CodecPool, tmp_path: Path) -> None:
     frames = [LOSSLESS[RLE](tissue()) + order for order in (b"", b"ABORT", b"")]
     stored = np.stack([tissue()] * 3)
     path = save(tmp_path / "a", enhanced(stored, [(0, 0, z) for z in range(3)]), RLE, frames)
@@ -200,7 +202,9 @@ def test_a_frame_that_crashes_leaves_the_others(codecs: Codecs, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_the_run_goes_on(codecs: Codecs, tmp_path: Path, tiny_bundle: Path, workers: str) -> None:
+def test_a_run_continues_after_crashes(
+    codecs: CodecPool, tmp_path: Path, tiny_bundle: Path, workers: str
+) -> None:
     orders = [b"", b"SEGFAULT", b"", b"ABORT"]
     for at, order in enumerate(orders):
         _file(tmp_path / "in" / f"{at}.dcm", order, position=(0, 0, at), instance=at)
@@ -214,13 +218,13 @@ def test_the_run_goes_on(codecs: Codecs, tmp_path: Path, tiny_bundle: Path, work
     assert rows[3]["note"].startswith("the RLE Lossless decoder crashed (SIGABRT)")
 
 
-def test_a_file_of_slow_frames_is_given_up_as_a_whole(
-    codecs: Codecs, monkeypatch: pytest.MonkeyPatch
+def test_a_file_of_slow_frames_is_given_up(
+    codecs: CodecPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "_PACE", (0.0, 0.0))
-    monkeypatch.setattr(isolation, "_GRACE", 0.2)
+    monkeypatch.setattr(codec_pool, "_EXPECTED_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(codec_pool, "_MAX_EXCESS_SECONDS", 0.2)
     frames = 0
-    while not codecs._lost.get("slow", 0) > 0.2:
+    while not codecs._excess.get("slow", 0) > 0.2:
         assert decode(codecs, b"SLOW", "slow") == 1064
         frames += 1
     assert 1 < frames <= 4  # 0.1 s each
@@ -228,7 +232,7 @@ def test_a_file_of_slow_frames_is_given_up_as_a_whole(
     assert decode(codecs, b"sound", "other") == 1064
 
 
-def test_frames_that_keep_the_pace_cost_no_grace(codecs: Codecs) -> None:
+def test_frames_within_the_expected_time_do_not_count(codecs: CodecPool) -> None:
     for _ in range(20):
         decode(codecs, b"sound")
-    assert not codecs._lost
+    assert not codecs._excess

@@ -102,7 +102,7 @@ def test_what_is_unwrapped_in_bytes_does_not_overflow() -> None:
     stored[:4] = 3096  # air, -1000, modulo 4096
     stored[4:] = 40
     found = to_hounsfield(stored, fmt, Rescale(1.0, 0.0))
-    assert found.mended
+    assert found.repairs
     assert found.hu[0, 0] == -1000.0
     assert found.hu[8, 8] == 40.0
 

@@ -114,7 +114,7 @@ def test_monochrome1_is_turned_only_when_its_values_are_inverted(tmp_path: Path)
     assert turned.status == "repaired"
 
 
-def test_wrapped_hu_are_mended_and_told(tmp_path: Path) -> None:
+def test_wrapped_hu_are_corrected_and_noted(tmp_path: Path) -> None:
     wrapped = tissue(hu=40, offset=0) % 4096  # air: -1000 -> 3096
     one = read(save(tmp_path / "a", ct(wrapped, bits=12, RescaleIntercept="0")))
     assert (one.hu[0, 0], one.hu[16, 16]) == (-1000.0, 40.0)

@@ -14,7 +14,7 @@ from ich_cli.core.errors import DataError
 from ich_cli.core.evaluate import compare_aggregations, count_verdicts, learn_rule
 from ich_cli.core.evaluate.study_rules import aggregate_studies
 from ich_cli.core.labels import LABELS
-from ich_cli.core.study import LEARNED
+from ich_cli.core.study import FITTED_AGGREGATION
 from ich_cli.main import app
 
 # four patients of two slices; only `any` differs: A and B bleed
@@ -104,7 +104,7 @@ def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
     assert counts in " ".join(printed.stdout.split())
     assert "Research use only" in printed.stdout
     read = json.loads(values.stdout)
-    assert read["study_rule"]["aggregation"] == LEARNED
+    assert read["study_rule"]["aggregation"] == FITTED_AGGREGATION
     # pairs in the right order: 20*20 less pairs in the wrong order (45) less half of 10 ties
     assert read["aggregations"]["max"]["auroc"]["any"] == pytest.approx(0.875)
 

@@ -13,7 +13,7 @@ from ich_cli.core.dicom import CTSlice, Geometry, Note, SliceId
 from ich_cli.core.phantom import PhantomConfig, generate_phantom
 from ich_cli.core.series import SliceRef, load, scan
 from ich_cli.core.study import measure
-from ich_cli.core.study.quality_gate import Seen, judge
+from ich_cli.core.study.quality_gate import GateSlice, assess
 from ich_cli.core.study.slice_facts import BONE_HU, _enclosed, has_skull
 
 
@@ -39,8 +39,8 @@ def phantom(seed: int = 3, size: int = 128) -> list[CTSlice]:
 
 
 def codes(slices: Sequence[CTSlice], **counts: int) -> list[str]:
-    seen = [Seen(measure(one), one.id.instance) for one in slices]
-    return [reason.code for reason in judge(seen, **counts)]
+    seen = [GateSlice(measure(one), one.id.instance) for one in slices]
+    return [reason.code for reason in assess(seen, **counts)]
 
 
 def changed(ct: CTSlice, hu: np.ndarray) -> CTSlice:

@@ -1,7 +1,6 @@
-"""The native codecs: compressed bytes to the words they stand for. Runs in a process of its own.
+"""Decode codestreams with imagecodecs, which has all codecs of CT and no GPL part.
 
-Every compressed syntax of CT goes through imagecodecs, one library without a GPL part. Nothing of
-the project but `codec_worker` calls this: what a codec does to hostile bytes is not known.
+Called by `codecs.worker` only, in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ def decompress(family: str, data: bytes, bits_allocated: int) -> NDArray[Any]:
     data
         The whole codestream of a frame.
     bits_allocated
-        Of the word, for RLE, which does not tell.
+        BitsAllocated, which RLE codestreams do not contain.
 
     Returns
     -------
     numpy.ndarray
-        Integers, of the shape that the codestream says.
+        Integers; shape and dtype as in the codestream.
     """
     if family == "rle":
         return _rle(data, np.dtype(f"<u{bits_allocated // 8}"))

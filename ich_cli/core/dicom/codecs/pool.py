@@ -1,12 +1,11 @@
-"""Native codecs in processes of their own: a crash, a hang or the hunger of one costs one file.
+"""Pool of decoding processes: a crash, a hang or excess memory use fails only that file.
 
-    decoders.decode_frame ──▶ Codecs.decompress ──▶ an idle process, or a new one ──▶ words
-                                     │ died, or over its time or memory
-                                     └──▶ InputError for this file; the next one gets a new process
+    decode_frame ──▶ CodecPool.decompress ──▶ an idle process, or a new one ──▶ words
+                              │ died, or exceeded its time or memory
+                              └──▶ InputError for this file; the next one gets a new process
 
-A worker is a plain child with two pipes. So it works from threads, from processes that may have no
-children of `multiprocessing`, and after a fork; and it ends when its parent does, however that
-ends, for its stdin ends with it.
+A worker is a plain child with two pipes. So it works in threads, in daemonic processes, which may
+have no `multiprocessing` children, and after a fork; it ends with its parent, when stdin closes.
 """
 
 from __future__ import annotations
@@ -22,51 +21,53 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.dicom.codecs.process import CodecProcess, Died, Job, Reply
+from ich_cli.core.dicom.codecs.process import CodecProcess, DecodeJob, DecodeReply, WorkerDied
 from ich_cli.core.dicom.codecs.worker import NO_MEMORY, WORDS, WRONG_SIZE
 from ich_cli.core.errors import BrokenFileError, DecoderError, InputError, LimitError
 
 _SECONDS: Final = 3.0
-_SECONDS_A_PIXEL: Final = 1e-6
-"""Processor time that a frame may take; an honest one takes a tenth."""
-_PATIENCE: Final = 10.0
-"""Seconds on the clock for each of processor time: the machine may be busy."""
-_STRIKES: Final = 3
-"""A file whose frames crashed the decoder so often is given up; one that hung it, at once."""
-_PACE: Final = 0.1, 0.5e-6
-"""Seconds of processor time for a frame, and for each of its pixels; an honest one takes half."""
-_GRACE: Final = 30.0
-"""Seconds that all frames of a file together may take beyond that pace."""
-_REMEMBERED: Final = 1000
+_SECONDS_PER_PIXEL: Final = 1e-6
+"""Limit of processor time per frame; valid frames take a tenth."""
+_CLOCK_FACTOR: Final = 10.0
+"""Seconds on the clock per second of processor time: the machine may be busy."""
+_MAX_CRASHES: Final = 3
+"""Crashes after which a file is given up; after a hang, at once."""
+_EXPECTED_SECONDS: Final = 0.1, 0.5e-6
+"""Expected processor time per frame and per pixel; valid frames take half."""
+_MAX_EXCESS_SECONDS: Final = 30.0
+"""Limit of a file's processor time beyond the expected one, all frames together."""
+_MAX_FILES: Final = 1000
 _DTYPES: Final = frozenset({"|u1", "|i1", "<u2", "<i2", "<u4", "<i4"})
 _REMEDY: Final = "the file is damaged or hostile; export it again without compression"
 
 
-class Codecs:
-    """Processes that decode: as many as threads ask at once, at most one a processor.
+class CodecPool:
+    """Decoding processes, as many as concurrent calls, at most one per processor.
 
     Parameters
     ----------
     module
-        What such a process runs.
-    patience
-        Seconds on the clock for each second of processor time.
+        Module that a process runs.
+    clock_factor
+        Seconds on the clock per second of processor time.
     """
 
     def __init__(
-        self, module: str = "ich_cli.core.dicom.codecs.worker", patience: float = _PATIENCE
+        self,
+        module: str = "ich_cli.core.dicom.codecs.worker",
+        clock_factor: float = _CLOCK_FACTOR,
     ) -> None:
-        self._module, self._patience = module, patience
-        self._forget()
+        self._module, self._clock_factor = module, clock_factor
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+        self._slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
         self._idle: list[CodecProcess] = []
         self._all: set[CodecProcess] = set()
-        self._strikes: OrderedDict[Hashable, float] = OrderedDict()
-        self._lost: OrderedDict[Hashable, float] = OrderedDict()
-        """Seconds beyond the pace, by file."""
+        self._crashes: OrderedDict[Hashable, float] = OrderedDict()
+        self._excess: OrderedDict[Hashable, float] = OrderedDict()
+        """Seconds beyond the expected ones, by file."""
 
     def decompress(
         self, family: str, data: bytes, bits_allocated: int, pixels: int, *, name: str,
@@ -77,11 +78,11 @@ class Codecs:
         Parameters
         ----------
         family, data, bits_allocated, pixels
-            As in `Job`.
+            As in `DecodeJob`.
         name, syntax
-            Of the file and its transfer syntax, for errors.
+            Names of the file and its transfer syntax, for errors.
         file
-            What is the same for all frames of one file, and another when the file has changed.
+            Identifies the file in its present state.
 
         Returns
         -------
@@ -91,34 +92,34 @@ class Codecs:
         Raises
         ------
         BrokenFileError
-            If the codec refuses the frame, crashes, or does not come to an end.
+            If the codec rejects the frame, crashes, or exceeds its time.
         LimitError
-            If it asks for more memory than it may have.
+            If it exceeds its memory.
         DecoderError
             If no process can be started.
         """
-        if self._strikes.get(file, 0) >= _STRIKES:
+        if self._crashes.get(file, 0) >= _MAX_CRASHES:
             raise BrokenFileError(name, f"given up: its frames ended the {syntax} decoder", _REMEDY)
-        if self._lost.get(file, 0) > _GRACE:
+        if self._excess.get(file, 0) > _MAX_EXCESS_SECONDS:
             raise BrokenFileError(name, f"given up: its {syntax} frames decode too slowly", _REMEDY)
-        seconds = _SECONDS + _SECONDS_A_PIXEL * pixels
-        job = Job(family, data, bits_allocated, pixels, seconds)
+        seconds = _SECONDS + _SECONDS_PER_PIXEL * pixels
+        job = DecodeJob(family, data, bits_allocated, pixels, seconds)
         try:
-            with self._places:
-                reply = self._ask(job)
-        except Died as died:
-            raise self._to_blame(died, name, syntax, file) from None
+            with self._slots:
+                reply = self._decode(job)
+        except WorkerDied as died:
+            raise self._error(died, name, syntax, file) from None
         except OSError:
             raise _cannot_start(name) from None
-        late = reply.seconds - _PACE[0] - _PACE[1] * pixels
-        if late > 0:
-            self._count(self._lost, file, late)
+        excess = reply.seconds - _EXPECTED_SECONDS[0] - _EXPECTED_SECONDS[1] * pixels
+        if excess > 0:
+            self._add(self._excess, file, excess)
         return _words(reply, job, name, syntax)
 
     def warm(self) -> None:
-        """Start a first process, so that it is ready by the time a frame is there."""
+        """Start a first process ahead of the first frame."""
         if not self._all:
-            with suppress(OSError):  # the first frame will say so
+            with suppress(OSError):  # the first frame reports it
                 self._idle.append(self._start())
 
     def close(self) -> None:
@@ -129,35 +130,35 @@ class Codecs:
             worker.close()
 
     def disown(self) -> None:
-        """Leave all processes to the parent, in a forked child; its locks may be held."""
+        """Release all processes and locks in a forked child: they belong to the parent."""
         for worker in self._all:
             worker.disown()
-        self._forget()
+        self._reset()
 
-    def _ask(self, job: Job) -> Reply:
-        """Ask a process; where one that had worked before died or starved, ask a new one.
+    def _decode(self, job: DecodeJob) -> DecodeReply:
+        """Decode in an idle process; repeat in a new one if a used one dies or lacks memory.
 
-        An earlier frame may have spoilt it, for which this one is not to blame.
+        An earlier frame may have corrupted the used one.
         """
         with self._lock:
             worker = self._idle.pop() if self._idle else None
         if worker is not None and worker.frames:
             try:
-                reply = self._ask_one(worker, job)
-            except Died as died:
+                reply = self._decode_in(worker, job)
+            except WorkerDied as died:
                 if died.hung:
                     raise
             else:
                 if reply.outcome != NO_MEMORY:
                     return reply
             worker = None
-        return self._ask_one(worker or self._start(), job)
+        return self._decode_in(worker or self._start(), job)
 
-    def _ask_one(self, worker: CodecProcess, job: Job) -> Reply:
-        """Ask one process, and keep it for the next frame if it did well."""
+    def _decode_in(self, worker: CodecProcess, job: DecodeJob) -> DecodeReply:
+        """Decode in one process, and keep it for the next frame if it survives."""
         try:
-            reply = worker.ask(job, self._patience * job.seconds)
-        except Died:
+            reply = worker.decode(job, self._clock_factor * job.seconds)
+        except WorkerDied:
             self._all.discard(worker)
             raise
         if reply.outcome == NO_MEMORY:
@@ -172,23 +173,23 @@ class Codecs:
         self._all.add(worker)
         return worker
 
-    def _to_blame(self, died: Died, name: str, syntax: str, file: Hashable) -> InputError:
+    def _error(self, died: WorkerDied, name: str, syntax: str, file: Hashable) -> InputError:
         if not died.ready and not died.hung:
             return _cannot_start(name)
-        self._count(self._strikes, file, _STRIKES if died.hung else 1)
+        self._add(self._crashes, file, _MAX_CRASHES if died.hung else 1)
         if died.hung:
             return BrokenFileError(name, f"the {syntax} decoder came to no end", _REMEDY)
         signal = f" ({died.signal})" if died.signal else ""
         return BrokenFileError(name, f"the {syntax} decoder crashed{signal}", _REMEDY)
 
-    def _count(self, book: OrderedDict[Hashable, float], file: Hashable, amount: float) -> None:
+    def _add(self, sums: OrderedDict[Hashable, float], file: Hashable, amount: float) -> None:
         with self._lock:
-            book[file] = book.get(file, 0) + amount
-            while len(book) > _REMEMBERED:
-                book.popitem(last=False)
+            sums[file] = sums.get(file, 0) + amount
+            while len(sums) > _MAX_FILES:
+                sums.popitem(last=False)
 
 
-def _words(reply: Reply, job: Job, name: str, syntax: str) -> NDArray[Any]:
+def _words(reply: DecodeReply, job: DecodeJob, name: str, syntax: str) -> NDArray[Any]:
     if reply.outcome == NO_MEMORY:
         raise LimitError(name, "not enough memory to decode a frame", _REMEDY)
     words = np.frombuffer(reply.words, reply.name) if reply.name in _DTYPES else None
@@ -207,8 +208,8 @@ def _cannot_start(name: str) -> DecoderError:
     )
 
 
-CODECS: Final = Codecs()
-"""The decoding processes of this one."""
+CODECS: Final = CodecPool()
+"""Decoding processes of this process."""
 
 atexit.register(CODECS.close)
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""A decoding process from its parent's side: start it, ask it, notice that it died."""
+"""Parent's side of a decoding process: start it, send frames, notice that it died."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ich_cli.core.dicom.codecs.worker import JOB, READY, REPLY
 
 
-class Job(NamedTuple):
+class DecodeJob(NamedTuple):
     """One compressed frame."""
 
     family: str
@@ -23,71 +23,71 @@ class Job(NamedTuple):
     pixels: int
     """Rows x Columns."""
     seconds: float
-    """Processor time that it may take."""
+    """Limit of processor time."""
 
 
-class Reply(NamedTuple):
-    """What a worker answered."""
+class DecodeReply(NamedTuple):
+    """Reply of a worker."""
 
     outcome: int
     name: str
     """The dtype of the words, or the name of the exception."""
     words: bytes
     seconds: float
-    """Processor time that it took."""
+    """Processor time used."""
 
 
-class Died(Exception):
-    """A worker ended in place of an answer."""
+class WorkerDied(Exception):
+    """A worker ended without a reply."""
 
-    def __init__(self, status: int, late: bool, ready: bool) -> None:
-        over = sys.platform != "win32" and status == -signal.SIGXCPU
-        self.hung = late or over
-        """Whether it was ended for taking too long."""
+    def __init__(self, status: int, timed_out: bool, ready: bool) -> None:
+        cpu_limit = sys.platform != "win32" and status == -signal.SIGXCPU
+        self.hung = timed_out or cpu_limit
+        """True if it was ended for taking too long."""
         self.ready = ready
-        """Whether it had ever been ready for a job."""
+        """True if it had started up."""
         self.signal = next((one.name for one in signal.Signals if one == -status), "")
 
 
 class CodecProcess:
-    """A decoding process. Starting takes a third of a second, which nobody waits for here.
+    """A decoding process. It starts in the background, which takes a third of a second.
 
     Raises OSError if it cannot be started.
     """
 
     def __init__(self, module: str) -> None:
         self.frames = 0
-        """Frames that it was asked for."""
-        self._ready = self._late = False
+        """Number of frames sent to it."""
+        self._ready = self._timed_out = False
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],  # -P: nothing from the folder we stand in
+            [sys.executable, "-P", "-m", module],  # -P: import nothing from the current folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what a codec says may quote the file
+            stderr=subprocess.DEVNULL,  # a codec's messages may quote the file
             env=_environment(),
-            process_group=None if sys.platform == "win32" else 0,  # Ctrl-C is the parent's
+            process_group=None if sys.platform == "win32" else 0,  # Ctrl-C goes to the parent only
         )
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise OSError("no pipes")
         self._stdin, self._stdout = stdin, stdout
 
-    def ask(self, job: Job, patience: float) -> Reply:
-        """Hand over a frame and wait for its words.
+    def decode(self, job: DecodeJob, timeout: float) -> DecodeReply:
+        """Send a frame and wait for its words.
 
         Parameters
         ----------
         job
             The frame.
-        patience
-            Seconds on the clock, after which it is killed.
+        timeout
+            Seconds on the clock after which the process is killed.
 
         Raises
         ------
-        Died
-            If it ended, or had to be ended.
+        WorkerDied
+            If it ended, or was killed.
         """
-        timer = threading.Timer(patience, self._too_late)
+        timer = threading.Timer(timeout, self._kill)
         timer.daemon = True
         timer.start()
         try:
@@ -97,7 +97,7 @@ class CodecProcess:
         finally:
             timer.cancel()
 
-    def _exchange(self, job: Job) -> Reply:
+    def _exchange(self, job: DecodeJob) -> DecodeReply:
         self._ready = self._ready or self._read(1) == READY
         self.frames += 1
         family, size = job.family.encode(), len(job.data)
@@ -105,10 +105,10 @@ class CodecProcess:
         self._stdin.write(job.data)
         self._stdin.flush()
         outcome, name, seconds, length = REPLY.unpack(self._read(REPLY.size))
-        if length > 4 * job.pixels:  # no sound one says so, and it is not believed
+        if length > 4 * job.pixels:  # longer than any valid reply
             raise self._died()
-        said = name.rstrip(b"\0").decode("ascii", "replace")
-        return Reply(outcome, said, self._read(length), seconds)
+        text = name.rstrip(b"\0").decode("ascii", "replace")
+        return DecodeReply(outcome, text, self._read(length), seconds)
 
     def _read(self, size: int) -> bytes:
         data = self._stdout.read(size)
@@ -116,36 +116,36 @@ class CodecProcess:
             raise self._died()
         return data
 
-    def _too_late(self) -> None:
-        self._late = True
+    def _kill(self) -> None:
+        self._timed_out = True
         self._process.kill()
 
-    def _died(self) -> Died:
-        self._let_go()
+    def _died(self) -> WorkerDied:
+        self._close_pipes()
         try:
             self._process.wait(1)
         except subprocess.TimeoutExpired:
             self.close()
-        return Died(self._process.returncode, self._late, self._ready)
+        return WorkerDied(self._process.returncode, self._timed_out, self._ready)
 
     def close(self) -> None:
-        """End it."""
-        self._let_go()
+        """End the process."""
+        self._close_pipes()
         self._process.kill()
         self._process.wait()
 
     def disown(self) -> None:
-        """Forget it in a forked child: it is the parent's, who waits for it."""
-        self._let_go()
+        """Release the process in a forked child: it belongs to the parent."""
+        self._close_pipes()
         self._process.returncode = 0
 
-    def _let_go(self) -> None:
+    def _close_pipes(self) -> None:
         for pipe in (self._stdin, self._stdout):
-            with suppress(OSError):  # what was not sent yet cannot be sent any more
+            with suppress(OSError):  # unsent data is lost
                 pipe.close()
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a worker: it finds the modules that we found, on one thread."""
+    """Return the environment of a worker: the same import path, one thread."""
     path = os.pathsep.join(entry or str(os.getcwd()) for entry in sys.path)  # noqa: PTH109
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -1,9 +1,8 @@
-"""The process that decodes: jobs on stdin, words on stdout, until stdin ends.
+"""Decoding process: reads jobs from stdin and writes words to stdout until stdin ends.
 
-``python -P -m ich_cli.core.dicom.codecs.worker``; `pool` starts it and says what it may use.
-Before the first job it bounds itself: memory over what it has loaded, no core dumps (they would
-hold an image), no files. Each job bounds its processor time, so that a decoder that runs for
-ever is ended by the system, however busy the machine is.
+Started by `pool` as ``python -P -m ich_cli.core.dicom.codecs.worker``. Before the first job it
+limits its memory, core dumps (they would contain an image) and files. Each job sets a limit on
+processor time, so that the system ends a decoder that runs for ever, however busy the machine is.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ REPLY: Final = struct.Struct("<B32sdQ")
 READY: Final = b"R"
 WORDS, RAISED, NO_MEMORY, WRONG_SIZE = 0, 1, 2, 3
 MEMORY: Final = 1 << 30
-"""Bytes that decoding may take; 4096 x 4096 of JPEG 2000, the largest frame, takes a third."""
+"""Bytes available for decoding; 4096 x 4096 of JPEG 2000, the largest frame, takes a third."""
 
 Decompress = Callable[[str, bytes, int], NDArray[Any]]
 
 
 def serve(decompress: Decompress) -> None:
-    """Decode what comes in on stdin until it ends."""
+    """Decode the jobs on stdin until it ends."""
     jobs, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no reply
-    _bound()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library's output must not mix with replies
+    _limit_process()
     replies.write(READY)
     replies.flush()
     while len(head := jobs.read(JOB.size)) == JOB.size:
         family, bits, pixels, seconds, length = JOB.unpack(head)
         data = jobs.read(length)
-        _allow(seconds)
+        _limit_seconds(seconds)
         decode = partial(decompress, family.rstrip(b"\0").decode(), data, bits)
-        start = time.process_time()  # under a limit it goes by the tick: good enough for seconds
+        start = time.process_time()  # coarse while a limit is set, but good enough for seconds
         outcome, name, words = _try(decode, pixels)
         replies.write(REPLY.pack(outcome, name[:32], time.process_time() - start, len(words)))
         replies.write(words)
@@ -63,22 +62,22 @@ def _try(decode: Callable[[], NDArray[Any]], pixels: int) -> tuple[int, bytes, b
         return WORDS, words.dtype.str.encode(), words.tobytes()
     except MemoryError:
         return NO_MEMORY, b"", b""
-    except Exception as error:  # the codecs raise what they like on hostile bytes
+    except Exception as error:  # codecs raise many types on hostile bytes
         return RAISED, type(error).__name__.encode(), b""
 
 
-def _bound() -> None:
+def _limit_process() -> None:
     if sys.platform == "win32":
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     statm = Path("/proc/self/statm")
-    if statm.is_file():  # elsewhere the system does not hold to RLIMIT_AS
+    if statm.is_file():  # other systems do not enforce RLIMIT_AS
         loaded = int(statm.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (loaded + MEMORY, loaded + MEMORY))
 
 
-def _allow(seconds: float) -> None:
+def _limit_seconds(seconds: float) -> None:
     if sys.platform != "win32":
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
