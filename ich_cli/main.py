@@ -1,4 +1,4 @@
-"""The command line's entry: the table of commands, and the one place that tells errors."""
+"""Entry point of the command line: table of commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -23,28 +23,26 @@ from ich_cli.core.labels import RESEARCH_ONLY
 from ich_cli.core.system import Terminated, destroy_group
 from ich_cli.terminal import command_class, note
 
-COMMANDS = {  # ich_cli/commands/<name>.py with a function of that name; shown in this order
-    "predict": "Say how likely each slice shows a hemorrhage, and of which subtype.",
-    "explain": "Show where the model looked, and what that place is worth to it.",
-    "serve": "Serve a page to open studies on: probabilities, and where the model looked.",
+COMMANDS = {  # ich_cli/commands/<name>.py, each with a function of that name, in display order
+    "predict": "Predict intracranial hemorrhage and its subtypes for each slice.",
+    "explain": "Show where the model looked, and how much its prediction depends on it.",
+    "serve": "Serve a web page that shows studies, probabilities and heat maps.",
     "preprocess": "Prepare labelled CT for training: windows, head crop, one array, splits by "
     "patient.",
     "train": "Train a model on prepared data, by patient-level folds, and write a bundle.",
     "evaluate": "Evaluate predictions against labels, bundles on prepared data, or the folds of a "
     "run.",
-    "ensemble": "Put several runs' bundles together: the mean of their answers, measured out of "
-    "fold.",
+    "ensemble": "Join the bundles of several runs into an ensemble, measured out of fold.",
     "push": "Publish a bundle, its card and its evaluation on the Hugging Face Hub.",
-    "pull": "Fetch a bundle into the cache, so that --weights finds it without a network, "
-    "and check it.",
-    "phantom": "Write synthetic head CT as DICOM, with labels and masks that are exact.",
-    "info": "Tell versions, devices, the model in use and the decoders that are present.",
+    "pull": "Download a bundle into the cache and check it, so that --weights works offline.",
+    "phantom": "Write synthetic head CT as DICOM, with exact labels and masks.",
+    "info": "Show versions, devices, the model in use and the DICOM decoders.",
 }
-"""Name → the first line of its docstring, so that the help need not load them all."""
+"""Name → first line of the command's docstring, so that ``ich --help`` imports no command."""
 
 
 class _Group(TyperGroup):
-    """Loads a command when it is asked for, and turns whatever it raises into an exit code."""
+    """Import a command on first use, and turn any exception into a message and an exit code."""
 
     _listing = False
 
@@ -70,7 +68,7 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as stop:  # typer would exit without a word
+        except KeyboardInterrupt as stop:  # typer would exit without a message
             raise _Interrupted(stop) from None
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -80,12 +78,12 @@ class _Group(TyperGroup):
             sys.stdout.flush()
             destroy_group()
         except Exception as error:
-            code = tell(error)
+            code = report_error(error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 class _Interrupted(Exception):
-    """Ctrl-C or SIGTERM, with what the command has to say about it."""
+    """Ctrl-C or SIGTERM, with the command's message."""
 
     def __init__(self, stop: KeyboardInterrupt) -> None:
         super().__init__(*stop.args)
@@ -106,13 +104,13 @@ app = typer.Typer(
     help="Probability of intracranial hemorrhage and its five subtypes from head-CT DICOM.",
     epilog=f"Example: ich predict scans/ -o out.csv · {RESEARCH_ONLY}",
     context_settings=_SETTINGS,
-    pretty_exceptions_enable=False,  # its tracebacks show local variables: patients' data
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, which hold patient data
     add_completion=True,
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"ich {__version__}")
         raise typer.Exit
 
@@ -131,18 +129,18 @@ def _ich(
 
 def main() -> None:
     """Run ``ich`` with the arguments of the process and exit."""
-    _hush()
+    _silence_libraries()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is no reason
-            stream.reconfigure(errors="backslashreplace")  # to fail
+        if hasattr(stream, "reconfigure"):  # file names need not be printable
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` leave it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup and `&`
             signal.signal(number, _stop)
     app()
 
 
 def _stop(number: int, _: object) -> None:
-    """Unwind, so that what is open is closed and a line is told; a second signal does not wait."""
+    """Unwind, so that files are closed and a message is shown; a second signal exits at once."""
     signal.signal(number, _stop_now)
     raise Terminated("terminated") if number == signal.SIGTERM else KeyboardInterrupt
 
@@ -153,8 +151,8 @@ def _stop_now(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
-def tell(error: Exception) -> int:
-    """Write what went wrong as one line to stderr and return the exit code.
+def report_error(error: Exception) -> int:
+    """Write an error as one line to stderr and return the exit code.
 
     With ``ICH_DEBUG=1`` the traceback comes first.
     """
@@ -162,22 +160,22 @@ def tell(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         _drop_stdout()
-        return 0  # the reader, `head` for one, has seen enough
-    note(f"ich: {' '.join(_sentence(error).split())}")
+        return 0  # the reader, such as `head`, has closed the pipe
+    note(f"ich: {' '.join(_error_text(error).split())}")
     if isinstance(error, OSError) and not error.filename:
-        _drop_stdout()  # a full disk behind stdout would complain once more at exit
+        _drop_stdout()  # else a full disk behind stdout raises again at exit
     return int(getattr(error, "exit_code", 1))
 
 
-def _sentence(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, IchError):
         return str(error)
     if isinstance(error, _Interrupted):
         return str(error) or "interrupted"
     if isinstance(error, typer.Abort):
         return "aborted"
-    if callable(told := getattr(error, "format_message", None)):  # typer's own: wrong usage
-        return f"{told()} {_hint(error)}"
+    if callable(message := getattr(error, "format_message", None)):  # typer: wrong usage
+        return f"{message()} {_hint(error)}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -191,19 +189,19 @@ def _hint(error: Exception) -> str:
 
 
 def _where(error: Exception) -> str:
-    """Name the error's type and place. Its text may quote a patient's data, so it is left out."""
+    """Return the error's type and place, without its text, which may contain patient data."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"
 
 
-def _hush() -> None:
-    """Silence other libraries' warnings and logs: they quote values out of DICOM files."""
+def _silence_libraries() -> None:
+    """Silence warnings and logs of other libraries, which may contain values of DICOM files."""
     if os.environ.get("ICH_DEBUG") == "1":
         return
     warnings.simplefilter("ignore")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # worker processes
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # the Hub's client has its own handler
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for worker processes
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # has its own log handler
     logging.getLogger().addHandler(logging.NullHandler())
 
 

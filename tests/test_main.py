@@ -1,4 +1,4 @@
-"""The command line as a whole: help, start-up, and every error as one line with its exit code."""
+"""The command line as a whole: help, imports at start-up, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_help_lists_every_command_with_the_first_line_of_its_docstring() -> None
     assert result.exit_code == 0
     for name in entry.COMMANDS:
         assert f" {name} " in result.stdout
-    assert "Say how likely each slice shows a hemorrhage" in result.stdout
+    assert "Predict intracranial hemorrhage and its subtypes" in result.stdout
 
 
 @pytest.mark.parametrize("name", entry.COMMANDS)
@@ -80,7 +80,7 @@ def test_version() -> None:
     assert CliRunner().invoke(entry.app, ["--version"]).stdout == f"ich {__version__}\n"
 
 
-def test_a_command_that_is_done_leaves_its_group_of_processes(
+def test_the_process_group_is_destroyed_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left: list[str] = []

@@ -1,4 +1,4 @@
-"""What a person sees: results go to stdout, progress and notes to stderr."""
+"""Console output: results on stdout, progress and notes on stderr."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-PATIENCE = 1.0
-"""Seconds of work that pass before progress is shown."""
+PROGRESS_DELAY = 1.0
+"""Delay before the progress bar appears, in seconds."""
 
 
 def plain(text: str) -> str:
-    """Return `text` without control characters, so that a file's name cannot steer a terminal."""
+    """Return `text` with control characters escaped, since file names may contain any."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def stdout() -> Console:
-    """Return rich's console on stdout, for tables meant for people."""
+    """Return a rich console on stdout, for tables."""
     from rich.console import Console
 
     return Console(highlight=False, emoji=False)
 
 
 def stderr() -> Console:
-    """Return rich's console on stderr."""
+    """Return a rich console on stderr."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, emoji=False)
 
 
 def is_terminal() -> bool:
-    """Say whether a person reads stdout."""
+    """Return whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -48,7 +48,7 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 
 def warn(text: str) -> None:
-    """Write one line to stderr that even ``--quiet`` does not silence."""
+    """Write one line to stderr, also with ``--quiet``."""
     note(f"ich: {text}")
 
 
@@ -58,21 +58,21 @@ def progress(
 ) -> Iterator[Callable[[int], None]]:
     """Show progress on stderr while the block runs.
 
-    Nothing is shown with `quiet`, where stderr is no terminal, and in the first second.
+    Nothing is shown with `quiet`, if stderr is not a terminal, or during the first second.
 
     Parameters
     ----------
     what
-        What is being done: ``Reading``.
+        Description, such as ``Reading``.
     total
-        How many steps there are, where that is known.
+        Number of steps, if known.
     unit
-        What is counted; empty where nothing is.
+        Unit of the steps; empty if they are not counted.
 
     Yields
     ------
     callable
-        ``advance(n)``: n more steps are done.
+        ``advance(n)`` adds n completed steps.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
@@ -85,14 +85,14 @@ def progress(
         if shown.acquire(blocking=False):
             bar.start()
 
-    timer = Timer(PATIENCE, show)
+    timer = Timer(PROGRESS_DELAY, show)
     timer.daemon = True
     timer.start()
     try:
         yield lambda steps: bar.advance(task, steps)
     finally:
         timer.cancel()
-        if not shown.acquire(blocking=False):  # the timer was first
+        if not shown.acquire(blocking=False):  # the timer has started it
             timer.join()
             bar.stop()
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, declared once as annotated aliases.
+"""Options shared by several commands, as annotated aliases.
 
 def predict(paths: Paths, weights: Weights = None, quiet: Quiet = False) -> None: ...
 """
@@ -37,7 +37,7 @@ def _device(value: str) -> str:
 
 
 def _quiet(value: bool) -> bool:
-    if value:  # the Hub's client shows its own progress, and reads this when it is imported
+    if value:  # read on import of huggingface_hub
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     return value
 
@@ -45,7 +45,7 @@ def _quiet(value: bool) -> bool:
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS",
+        help="DICOM files, folders or zips; file names do not matter.", metavar="PATHS",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -57,8 +57,8 @@ Weights = Annotated[
     str | None,
     typer.Option(
         "--weights", "-w", envvar="ICH_WEIGHTS", metavar="BUNDLE", show_default=False,
-        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub (:rsna or :dlmi "
-        "behind a plain timm classifier); nothing: the bundle that ships.",
+        help="A bundle's folder, or owner/name@revision on the Hugging Face Hub (append :rsna "
+        "or :dlmi to a plain timm classifier). Default: the shipped bundle.",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -72,64 +72,67 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         "--batch-size", min=1, metavar="N", show_default=False,
-        help="Slices at once through the model; by default what suits the device.",
+        help="Slices per batch; the default depends on the device.",
     ),
 ]  # fmt: skip
 Engine = Annotated[
     Literal["auto", "torch", "openvino", "compile"],
     typer.Option(
         "--engine", envvar="ICH_ENGINE", show_default=False,
-        help="What runs the model: torch; openvino, several times as fast on a CPU; compile, "
-        "which takes minutes to begin. By default openvino where it is installed and the job is "
-        "large enough, else torch.",
+        help="Inference engine: torch; openvino, several times as fast on a CPU; compile, which "
+        "takes minutes to start. Default: openvino if it is installed and there are enough "
+        "slices, else torch.",
     ),
 ]  # fmt: skip
 Workers = Annotated[
     int | None,
     typer.Option(
         "--workers", min=0, metavar="N", show_default=False,
-        help="How many read files at the same time; 0: none beside the main one.",
+        help="Number of workers that read files; 0 reads in the main process.",
     ),
 ]  # fmt: skip
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", callback=_quiet, help="No progress and no summary; warnings stay."
+        "--quiet", "-q", callback=_quiet, help="Show no progress and no summary, only warnings."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="The same seed, the same result.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", help="Random seed; the same seed gives the same result."),
+]
 AnonymousPaths = Annotated[
     Path | None,
     typer.Option(
         "--anonymous-paths", metavar="KEYFILE", show_default=False,
-        help="Call files by a hash in rows, notes and errors: names of files and folders may hold "
-        "names of patients. The key lies in KEYFILE, which is made if it is not there; who keeps "
-        "it can match the rows to the files.",
+        help="Replace file names in rows, notes and errors by a keyed hash, since they may contain "
+        "names of patients. The key is read from KEYFILE, which is created if it does not exist; "
+        "with it, rows can be matched to files.",
     ),
 ]  # fmt: skip
 Threshold = Annotated[
     list[str] | None,
     typer.Option(
         "--threshold", "-t", metavar="P|LABEL=P", show_default=False,
-        help="Call a label positive from this probability on, in place of the bundle's "
-        "thresholds: one number for all, or label=number; may be repeated.",
+        help="Threshold from which a label is positive, instead of the bundle's: one number for "
+        "all labels, or LABEL=P; may be repeated.",
     ),
 ]  # fmt: skip
 Limit = Annotated[
     list[str] | None,
     typer.Option(
         "--limit", metavar="NAME=N", show_default=False,
-        help="Change a bound on hostile input: "
+        help="Change a limit on input files: "
         + ", ".join(f.name for f in fields(Limits)) + ".",
     ),
 ]  # fmt: skip
 
 
 def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> dict[str, float]:
-    """Return one threshold a label: `default`, changed by ``0.4`` or ``subdural=0.4``.
+    """Return label → threshold: `default`, changed by ``0.4`` or ``subdural=0.4``.
 
-    Later ones win, so ``-t 0.5 -t any=0.3`` is 0.5 for all but `any`.
+    Later values override earlier ones: ``-t 0.5 -t any=0.3`` is 0.5 for all labels but `any`.
 
     Raises
     ------
@@ -149,12 +152,12 @@ def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> 
 
 
 def parse_names(keyfile: Path | None) -> Names:
-    """Return what files are called: as they are named, or with a key's file by a hash.
+    """Return the naming of files in outputs: as given, or with a key file by a keyed hash.
 
     Raises
     ------
     IchError
-        If the file can be neither read nor made, or holds no key.
+        If the key file cannot be read or created, or contains no key.
     """
     from ich_cli.core.system import AnonymousNames, as_named
 
@@ -193,7 +196,7 @@ def _number(option: str, given: str, text: str) -> float:
 
 
 def typed_command() -> str:
-    """Return what was typed, without the folder of the program."""
+    """Return the command line as typed, without the program's folder."""
     return shlex.join(["ich", *sys.argv[1:]])
 
 

@@ -190,4 +190,4 @@ class TestAnonymousPaths:
 
     def test_a_file_without_a_key_is_refused(self, ground: Ground) -> None:
         (ground.work / "key").write_text("short")
-        assert "holds no key" in ground.anonymous("predict", ground.scans, code=2).stderr
+        assert "contains no key" in ground.anonymous("predict", ground.scans, code=2).stderr

@@ -18,7 +18,7 @@ from typing import Final
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.system.atomic import output_error
-from ich_cli.core.system.pseudonyms import LEAST, make_key
+from ich_cli.core.system.pseudonyms import MIN_KEY_LENGTH, make_key
 
 VARIABLE: Final = "ICH_ID_KEY"
 """Environment variable with the key, for several machines that must agree."""
@@ -62,8 +62,8 @@ def _key() -> bytes:
     own = os.environ.get(VARIABLE, "")
     if not own:
         return _machine_key()
-    if len(own) < LEAST:
-        raise UsageError(f"{VARIABLE}: a key has {LEAST} characters or more")
+    if len(own) < MIN_KEY_LENGTH:
+        raise UsageError(f"{VARIABLE}: a key has {MIN_KEY_LENGTH} characters or more")
     return own.encode("utf-8", "surrogateescape")
 
 
@@ -77,7 +77,7 @@ def _machine_key() -> bytes:
             make_key(path)
         return path.read_bytes().strip()
     except OSError as error:
-        remedy = f"or set {VARIABLE} to a secret of {LEAST} characters"
+        remedy = f"or set {VARIABLE} to a secret of {MIN_KEY_LENGTH} characters"
         raise output_error(path, error, remedy) from error
 
 

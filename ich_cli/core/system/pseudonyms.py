@@ -1,12 +1,12 @@
-"""What files are called in outputs: as the user named them, or by a hash that tells nothing.
+"""File names in outputs: as given, or replaced by a keyed hash.
 
-A plain hash of a path can be guessed: who thinks that ``scans/DOE^JOHN.dcm`` may be in a table
-hashes it and looks. So the hash takes a key, which the owner of the data keeps:
+A plain hash of a path can be guessed: anyone can hash ``scans/DOE^JOHN.dcm`` and search for it in a
+table. The hash therefore uses a key, which the owner of the data keeps:
 
     file-<first 16 hex digits of HMAC-SHA256(key, path)>        (RFC 2104)
 
-The same key and path give the same name in every run and table. The owner finds a file again by
-naming the paths once more; with ``ich``, or without it:
+The same key and path give the same name in every run and table. The owner can compute the name of a
+file with ``ich``, or without it:
 ``printf %s scans/a.dcm | openssl dgst -sha256 -hmac "$(cat KEYFILE)"``.
 """
 
@@ -25,11 +25,11 @@ from ich_cli.core.errors import UsageError
 from ich_cli.core.system.atomic import output_error, temporary_sibling
 
 Names = Callable[[str], str]
-"""Path as the user named it → what outputs, notes and errors call it."""
+"""Function: path as given → name in outputs, notes and errors."""
 
-LEAST: Final = 32  # characters of a key
-_MOST: Final = 4096
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+MIN_KEY_LENGTH: Final = 32  # of a key, in characters
+_MAX_LENGTH: Final = 4096
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 def as_named(path: str) -> str:
@@ -38,7 +38,7 @@ def as_named(path: str) -> str:
 
 
 class AnonymousNames:
-    """Calls files by a keyed hash of their paths.
+    """Replace file names by a keyed hash of their paths.
 
     Parameters
     ----------
@@ -58,37 +58,38 @@ class AnonymousNames:
         return name
 
     def real(self, name: str) -> str:
-        """Return the path that was given this name in this run; in memory only."""
+        """Return the path behind a name of this run; kept in memory only."""
         return self._real.get(name, name)
 
     @classmethod
     def from_file(cls, path: Path) -> AnonymousNames:
-        """Read the key from a file; make it, readable by its owner alone, where there is none.
+        """Read the key from a file; create it, readable only by its owner, if it does not exist.
 
         Raises
         ------
         UsageError
-            If the file holds no key.
+            If the file contains no key.
         OutputError
-            If it can be neither read nor made.
+            If it cannot be read or created.
         """
         try:
             if not path.exists():
                 make_key(path)
             with path.open("rb") as stream:
-                text = stream.read(_MOST + 1).decode("latin-1").strip()
+                text = stream.read(_MAX_LENGTH + 1).decode("latin-1").strip()
         except OSError as error:
             raise output_error(path, error) from error
-        if not LEAST <= len(text) <= _MOST or not text.isascii() or not text.isprintable():
+        valid = MIN_KEY_LENGTH <= len(text) <= _MAX_LENGTH
+        if not valid or not text.isascii() or not text.isprintable():
             raise UsageError(
-                f"--anonymous-paths {path}: holds no key, one line of {LEAST} characters or more; "
-                "name a new file, and it is made"
+                f"--anonymous-paths {path}: contains no key, which is one line of at least "
+                f"{MIN_KEY_LENGTH} characters; name a new file to create one"
             )
         return cls(text)
 
 
 def make_key(path: Path) -> None:
-    """Make the file whole or not at all: several processes may begin at once, and share it."""
+    """Create the key file atomically, since several processes may start at once and share it."""
     new = temporary_sibling(path, f"{secrets.token_hex(4)}.key")
     try:
         key = f"{secrets.token_hex(32)}\n"
@@ -105,5 +106,5 @@ def make_key(path: Path) -> None:
 
 
 def _write_new(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, _NEW, 0o600), "w", encoding="ascii") as file:
+    with os.fdopen(os.open(path, _CREATE, 0o600), "w", encoding="ascii") as file:
         file.write(text)
