@@ -47,6 +47,8 @@ class Geometry:
     """SliceThickness in mm."""
     tilt: float = 0.0
     """Gantry tilt in degrees, from GantryDetectorTilt or else from the orientation."""
+    location: float | None = None
+    """SliceLocation in mm; orders slices where positions are missing."""
 
     def along_normal(self) -> float | None:
         """Return the signed distance from the origin along the normal in mm; None if unknown."""

@@ -34,6 +34,7 @@ def read_geometry(groups: Sequence[Elements]) -> tuple[Geometry, tuple[str, ...]
     row, column = directions or (None, None)
     spacing = _vector(groups, "PixelSpacing", 2, notes)
     thickness = _first(groups, "SliceThickness")
+    location = _first(groups, "SliceLocation")
     geometry = Geometry(
         position=None if position is None else (position[0], position[1], position[2]),
         row_direction=row,
@@ -41,6 +42,7 @@ def read_geometry(groups: Sequence[Elements]) -> tuple[Geometry, tuple[str, ...]
         spacing=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
         thickness=abs(thickness[0]) if thickness and _plausible(thickness[:1]) else None,
         tilt=_tilt(_first(groups, "GantryDetectorTilt"), row, column),
+        location=location[0] if location and _plausible(location[:1]) else None,
     )
     return geometry, tuple(notes)
 

@@ -6,7 +6,7 @@ No pixels are decoded. docs/dicom.md lists the reasons for refusing a file.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -45,10 +45,14 @@ _NOT_SLICES: Final = {
 _HU_TYPES: Final = frozenset({"", "HU", "HU_MOD"})
 _NO_CONTRAST: Final = frozenset({"", "NO", "NONE", "N", "N/A", "NA", "0", "WITHOUT", "NATIVE"})
 _HEAD: Final = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "FACE", "ORBIT", "SINUS", "IAC", "EAR")
+_STACK: Final = (
+    "ConvolutionKernel", "ContrastBolusAgent", "TemporalPositionIdentifier", "AcquisitionNumber",
+)  # fmt: skip
 _WANTED: Final = """
     ImageType SOPClassUID SOPInstanceUID Modality PatientID BodyPartExamined ContrastBolusAgent
     ContrastBolusAgentSequence SliceThickness GantryDetectorTilt StudyInstanceUID SeriesInstanceUID
-    InstanceNumber ImagePositionPatient ImageOrientationPatient SamplesPerPixel
+    InstanceNumber SliceLocation ConvolutionKernel AcquisitionNumber
+    TemporalPositionIdentifier ImagePositionPatient ImageOrientationPatient SamplesPerPixel
     PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored
     HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept
     RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence
@@ -67,6 +71,9 @@ class Frame:
     rescale: Rescale
     notes: tuple[str, ...]
     patient: str = field(repr=False)
+    stack: tuple[str, ...] = ()
+    """Texts by which the stacks of a series may differ: kernel, contrast agent, temporal position,
+    acquisition."""
 
 
 @cache
@@ -163,13 +170,14 @@ def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | 
             ids.path, "PerFrameFunctionalGroupsSequence has fewer items than frames"
         )
     general = _general_notes(elements, fmt)
+    stack = tuple(map(elements.text, _STACK))
     patient = elements.text("PatientID")
     frames: list[Frame | InputError] = []
     for index in range(fmt.frames):
         groups = _groups([*single[index : index + 1], *shared], elements)
         frame_id = ids._replace(frame=index + 1)
         try:
-            frames.append(_frame(groups, frame_id, fmt, general, patient))
+            frames.append(replace(_frame(groups, frame_id, fmt, general, patient), stack=stack))
         except InputError as error:
             frames.append(error.with_uids(ids.study_uid, ids.series_uid, ids.sop_uid))
     return frames

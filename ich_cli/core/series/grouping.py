@@ -182,7 +182,13 @@ def _is_parallel(a: Vector | None, b: Vector | None) -> bool:
     return a is None or b is None or a == b or sum(map(mul, a, b)) >= _SAME_DIRECTION
 
 
-_ATTRIBUTES: Final[tuple[Callable[[SliceRef], object], ...]] = (lambda ref: ref.geometry.thickness,)
+_ATTRIBUTES: Final[tuple[Callable[[SliceRef], object], ...]] = (
+    lambda ref: ref.stack[:1],  # kernel
+    lambda ref: ref.geometry.thickness,
+    lambda ref: ref.stack[1:2],  # contrast agent
+    lambda ref: ref.stack[2:3],  # temporal position
+    lambda ref: ref.stack[3:],  # acquisition
+)
 """Attributes by which overlapping stacks differ, the most telling first."""
 
 

@@ -20,7 +20,8 @@ _LEAST_TILT: Final = 0.5  # degrees
 def in_order(refs: Sequence[SliceRef]) -> tuple[list[SliceRef], tuple[str, ...]]:
     """Sort the slices of a series from feet to head along their mean normal.
 
-    InstanceNumber, file name and frame number decide where positions are equal or missing.
+    Where positions are missing, SliceLocation orders the slices if all have one. InstanceNumber,
+    file name and frame number decide where neither is there, or equal.
 
     Parameters
     ----------
@@ -33,12 +34,23 @@ def in_order(refs: Sequence[SliceRef]) -> tuple[list[SliceRef], tuple[str, ...]]
         Slices in order, and remarks on the series.
     """
     normal = mean_normal(refs)
-    placed = sorted(((position(ref, normal), ref) for ref in refs), key=_key)
+    positions = [position(ref, normal) for ref in refs]
+    missing = positions.count(None)
+    locations = [ref.geometry.location for ref in refs]
+    by_location = missing > 0 and None not in locations
+    places = locations if by_location else positions
+    placed = sorted(zip(places, refs, strict=True), key=_key)
     notes = series_notes([(at, ref) for at, ref in placed if at is not None])
-    missing = sum(at is None for at, _ in placed)
     if missing and len(refs) > 1:
-        notes = (*notes, f"{missing} of {len(refs)} slices without a position")
+        order = "SliceLocation" if by_location else _other_order(refs)
+        note = f"{missing} of {len(refs)} slices without a position: ordered by {order}"
+        notes = (*notes, note)
     return [ref for _, ref in placed], notes
+
+
+def _other_order(refs: Sequence[SliceRef]) -> str:
+    numbers = {ref.id.instance for ref in refs}
+    return "InstanceNumber" if None not in numbers and len(numbers) == len(refs) else "file name"
 
 
 def mean_normal(refs: Sequence[SliceRef]) -> Vector:

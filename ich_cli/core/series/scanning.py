@@ -322,4 +322,5 @@ def slice_ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRe
         rescale=frame.rescale,
         stamp=read_at,
         patient=frame.patient,
+        stack=frame.stack,
     )

@@ -33,6 +33,8 @@ class SliceRef:
     """Size in bytes and modification time in ns of the file when its header was read."""
     patient: str = field(default="", repr=False)
     """PatientID, for splits by patient only. Never printed, logged or written."""
+    stack: tuple[str, ...] = field(default=(), repr=False)
+    """Texts by which the stacks of a series may differ, as `Frame.stack`. Never written."""
 
 
 class Refused(NamedTuple):

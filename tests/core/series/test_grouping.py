@@ -76,6 +76,22 @@ def test_thick_and_thin_slices_over_the_same_range_are_two_series(tmp_path: Path
     assert [len(one) for one in scan([tmp_path]).series] == [3, 6]
 
 
+@pytest.mark.parametrize("keyword", ["ConvolutionKernel", "AcquisitionNumber"])
+def test_overlapping_stacks_of_kernels_or_acquisitions_are_two_series(
+    tmp_path: Path, keyword: str
+) -> None:
+    series(tmp_path / "a", [0, 5, 10], **{keyword: "1"})
+    series(tmp_path / "b", [0, 5, 10], **{keyword: "2"})
+    assert [len(one) for one in scan([tmp_path]).series] == [3, 3]
+
+
+def test_an_acquisition_for_each_slice_is_one_series(tmp_path: Path) -> None:
+    for number in range(4):
+        ds = ct(position=(0, 0, 5 * number), AcquisitionNumber=number + 1)
+        save(tmp_path / f"{number}", ds)
+    assert [len(one) for one in scan([tmp_path]).series] == [4]
+
+
 def test_thin_slices_below_thick_ones_are_one_series(tmp_path: Path) -> None:
     series(tmp_path / "a", [0, 2, 4, 6], SliceThickness=2)
     series(tmp_path / "b", [8, 13, 18], SliceThickness=5)

@@ -41,8 +41,17 @@ def test_without_positions_instance_numbers_decide(tmp_path: Path) -> None:
         save(tmp_path / name, ct(position=None, instance=number))
     (only,) = scan([tmp_path]).series
     assert [ref.id.instance for ref in only.slices] == [1, 2, 10]
-    assert only.notes == ("3 of 3 slices without a position",)
+    assert only.notes == ("3 of 3 slices without a position: ordered by InstanceNumber",)
     assert all(ref.notes == only.notes for ref in only.slices)
+
+
+def test_without_positions_slice_locations_decide(tmp_path: Path) -> None:
+    for number, z in enumerate((10, 0, 5)):
+        ds = ct(position=None, orientation=None, instance=number, SliceLocation=z)
+        save(tmp_path / f"{number}", ds)
+    (only,) = scan([tmp_path]).series
+    assert [ref.geometry.location for ref in only.slices] == [0, 5, 10]
+    assert only.notes == ("3 of 3 slices without a position: ordered by SliceLocation",)
 
 
 def test_names_decide_last_and_naturally(tmp_path: Path) -> None:
@@ -50,6 +59,7 @@ def test_names_decide_last_and_naturally(tmp_path: Path) -> None:
         save(tmp_path / name, ct(position=None, instance=None))
     (only,) = scan([tmp_path]).series
     assert [Path(ref.source.name).name for ref in only.slices] == ["s1", "s2", "s10"]
+    assert only.notes == ("3 of 3 slices without a position: ordered by file name",)
     assert sorted(["s10", "s2", "S1"], key=natural_key) == ["S1", "s2", "s10"]
 
 
