@@ -21,8 +21,14 @@ from .files.sources import (
 )
 from .files.zip_archive import zip_members as zip_members
 from .frame_data import read_frame as read_frame
+from .geometry import is_axial as is_axial
 from .header import Frame as Frame, read_frames as read_frames
-from .hounsfield import Rescale as Rescale, to_hounsfield as to_hounsfield
+from .hounsfield import (
+    HIGHEST_HU as HIGHEST_HU,
+    LOWEST_HU as LOWEST_HU,
+    Rescale as Rescale,
+    to_hounsfield as to_hounsfield,
+)
 from .limits import DEFAULT_LIMITS as DEFAULT_LIMITS, Limits as Limits
 from .notes import Note as Note
 from .pixel_format import PixelFormat as PixelFormat

@@ -16,6 +16,8 @@ class Limits:
     """Largest NumberOfFrames of an instance."""
     max_file_bytes: int = 2**31
     """Size in bytes of a file, or of an unpacked member of a zip."""
+    max_volume_bytes: int = 2**30
+    """Size in bytes of the voxels of a NIfTI volume."""
     max_zip_entries: int = 100_000
     """Number of members of a zip."""
     max_zip_bytes: int = 2**34

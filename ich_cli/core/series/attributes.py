@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ich_cli.core.dicom import Elements, Limits, Seekable, parse, read_file
+from ich_cli.core.errors import NotApplicableError
+from ich_cli.core.nifti import NiftiPlane
 from ich_cli.core.series.types import SliceRef
 from ich_cli.core.system import as_uid
 
@@ -50,6 +52,8 @@ def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) ->
     """
     from pydicom.dataset import Dataset
 
+    if isinstance(ref.format, NiftiPlane):
+        raise NotApplicableError(ref.source.name, "NIfTI has no DICOM attributes to refer to")
     found = _elements(ref, limits, (*PLACE, *(PATIENT if keep_patient else ())))
     source = Dataset()
     source.StudyInstanceUID = as_uid(ref.id.study_uid)
@@ -72,6 +76,8 @@ def shows_patient(ref: SliceRef, limits: Limits) -> bool:
     True where BurnedInAnnotation is YES (PS3.3 C.7.6.1), and for a secondary capture that does not
     say NO: screens are captured with names on them.
     """
+    if isinstance(ref.format, NiftiPlane):
+        return False
     found = _elements(ref, limits, _BURNED)
     said = found.text("BurnedInAnnotation").upper()
     return said == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and said != "NO")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
 from ich_cli.core.dicom import (
     DEFAULT_LIMITS,
     CTSlice,
     Limits,
+    PixelFormat,
     Seekable,
+    Source,
     decode_frame,
     read_file,
     read_frame,
@@ -14,7 +22,10 @@ from ich_cli.core.dicom import (
     to_hounsfield,
 )
 from ich_cli.core.errors import BrokenFileError
+from ich_cli.core.nifti import NiftiPlane, NiftiVolume, plane_hu, read_voxels
 from ich_cli.core.series.types import SliceRef
+
+_READING: Final = Lock()
 
 
 def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
@@ -37,23 +48,28 @@ def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
     InputError
         If the frame is damaged, cannot be decoded, or has no HU.
     """
-    name, file = ref.source.name, (ref.source, ref.stamp)
+    fmt, name = ref.format, ref.source.name
+    if isinstance(fmt, NiftiPlane):
+        with _READING:  # threads that want planes of one volume wait for one read
+            voxels = _voxels(fmt.volume, ref.source, ref.stamp, limits)
+        hu = plane_hu(voxels, fmt, name)
+        return CTSlice(hu, ref.id, ref.geometry, notes=ref.notes, patient=ref.patient)
+    file = ref.source, ref.stamp
 
     def read(raw: Seekable, size: int | None) -> bytes:
-        if stamp(ref.source) != ref.stamp:
-            raise BrokenFileError(name, "changed since its header was read", "run again")
+        _check_unchanged(*file)
         if size is None:
             raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
-        return read_frame(raw, size, ref.format, ref.id.frame - 1, name, limits, file)
+        return read_frame(raw, size, fmt, ref.id.frame - 1, name, limits, file)
 
-    return decode_slice(ref, read_file(ref.source, limits, read))
+    return decode_slice(ref, fmt, read_file(ref.source, limits, read))
 
 
-def decode_slice(ref: SliceRef, data: bytes) -> CTSlice:
+def decode_slice(ref: SliceRef, fmt: PixelFormat, data: bytes) -> CTSlice:
     """Decode the bytes of a slice's frame; see `load`."""
     name, file = ref.source.name, (ref.source, ref.stamp)
-    stored = decode_frame(data, ref.format, name, file)
-    values = to_hounsfield(stored, ref.format, ref.rescale, name)
+    stored = decode_frame(data, fmt, name, file)
+    values = to_hounsfield(stored, fmt, ref.rescale, name)
     return CTSlice(
         hu=values.hu,
         id=ref.id,
@@ -62,3 +78,19 @@ def decode_slice(ref: SliceRef, data: bytes) -> CTSlice:
         notes=(*values.repairs, *ref.notes, *values.notes),
         patient=ref.patient,
     )
+
+
+@lru_cache(maxsize=2)  # volumes in memory
+def _voxels(
+    volume: NiftiVolume, source: Source, read_at: tuple[int, int], limits: Limits
+) -> NDArray[Any]:
+    def read(raw: Seekable, _: int | None) -> NDArray[Any]:
+        _check_unchanged(source, read_at)
+        return read_voxels(raw, volume, source.name)
+
+    return read_file(source, limits, read)
+
+
+def _check_unchanged(source: Source, read_at: tuple[int, int]) -> None:
+    if stamp(source) != read_at:
+        raise BrokenFileError(source.name, "changed since its header was read", "run again")

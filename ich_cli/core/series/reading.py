@@ -94,8 +94,8 @@ def _read_bytes(data: bytes, frame: int, limits: Limits) -> CTSlice:
     digest = int.from_bytes(hashlib.sha256(data).digest()[:8])  # other data, other cache entries
     ref = slice_ref(Source(Path(_NAME), _NAME), found, (len(data), digest))
     file = (ref.source, ref.stamp)
-    pixels = read_frame(stream, len(data), ref.format, frame - 1, _NAME, limits, file)
-    return decode_slice(ref, pixels)
+    pixels = read_frame(stream, len(data), found.format, frame - 1, _NAME, limits, file)
+    return decode_slice(ref, found.format, pixels)
 
 
 def _encode(dataset: Dataset) -> bytes:

@@ -21,6 +21,7 @@ from ich_cli.core.dicom import (
     CTSlice,
     Frame,
     Limits,
+    Rescale,
     Seekable,
     Source,
     printable,
@@ -39,6 +40,7 @@ from ich_cli.core.errors import (
     NothingFoundError,
     ReasonCode,
 )
+from ich_cli.core.nifti import NiftiFrame, read_planes
 from ich_cli.core.series.grouping import group
 from ich_cli.core.series.loading import load
 from ich_cli.core.series.types import Refused, Scan, SliceRef
@@ -274,6 +276,10 @@ def _read(source: Source, limits: Limits) -> Found | None:
         kind = sniff(raw.read(132))
         if kind == "zip" and source.entry is None:
             return None
+        if kind in ("gzip", "other"):
+            planes = read_planes(raw, source.name, limits, compressed=kind == "gzip")
+            if planes is not None:
+                return [_plane_ref(source, plane, read_at) for plane in planes]
         if kind not in ("dicom", "bare"):
             return [Refused.of(_no_dicom(source, kind))]
         return [
@@ -323,4 +329,17 @@ def slice_ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRe
         stamp=read_at,
         patient=frame.patient,
         stack=frame.stack,
+    )
+
+
+def _plane_ref(source: Source, frame: NiftiFrame, read_at: tuple[int, int]) -> SliceRef:
+    return SliceRef(
+        source=source,
+        id=frame.id,
+        geometry=frame.geometry,
+        notes=frame.notes,
+        series=frame.id.series_uid,
+        format=frame.plane,
+        rescale=Rescale(None, None),
+        stamp=read_at,
     )

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 from ich_cli.core.dicom import Geometry, PixelFormat, Rescale, SliceId, Source
 from ich_cli.core.errors import InputError
+from ich_cli.core.nifti import NiftiPlane
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class SliceRef:
     """Remarks on the slice, then on its series; no patient data."""
     series: str
     """Temporary: SeriesInstanceUID, or folder, study and matrix where there is none."""
-    format: PixelFormat = field(repr=False)
+    format: PixelFormat | NiftiPlane = field(repr=False)
     rescale: Rescale = field(repr=False)
     stamp: tuple[int, int] = field(repr=False)
     """Size in bytes and modification time in ns of the file when its header was read."""
@@ -35,6 +36,11 @@ class SliceRef:
     """PatientID, for splits by patient only. Never printed, logged or written."""
     stack: tuple[str, ...] = field(default=(), repr=False)
     """Texts by which the stacks of a series may differ, as `Frame.stack`. Never written."""
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file is DICOM, not NIfTI."""
+        return isinstance(self.format, PixelFormat)
 
 
 class Refused(NamedTuple):

@@ -60,7 +60,7 @@ def write_dicom(
 
     slices = _sources(result, keep_patient)
     if not slices:
-        raise IchError("no DICOM output: no slice has both a prediction and SOP and series UIDs")
+        raise IchError("no DICOM output: no slice of a DICOM file has a prediction and UIDs")
     identity = Identity.of(result, when or datetime.now(), f"keep {keep_patient}")
     _check_replaceable(folder)
     with replacing_folder(folder) as new:
@@ -77,7 +77,7 @@ def _sources(result: StudyResult, keep_patient: bool) -> list[SourceInstance]:
 
     found: list[SourceInstance] = []
     for one in result.slices:
-        if one.ref.id.sop_uid and one.ref.id.series_uid:
+        if one.ref.id.sop_uid and one.ref.id.series_uid and one.ref.is_dicom:
             source = read_source(one.ref, result.limits, keep_patient=keep_patient)
             source.SOPClassUID = default_class(source)
             found.append(SourceInstance(one, source))
