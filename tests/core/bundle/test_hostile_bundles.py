@@ -107,7 +107,7 @@ def test_a_header_that_lies(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, 100_000_001, 17])
 def test_a_header_longer_than_the_file(tmp_path: Path, length: int) -> None:
     (tmp_path / "w.safetensors").write_bytes(length.to_bytes(8, "little") + b"{}")
-    with pytest.raises(BundleError, match="its header does not fit into it"):
+    with pytest.raises(BundleError, match="its header is longer"):
         check_safetensors(tmp_path / "w.safetensors")
 
 
@@ -121,10 +121,10 @@ def test_weights_over_the_limit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["architecture"], "hf-hub:someone/evil", "no model is called"),
-        (["architecture"], "local-dir:/tmp/evil", "no model is called"),
-        (["architecture"], "../../evil.py", "no model is called"),
-        (["architecture"], "os.system", "no model is called"),
+        (["architecture"], "hf-hub:someone/evil", "there is no model"),
+        (["architecture"], "local-dir:/tmp/evil", "there is no model"),
+        (["architecture"], "../../evil.py", "there is no model"),
+        (["architecture"], "os.system", "there is no model"),
         (["model_args"], {"in_chans": 3, "pretrained": True}, "model_args not allowed: pretr"),
         (["model_args"], {"in_chans": 3, "checkpoint_path": "x.pt"}, "not allowed: checkpoint_p"),
         (["model_args"], {"in_chans": 3, "pretrained_cfg": {"file": "x"}}, "not allowed: pretra"),

@@ -28,8 +28,8 @@ def test_every_alias_is_a_model_of_timm() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("resnet81", "resnet18"), ("", "try one of"), ("hf-hub:owner/name", "no model is called"),
-     ("../resnet18", "no model is called"), ("local-dir:x", "no model is called")],
+    [("resnet81", "resnet18"), ("", "try one of"), ("hf-hub:owner/name", "there is no model"),
+     ("../resnet18", "there is no model"), ("local-dir:x", "there is no model")],
 )  # fmt: skip
 def test_unknown_names_are_refused_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(IchError, match=hint):
@@ -48,7 +48,7 @@ def test_model_maps_channels_to_six_logits() -> None:
 
 
 def test_pretrained_weights_offline_say_what_to_do() -> None:
-    with pytest.raises(IchError, match=r"pretrained weights of .* cannot be had .*--init"):
+    with pytest.raises(IchError, match=r"pretrained weights of .* cannot be loaded .*--init"):
         build_model("test_resnet.r160_in1k", pretrained=True)
 
 

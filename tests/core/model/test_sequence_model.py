@@ -255,7 +255,7 @@ def test_its_weights_are_checked(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="not the weights that"):
+    with pytest.raises(BundleError, match="checksum is not that"):
         load_bundle(folder)
     path.unlink()
     with pytest.raises(BundleError, match="no such file"):
