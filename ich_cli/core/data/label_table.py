@@ -1,25 +1,31 @@
-"""Label tables as people have them, read into one mapping: key of a slice → six labels.
+"""Label tables in three layouts, read into a mapping from slice key to six labels.
 
-Three layouts are recognised by their columns, whatever these are called:
+The layout is recognized by the columns, which may have any of several names:
 
-    wide      path, any, epidural, …                 one row a slice (`ich phantom`, CT-ICH)
-    long      ID_abc_epidural, 0                     one row a slice and label (RSNA 2019)
+    wide      path, any, epidural, …                 one row per slice (`ich phantom`, CT-ICH)
+    long      ID_abc_epidural, 0                     one row per slice and label (RSNA 2019)
     listed    ID_abc, epidural, 0                    the same with a column for the label
 """
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ich_cli.core.data.tables import read_table
 from ich_cli.core.errors import DataError
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES
 
+if TYPE_CHECKING:
+    from pandas import DataFrame, Index, Series
+
 LabelRow = tuple[float, ...]
-"""Six values in [0, 1] in the order of `LABELS`; 0 and 1 where a person has labelled."""
+"""Six values in [0, 1] in the order of `LABELS`; 0 or 1 unless they are soft labels."""
 
 KEY_COLUMNS: Final = (
     "sop_uid", "sopinstanceuid", "sop_instance_uid", "id", "image_id", "imageid", "image",
@@ -28,48 +34,58 @@ KEY_COLUMNS: Final = (
 SUBTYPE_COLUMNS: Final = ("subtype", "sub_type", "type", "class", "hemorrhage", "hemorrhage_type")
 VALUE_COLUMNS: Final = ("label", "value", "target", "probability")
 NO_LABELS: Final[LabelRow] = (math.nan,) * len(LABELS)
-"""Of a slice that nobody has labelled."""
+"""Row of an unlabelled slice."""
 ABSENT: Final = ("", "nan", "null", "none", "na")
-"""What tables write where there is no number."""
+"""Cells that stand for a missing number."""
 NEGATIVE_WORDS: Final = ("none", "normal", "negative", "no_hemorrhage", "healthy")
 
 
 def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
-    """Read a label table of any of the three layouts.
+    """Read a label table in any of the three layouts.
 
-    Where `any` is missing it is the highest of the subtypes. Rows that repeat each other are one.
+    A missing `any` is the maximum of the subtypes. Repeated rows are merged.
 
     Parameters
     ----------
     path
-        CSV with a header line.
+        Table with a header line; commas, semicolons or tabs separate its cells.
     scores
-        These are probabilities: `any` may be lower than a subtype.
+        The values are probabilities: `any` may be lower than a subtype, and values may be missing.
 
     Returns
     -------
     dict
-        Key → six labels. A key is what the table calls the slice, as `slice_key` writes it; a
-        table with a column ``frame`` gives ``key#frame``. The keys of one row share one tuple.
+        Key → six labels. A key is the slice's name in the table after `slice_key`, or
+        ``key#frame`` in a table with a column ``frame``. The keys of one row share one tuple.
         With `scores`, a value that is missing in a long table is NaN.
 
     Raises
     ------
     DataError
-        If columns are missing, a value is no label, rows contradict each other, or a slice lacks
-        a subtype.
+        If columns or subtypes are missing, a value is not a label, or rows contradict each other.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return _parse(csv.DictReader(file), path, scores)
-    except OSError as error:
-        raise DataError(f"{path}: the label table cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"{path}: the label table is no CSV in UTF-8") from None
+    table = read_table(path)
+    key, subtype = _first(table, KEY_COLUMNS), _first(table, SUBTYPE_COLUMNS)
+    value = _first(table, VALUE_COLUMNS)
+    if key is None:
+        raise DataError(f"{path}: no column names the slice; name it sop_uid, id, path or file")
+    if set(SUBTYPES) <= set(table.columns):
+        return _read_wide(table, key, path, scores)
+    if subtype is None and value is None:
+        raise DataError(
+            f"{path}: no labels; there must be a column for each of {', '.join(SUBTYPES)}, "
+            "or a column of subtypes, or ids that end in _epidural and so on, beside a column label"
+        )
+    keys, names = (table[key], table[subtype]) if subtype else _split_ids(table[key], path)
+    values = _parse_values(table[value], path, scores) if value else np.ones(len(table))
+    # a list without values names the positive subtypes only; the others are 0
+    return _read_long(
+        table.index, keys, names, values, path, scores=scores, missing_is_0=value is None
+    )
 
 
 def slice_key(name: str) -> str:
-    """Return the form in which slices and rows are compared: no ``.dcm``, forward slashes."""
+    """Return a name in the form that is compared: without ``.dcm``, with forward slashes."""
     name = name.strip().replace("\\", "/")
     return name[:-4] if name.lower().endswith(".dcm") else name
 
@@ -77,7 +93,7 @@ def slice_key(name: str) -> str:
 def find_labels(
     table: Mapping[str, LabelRow], sop_uid: str, path: str, frame: int = 1
 ) -> LabelRow | None:
-    """Return the labels of a slice, by its UID, its path or any tail of the path; else None."""
+    """Return the labels of a slice by its UID, path or end of its path; None where missing."""
     for key in candidate_names(sop_uid, path):
         for form in (f"{key}#{frame}", key):
             if key and form in table:
@@ -86,29 +102,31 @@ def find_labels(
 
 
 def candidate_names(sop_uid: str, path: str) -> Iterator[str]:
-    """Yield what a table may call a slice: its UID, its path, the tails of the path."""
+    """Yield the names that a table may have for a slice: UID, path, ends of the path."""
     yield sop_uid
     yield slice_key(path)
-    parts = PurePosixPath(slice_key(path.replace("!", "/"))).parts  # slow: where the UID fails
+    parts = PurePosixPath(
+        slice_key(path.replace("!", "/"))
+    ).parts  # slow, so only if the UID is not found
     for start in range(len(parts)):
         yield "/".join(parts[start:])
 
 
 def to_label(text: str, where: str) -> float:
-    """Read one label: 0, 1, true, false, or a number between (a soft label)."""
+    """Parse a label: 0, 1, true, false, or a number between 0 and 1 (a soft label)."""
     value = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}.get(text.strip().lower())
     if value is None:
         try:
             value = float(text)
         except ValueError:
-            raise DataError(f"{where}: a label is no number; give 0 or 1") from None
+            raise DataError(f"{where}: a label is not a number; use 0 or 1") from None
     if not 0.0 <= value <= 1.0:
-        raise DataError(f"{where}: a label does not lie in 0 … 1")
+        raise DataError(f"{where}: a label must be between 0 and 1")
     return value
 
 
 def with_any(found: Mapping[str, float], where: str, *, scores: bool = False) -> LabelRow:
-    """Put labels in order; a missing `any` is the highest subtype."""
+    """Return labels in order; a missing `any` is the maximum of the subtypes."""
     missing = [name for name in SUBTYPES if name not in found]
     if missing:
         raise DataError(f"{where}: no label for {', '.join(missing)}")
@@ -119,108 +137,95 @@ def with_any(found: Mapping[str, float], where: str, *, scores: bool = False) ->
     return (found.get(LABELS[ANY], highest), *subtypes)
 
 
-def _parse(reader: csv.DictReader[str], path: Path, scores: bool) -> dict[str, LabelRow]:
-    columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    key = _first(columns, KEY_COLUMNS)
-    subtype, value = _first(columns, SUBTYPE_COLUMNS), _first(columns, VALUE_COLUMNS)
-    if key is None:
-        raise DataError(
-            f"{path}: no column names the slice; call one of them sop_uid, id, path or file"
-        )
-    if all(name in columns for name in SUBTYPES):
-        return _wide(reader, columns, key, path, scores)
-    if subtype is not None:
-        # without a column of values it is a list of what there is: the rest is absent
-        return _gather(
-            _listed(reader, key, subtype, value, path, scores), path, scores, sparse=value is None
-        )
-    if value is not None:
-        return _gather(_suffixed(reader, key, value, path, scores), path, scores)
-    raise DataError(
-        f"{path}: no labels; there must be a column for each of {', '.join(SUBTYPES)}, "
-        "or a column of subtypes, or ids that end in _epidural and so on, beside a column label"
-    )
+def _first(table: DataFrame, wanted: Iterable[str]) -> str | None:
+    return next((name for name in wanted if name in table.columns), None)
 
 
-def _first(columns: Mapping[str, str], wanted: Iterable[str]) -> str | None:
-    return next((columns[name] for name in wanted if name in columns), None)
+def _parse_values(cells: Series, path: Path, scores: bool) -> NDArray[np.float64]:
+    """Parse a column of labels, float64 ``(n,)``; a missing score is NaN."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce").astype(float)
+    other = cells[~numbers.between(0, 1)]
+    if scores:
+        other = other[~other.str.strip().str.lower().isin(ABSENT)]
+    for line, cell in other.items():  # words, or an error
+        numbers[line] = to_label(cell, f"{path}, line {line}")
+    values: NDArray[np.float64] = numbers.to_numpy()
+    return values
 
 
-def _wide(
-    reader: csv.DictReader[str], columns: Mapping[str, str], key: str, path: Path, scores: bool
-) -> dict[str, LabelRow]:
-    names = [name for name in LABELS if name in columns]
-    frame = columns.get("frame")
-    keys = {columns[k] for k in ("sop_uid", "path") if k in columns} | {key}
+def _read_wide(table: DataFrame, key: str, path: Path, scores: bool) -> dict[str, LabelRow]:
+    names = [name for name in LABELS if name in table.columns]
+    if scores:  # rows of refused slices have no probabilities
+        table = table[(table[names] != "").any(axis=1)]
+    labels = list(zip(*(_parse_values(table[n], path, False).tolist() for n in names), strict=True))
+    frames = table["frame"] if "frame" in table.columns else [""] * len(table)
+    columns = {"sop_uid", "path", key} & set(table.columns)
     out: dict[str, LabelRow] = {}
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if scores and not any(row[columns[n]] for n in names):
-            continue  # a slice that was refused has a row, but no probabilities
-        found = {n: to_label(row[columns[n]] or "", where) for n in names}
-        labels = with_any(found, where, scores=scores)
-        for column in keys:
-            if row[column]:
-                suffix = f"#{row[frame]}" if frame and row[frame] else ""
-                _put(out, slice_key(row[column]) + suffix, labels, where)
+    for line, values, frame, *cells in zip(
+        table.index, labels, frames, *(table[column] for column in columns), strict=True
+    ):
+        where = f"{path}, line {line}"
+        row = with_any(dict(zip(names, values, strict=True)), where, scores=scores)
+        for name in filter(None, cells):
+            if out.setdefault(slice_key(name) + (f"#{frame}" if frame else ""), row) != row:
+                raise DataError(f"{where}: this slice has other labels in an earlier row")
     return out
 
 
-def _listed(
-    reader: csv.DictReader[str], key: str, subtype: str, value: str | None, path: Path, scores: bool
-) -> Iterator[tuple[str, str, float, str]]:
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        label = 1.0 if value is None else _cell(row[value], where, scores)
-        name = _label_name(row[subtype] or "", where)
-        yield slice_key(row[key] or ""), name, label, where
+def _split_ids(ids: Series, path: Path) -> tuple[list[str], list[str]]:
+    """Split ``ID_abc_epidural`` into keys and label names."""
+    parts = [one.rpartition("_") for one in ids]
+    for line, (key, _, _) in zip(ids.index, parts, strict=True):
+        if not key:
+            raise DataError(f"{path}, line {line}: the id does not end in _ and a label's name")
+    return [part[0] for part in parts], [part[2] for part in parts]
 
 
-def _suffixed(
-    reader: csv.DictReader[str], key: str, value: str, path: Path, scores: bool
-) -> Iterator[tuple[str, str, float, str]]:
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        stem, _, name = (row[key] or "").rpartition("_")
-        if not stem:
-            raise DataError(f"{where}: the id does not end in _ and a label's name")
-        label = _cell(row[value], where, scores)
-        yield slice_key(stem), _label_name(name, where), label, where
+_NEGATIVE, _UNKNOWN = -1, -2
 
 
-def _cell(text: str | None, where: str, scores: bool) -> float:
-    """Read a label; a score that is missing is NaN, for its row shall be counted, not fatal."""
-    if scores and (text or "").strip().lower() in ABSENT:
-        return math.nan
-    return to_label(text or "", where)
-
-
-def _label_name(text: str, where: str) -> str:
+def _label_index(text: str) -> int:
+    """Return the index in `LABELS`, `_NEGATIVE` for a word such as ``normal``, or `_UNKNOWN`."""
     name = text.strip().lower().replace(" ", "_")
-    if name in LABELS or name in NEGATIVE_WORDS:
-        return name
-    raise DataError(f"{where}: an unknown label; the labels are {', '.join(LABELS)}")
+    if name in LABELS:
+        return LABELS.index(name)
+    return _NEGATIVE if name in NEGATIVE_WORDS else _UNKNOWN
 
 
-def _gather(
-    cells: Iterable[tuple[str, str, float, str]], path: Path, scores: bool, *, sparse: bool = False
+def _read_long(
+    lines: Index,
+    keys: Sequence[str],
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    path: Path,
+    *,
+    scores: bool,
+    missing_is_0: bool,
 ) -> dict[str, LabelRow]:
-    found: dict[str, dict[str, float]] = {}
-    lines: dict[str, str] = {}
-    for key, name, label, where in cells:
-        of_slice = found.setdefault(key, {})
-        lines.setdefault(key, where.rpartition(", ")[2])
-        if name in NEGATIVE_WORDS or of_slice.setdefault(name, label) == label:
-            continue
-        if not math.isnan(label):
-            raise DataError(f"{where}: this slice has two different labels for {name}")
-    absent = dict.fromkeys(SUBTYPES, 0.0) if sparse else {}
-    return {
-        key: with_any({**absent, **row}, f"{path}, {lines[key]}", scores=scores)
-        for key, row in found.items()
-    }
-
-
-def _put(out: dict[str, LabelRow], key: str, labels: LabelRow, where: str) -> None:
-    if out.setdefault(key, labels) != labels:
-        raise DataError(f"{where}: this slice has other labels in an earlier row")
+    """Collect the labels of each slice from one row per slice and label."""
+    indices = {name: _label_index(name) for name in set(names)}
+    label_of = np.array([indices[name] for name in names], int)
+    for line in lines[label_of == _UNKNOWN][:1]:
+        raise DataError(f"{path}, line {line}: unknown label; the labels are {', '.join(LABELS)}")
+    numbers: dict[str, int] = {}
+    slices = np.array([numbers.setdefault(slice_key(key), len(numbers)) for key in keys], int)
+    table = np.zeros((len(numbers), len(LABELS)))
+    known = np.zeros(table.shape, bool)
+    for k, label in enumerate(LABELS):
+        rows = np.flatnonzero(label_of == k)
+        first = rows[np.unique(slices[rows], return_index=True)[1]]
+        table[slices[first], k], known[slices[first], k] = values[first], True
+        differing = (values[rows] != table[slices[rows], k]) & ~np.isnan(values[rows])
+        for line in lines[rows[differing]][:1]:
+            where = f"{path}, line {line}"
+            raise DataError(f"{where}: this slice has two different labels for {label}")
+    if missing_is_0:
+        known[:, ANY + 1 :] = True
+    first_lines = lines[np.unique(slices, return_index=True)[1]]
+    out = {}
+    for key, line, row, there in zip(numbers, first_lines, table.tolist(), known, strict=True):
+        found = {label: value for label, value, k in zip(LABELS, row, there, strict=True) if k}
+        out[key] = with_any(found, f"{path}, line {line}", scores=scores)
+    return out

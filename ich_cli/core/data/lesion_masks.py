@@ -1,12 +1,10 @@
-"""Where the blood lies, where that is known: bit fields beside the slices of a data set.
+"""Lesion masks as bit fields: bit k of a pixel marks a hemorrhage of `SUBTYPES[k]`.
 
-Bit k of a pixel says that `SUBTYPES[k]` bleeds there. Phantoms know it exactly; of CT-ICH people
-drew boxes around it, in which the dense pixels between the bones are taken.
+Masks of phantoms are exact. Those of CT-ICH are the dense pixels inside boxes drawn by people.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,71 +13,72 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.data.tables import read_table
 from ich_cli.core.errors import DataError
 from ich_cli.core.labels import SUBTYPES
 
 BOXES: Final = "boxes.csv"
+_COLUMNS: Final = ("patientnumber", "slicenumber", "subtype", "cx", "cy", "w", "h")
 UNKNOWN: Final = 128
-"""A pixel of which nobody knows whether it bleeds."""
+"""Value of a pixel without annotation."""
 
-_BLOOD_HU: Final = (48.0, 100.0)  # clotted blood: 50 to 90; grey matter seldom passes 45
+_BLOOD_HU: Final = (48.0, 100.0)  # clotted blood: 50 to 90; grey matter is rarely above 45
 _BONE_HU: Final = 150.0
-_BONE_RIM: Final = 5  # pixels beside bone are as dense as blood by partial volume alone
-_SPECK: Final = 25  # fewer pixels than this in one piece are noise
-_LEAST_SHARE: Final = 0.08  # of its box; less dense than that, the blood is old: take the ellipse
+_BONE_RIM: Final = 5  # pixels next to bone look as dense as blood by partial volume
+_MIN_PIXELS: Final = 25  # smaller connected components are noise
+_MIN_FRACTION: Final = 0.08  # of the box; below, the blood is no longer dense: use the ellipse
 
 
 class Box(NamedTuple):
-    """A box around one hemorrhage, in fractions of the picture."""
+    """Box around one hemorrhage, in fractions of the image."""
 
     kind: int
     """Index into `SUBTYPES`."""
     x: float
-    """Center."""
+    """Column of the center."""
     y: float
+    """Row of the center."""
     width: float
     height: float
 
 
 def read_boxes(path: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
-    """Read a table of boxes: patient's and slice's number to the boxes of that slice.
+    """Read a table of boxes into a mapping from (patient, slice number) to boxes.
 
     Parameters
     ----------
     path
         CSV with the columns PatientNumber, SliceNumber, subtype, cx, cy, w, h; the last four are
-        center and size as fractions of the picture's width and height.
+        center and size as fractions of the image's width and height.
 
     Raises
     ------
     DataError
-        If it does not parse.
+        If it cannot be read or does not parse.
     """
     found: dict[tuple[int, int], tuple[Box, ...]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            try:
-                place = int(row["PatientNumber"]), int(row["SliceNumber"])
-                box = Box(
-                    SUBTYPES.index(row["subtype"]), *(float(row[k]) for k in ("cx", "cy", "w", "h"))
-                )
-            except (KeyError, TypeError, ValueError):
-                raise DataError(
-                    f"{path}: needs PatientNumber, SliceNumber, subtype, cx, cy, w, h in each row"
-                ) from None
-            found[place] = (*found.get(place, ()), box)
+    table = read_table(path, _COLUMNS)
+    for line, *cells in table[[*_COLUMNS]].itertuples():
+        try:
+            key = int(cells[0]), int(cells[1])
+            box = Box(SUBTYPES.index(cells[2]), *map(float, cells[3:]))
+        except ValueError:
+            raise DataError(
+                f"{path}, line {line}: needs PatientNumber, SliceNumber, subtype, cx, cy, w, h"
+            ) from None
+        found[key] = (*found.get(key, ()), box)
     return found
 
 
 def blood_in_boxes(hu: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.uint8]:
-    """Mark what is as dense as blood inside boxes.
+    """Mark pixels as dense as blood inside boxes.
 
     Parameters
     ----------
     hu
         float32 ``(H, W)``.
     boxes
-        Of this slice. In a box without enough dense pixels its inscribed ellipse is marked.
+        Boxes of this slice. The inscribed ellipse of a box without enough dense pixels is marked.
 
     Returns
     -------
@@ -93,8 +92,8 @@ def blood_in_boxes(hu: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.
     mask = np.zeros(hu.shape, np.uint8)
     for box in boxes:
         ellipse, rectangle = _shapes(hu.shape, box)
-        blood = _without_specks(dense & rectangle)
-        if int(blood.sum()) < _LEAST_SHARE * int(rectangle.sum()):
+        blood = _remove_small(dense & rectangle)
+        if int(blood.sum()) < _MIN_FRACTION * int(rectangle.sum()):
             blood = ellipse
         mask |= blood << np.uint8(box.kind)
     return mask
@@ -111,10 +110,10 @@ def _shapes(shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.uint8], NDArra
     return ellipse, rectangle
 
 
-def _without_specks(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _remove_small(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     large = np.zeros(count, np.uint8)
-    large[1:] = stats[1:, cv2.CC_STAT_AREA] >= _SPECK
+    large[1:] = stats[1:, cv2.CC_STAT_AREA] >= _MIN_PIXELS
     return np.asarray(large[parts], np.uint8)
 
 
@@ -122,7 +121,7 @@ Mask = NDArray[np.bool_]
 
 
 def boxes_to_mask(boxes: Iterable[Box], shape: tuple[int, int]) -> Mask:
-    """Return the pixels whose centres lie in any of the boxes, bool of `shape`."""
+    """Return a bool mask of the pixels with their center in any of the boxes."""
     rows, columns = shape
     y = (np.arange(rows) + 0.5) / rows
     x = (np.arange(columns) + 0.5) / columns

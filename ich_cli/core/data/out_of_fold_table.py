@@ -1,8 +1,7 @@
-"""Read and write out-of-fold predictions."""
+"""Out-of-fold predictions on disk: the ``oof.csv`` of a training run."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.data.tables import read_table
 from ich_cli.core.errors import DataError
 from ich_cli.core.labels import LABELS
 
@@ -18,20 +18,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class OutOfFoldTable:
-    """Slices with labels and out-of-fold probabilities, and whose they are."""
+    """Labels and out-of-fold probabilities of slices, with their patients."""
 
     labels: NDArray[np.bool_]
-    """``(N, 6)``."""
+    """bool ``(N, 6)``."""
     probabilities: Floats
-    """``(N, 6)``, calibrated by other folds."""
+    """float64 ``(N, 6)``, calibrated on the other folds."""
     patients: NDArray[Any]
-    """``(N,)``."""
+    """Patient of each slice, ``(N,)``."""
     names: tuple[str, ...] = ()
-    """What the data call each slice, where that is known."""
+    """Name of each slice in the data; empty where unknown."""
     folds: NDArray[np.int64] | None = None
-    """``(N,)``: which fold's model answered, where that is known."""
+    """Fold of each slice, int64 ``(N,)``; None where unknown."""
     logits: Floats | None = None
-    """``(N, 6)``, before any calibration, where they are known."""
+    """float64 ``(N, 6)`` before calibration; None where unknown."""
 
 
 def read_out_of_fold(path: Path) -> OutOfFoldTable:
@@ -40,32 +40,25 @@ def read_out_of_fold(path: Path) -> OutOfFoldTable:
     Raises
     ------
     DataError
-        If it is no such table; names the column that is missing.
+        If the file is not such a table.
     """
+    table = read_table(path)
+    truth, raw = [f"true_{label}" for label in LABELS], [f"logit_{label}" for label in LABELS]
+    missing = [name for name in ("patient", *truth, *LABELS) if name not in table]
+    if missing or not len(table):
+        problem = f"no column {missing[0]}" if missing else "no rows"
+        raise DataError(f"{path} has {problem}; expected the oof.csv of a training run")
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {type(error).__name__}") from None
-    if not rows:
-        raise DataError(f"{path} has no rows; name the oof.csv of a training run")
-    wanted = ("patient", *(f"true_{label}" for label in LABELS), *LABELS)
-    missing = [column for column in wanted if column not in rows[0]]
-    if missing:
-        raise DataError(f"{path} has no column {missing[0]}; name the oof.csv of a training run")
-    try:
-        y = np.array([[float(row[f"true_{label}"]) for label in LABELS] for row in rows])
-        p = np.array([[float(row[label]) for label in LABELS] for row in rows])
-        raw = [f"logit_{label}" for label in LABELS]
-        whole = all(column in rows[0] for column in raw)
-        logits = np.array([[float(row[k]) for k in raw] for row in rows]) if whole else None
-        folds = np.array([int(row["fold"]) for row in rows]) if "fold" in rows[0] else None
-    except (TypeError, ValueError):
-        raise DataError(f"{path} holds a label or probability that is no number") from None
-    if not np.all((p >= 0) & (p <= 1)):
-        raise DataError(f"{path} holds a probability outside 0 … 1")
+        labels = table[truth].to_numpy(float)
+        probabilities = table[[*LABELS]].to_numpy(float)
+        logits = table[raw].to_numpy(float) if set(raw) <= set(table.columns) else None
+        folds = table["fold"].to_numpy(np.int64) if "fold" in table else None
+    except ValueError:
+        raise DataError(f"{path} has a label or probability that is not a number") from None
+    if not np.all((probabilities >= 0) & (probabilities <= 1)):
+        raise DataError(f"{path} has a probability outside [0, 1]")
     if logits is not None and not np.isfinite(logits).all():
-        raise DataError(f"{path} holds a logit that is not finite")
-    who = np.array([row["patient"] for row in rows])
-    names = tuple(row.get("name") or "" for row in rows)
-    return OutOfFoldTable(y >= 0.5, p, who, names, folds, logits)
+        raise DataError(f"{path} has a logit that is not finite")
+    patients = table["patient"].to_numpy(str)
+    names = tuple(table["name"]) if "name" in table else ("",) * len(table)
+    return OutOfFoldTable(labels >= 0.5, probabilities, patients, names, folds, logits)

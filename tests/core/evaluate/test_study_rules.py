@@ -112,7 +112,7 @@ def test_the_command_prints_the_table_and_the_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "has no rows"),
+        ("", "not a CSV table"),
         ("patient,any\n1,0.5\n", "has no column true_any"),
     ],
 )
@@ -128,7 +128,7 @@ def test_probabilities_must_be_probabilities(tmp_path: Path) -> None:
     found = many()
     found.probabilities[3, 2] = 1.5
 
-    with pytest.raises(DataError, match="outside 0"):
+    with pytest.raises(DataError, match=r"outside \[0, 1\]"):
         read_out_of_fold(write(tmp_path / "oof.csv", found))
     with pytest.raises(DataError, match="cannot be read"):
         read_out_of_fold(tmp_path / "none.csv")

@@ -11,7 +11,6 @@ and brain lie, and to 12.5 HU outside, both plus a few HU of JPEG noise.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from ich_cli.core.data.label_table import LabelRow, to_label, with_any
 from ich_cli.core.data.lesion_masks import BOXES, Box, blood_in_boxes, read_boxes
 from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice
+from ich_cli.core.data.tables import read_table
 from ich_cli.core.dicom import AIR_HU, CTSlice, SliceId
 from ich_cli.core.errors import BrokenFileError, DataError, InputError, NotApplicableError
 from ich_cli.core.labels import SUBTYPES
@@ -178,17 +178,11 @@ def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
 
 def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:
     out: dict[int, dict[int, LabelRow]] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
-                values = {(key or "").strip().lower(): value for key, value in row.items()}
-                patient, number = int(values["patientnumber"]), int(values["slicenumber"])
-                found = {n: to_label(values[n] or "", path.name) for n in SUBTYPES}
-                out.setdefault(patient, {})[number] = with_any(found, path.name)
-    except (UnicodeDecodeError, csv.Error):
-        raise DataError(f"{path}: the label table is no CSV in UTF-8") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(
-            f"{path}: needs PatientNumber, SliceNumber and a column for each subtype"
-        ) from None
+    columns = ["patientnumber", "slicenumber", *SUBTYPES]
+    for line, patient, number, *cells in read_table(path, columns)[columns].itertuples():
+        where = f"{path}, line {line}"
+        if not (patient.strip().isdecimal() and number.strip().isdecimal()):
+            raise DataError(f"{where}: PatientNumber and SliceNumber must be whole numbers")
+        labels = {name: to_label(cell, where) for name, cell in zip(SUBTYPES, cells, strict=True)}
+        out.setdefault(int(patient), {})[int(number)] = with_any(labels, where)
     return out
