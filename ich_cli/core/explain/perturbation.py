@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.explain.maps import Explanation
-from ich_cli.core.imaging import Mask, head_mask, healthy_twin, replace
+from ich_cli.core.imaging import Mask, head_mask, inpaint_lesions, replace_region
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import Neighbours
@@ -149,7 +149,7 @@ class Probe:
         """
         keys = [np.packbits(region).tobytes() for region in regions]
         new = {k: r for k, r in zip(keys, regions, strict=True) if k not in self._known}
-        images = [replace(self._ct.hu, self._twin, region) for region in new.values()]
+        images = [replace_region(self._ct.hu, self._twin, region) for region in new.values()]
         self._known.update(zip(new, self._answer(images) if images else (), strict=True))
         return np.stack([self._known[key] for key in keys])
 
@@ -168,7 +168,7 @@ class Probe:
 
     @cached_property
     def _twin(self) -> NDArray[np.float32]:
-        return healthy_twin(self._ct.hu, self._seed)
+        return inpaint_lesions(self._ct.hu, self._seed)
 
     def _answer(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         ready = [

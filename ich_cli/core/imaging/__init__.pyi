@@ -7,7 +7,7 @@ from .head import (
     head_mask as head_mask,
     largest_part as largest_part,
 )
-from .inpainting import healthy_twin as healthy_twin, replace as replace
+from .inpainting import inpaint_lesions as inpaint_lesions, replace_region as replace_region
 from .overlays import (
     LEVELS as LEVELS,
     OPACITY as OPACITY,

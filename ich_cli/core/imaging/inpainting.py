@@ -1,10 +1,10 @@
-"""A slice's healthy twin: the same head with healthy-looking tissue wherever there is soft tissue.
+"""Replace the soft tissue of a slice by tissue without lesions.
 
-To ask a model what it would say without a part of a picture, the part must be replaced by
-something that could be there. Grey or black patches would be answered as patches. The twin's
-tissue is the mirrored other side of the same head, with its own sulci and noise; where that is
-bone, air, or denser than brain (blood is), the mean of the tissue around, with noise. Bone, air
-and fat stay as they are.
+To measure how a model's prediction depends on a region, the region must be replaced by plausible
+tissue: models react to grey or black patches. The replacement is the mirror image of the other
+side of the head, with its own sulci and noise. Where the other side is bone, air, or denser than
+brain (as blood is), it is the mean of the surrounding tissue, with noise. Bone, air and fat are
+unchanged.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from numpy.typing import NDArray
 from ich_cli.core.imaging.head import Mask, head_mask
 
 SOFT_HU: Final = (-20.0, 120.0)
-"""Soft tissue, blood included: above fat, below bone."""
+"""Range of soft tissue including blood: above fat, below bone."""
 DENSER_HU: Final = 12.0
-"""What is denser than the median soft tissue by more than this, smoothed, may be blood."""
+"""Smoothed tissue that exceeds the median by more than this may be blood."""
 
 _BONE_HU: Final = 150.0
-_COARSE: Final = 96  # side of the picture in which the midline is looked for
-_STEEPEST: Final = 30  # degrees that the midline may lean
-_SMOOTH, _AROUND, _FEATHER = 0.004, 0.05, 0.008  # widths of blurs, as shares of the side
+_COARSE: Final = 96  # side in pixels of the resized slice for the midline
+_MAX_ANGLE: Final = 30  # of the midline, in degrees
+_SMOOTH, _SURROUNDING, _FEATHER = 0.004, 0.05, 0.008  # sigmas of blurs, as shares of the side
 
 
 class Midline(NamedTuple):
-    """The line about which a head is nearly symmetric."""
+    """Axis of symmetry of a head."""
 
     x: float
-    """Column of a point on it."""
+    """Column of a point on the line."""
     y: float
     """Row of that point."""
     angle: float
-    """Degrees that it leans from the vertical, its top to the left positive."""
+    """Angle to the vertical in degrees; positive where the top leans to the left."""
 
     def reflection(self) -> NDArray[np.float64]:
-        """Return the 2 x 3 matrix that takes a pixel's x, y to its mirror's."""
+        """Return the 2 x 3 matrix that maps x, y of a pixel to its mirror image."""
         turn = np.radians(self.angle)
         normal = np.array([np.cos(turn), -np.sin(turn)])
         linear = np.eye(2) - 2 * np.outer(normal, normal)
@@ -47,12 +47,21 @@ class Midline(NamedTuple):
         return np.column_stack([linear, point - linear @ point])
 
 
-def midline(hu: NDArray[np.float32]) -> Midline:
-    """Find the line about which the head looks most like its mirror image.
+def midline(hu: NDArray[np.float32], head: Mask) -> Midline:
+    """Find the line about which the head is most similar to its mirror image.
 
-    It is taken to run from top to bottom, within 30 degrees, as in axial slices as they are stored.
+    Parameters
+    ----------
+    hu
+        float32 ``(H, W)`` in HU.
+    head
+        bool ``(H, W)``.
+
+    Returns
+    -------
+    Midline
+        Within 30 degrees of the vertical; vertical through the centre where there is no head.
     """
-    head = head_mask(hu)
     if not head.any():
         return Midline((hu.shape[1] - 1) / 2, (hu.shape[0] - 1) / 2, 0.0)
     scale = _COARSE / max(hu.shape)
@@ -62,14 +71,14 @@ def midline(hu: NDArray[np.float32]) -> Midline:
     rows, columns = np.nonzero(head)
     x, y = float(columns.mean() * scale), float(rows.mean() * scale)
     best = Midline(x, y, 0.0)
-    for angles, shifts in ((np.arange(-_STEEPEST, 31, 5), np.arange(-6, 7, 2)),
+    for angles, shifts in ((np.arange(-_MAX_ANGLE, 31, 5), np.arange(-6, 7, 2)),
                            (np.arange(-4, 5, 1), np.arange(-1.5, 2, 0.5))):  # fmt: skip
-        tried = [Midline(best.x + s, y, best.angle + a) for a in angles for s in shifts]
-        best = min(tried, key=lambda line: _unlike(small, line))
+        candidates = [Midline(best.x + s, y, best.angle + a) for a in angles for s in shifts]
+        best = min(candidates, key=lambda line: _asymmetry(small, line))
     return Midline((best.x + 0.5) / scale - 0.5, (best.y + 0.5) / scale - 0.5, best.angle)
 
 
-def _unlike(picture: NDArray[np.float32], line: Midline) -> float:
+def _asymmetry(picture: NDArray[np.float32], line: Midline) -> float:
     mirrored = _warp(picture, line, -100.0)
     return float(np.abs(mirrored - picture).mean())
 
@@ -82,53 +91,67 @@ def _warp(values: NDArray[np.float32], line: Midline, outside: float) -> NDArray
 
 
 def soft_tissue(hu: NDArray[np.float32], head: Mask) -> Mask:
-    """Return what may be replaced: soft tissue of the head, not touching bone."""
+    """Return the soft tissue of the head that does not touch bone, bool ``(H, W)``."""
     bone = cv2.dilate((hu > _BONE_HU).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     return np.asarray(head & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1]) & ~bone, bool)
 
 
-def healthy_twin(hu: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
-    """Return the slice with healthy-looking tissue in place of all its soft tissue.
+def inpaint_lesions(hu: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:
+    """Return the slice with all its soft tissue replaced by tissue without lesions.
 
     Parameters
     ----------
     hu
         float32 ``(H, W)`` in HU.
     seed
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
     numpy.ndarray
         float32 ``(H, W)`` in HU; equal to `hu` in bone, air and fat.
     """
-    soft = soft_tissue(hu, head_mask(hu))
+    head = head_mask(hu)
+    soft = soft_tissue(hu, head)
     if not soft.any():
         return hu.copy()
     side = max(hu.shape)
     smooth = _mean_of(hu, soft, _SMOOTH * side)
-    calm = soft & (smooth < float(np.median(hu[soft])) + DENSER_HU)
-    if not calm.any():
+    normal = soft & (smooth < float(np.median(hu[soft])) + DENSER_HU)
+    if not normal.any():
         return hu.copy()
-    line = midline(hu)
+    line = midline(hu, head)
     mirrored = _warp(hu, line, 0.0)
-    usable = soft & (_warp(calm.astype(np.float32), line, 0.0) > 0.99)
-    rest = _mean_of(hu, calm, _AROUND * side) + _noise(hu - smooth, calm, seed)
+    usable = soft & (_warp(normal.astype(np.float32), line, 0.0) > 0.99)
+    rest = _mean_of(hu, normal, _SURROUNDING * side) + _noise(hu - smooth, normal, seed)
     return np.where(soft, np.where(usable, mirrored, rest), hu).astype(np.float32)
 
 
-def replace(
-    hu: NDArray[np.float32], twin: NDArray[np.float32], region: Mask
+def replace_region(
+    hu: NDArray[np.float32], inpainted: NDArray[np.float32], region: Mask
 ) -> NDArray[np.float32]:
-    """Return the slice with a region of its twin in it, feathered inward at the border."""
+    """Return the slice with a region taken from the inpainted one, feathered inward.
+
+    Parameters
+    ----------
+    hu, inpainted
+        float32 ``(H, W)`` in HU.
+    region
+        bool ``(H, W)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``(H, W)`` in HU; equal to `hu` outside the region.
+    """
     sigma = _FEATHER * max(hu.shape)
     blurred = cv2.GaussianBlur(region.astype(np.float32), (0, 0), sigma)
     share = np.clip(2 * blurred - 1, 0, 1) * region  # 0 at a straight border, 1 well inside
-    return (hu + (twin - hu) * share).astype(np.float32)
+    return (hu + (inpainted - hu) * share).astype(np.float32)
 
 
 def _mean_of(hu: NDArray[np.float32], where: Mask, sigma: float) -> NDArray[np.float32]:
-    """Return the mean around each pixel of those in `where`; their overall mean far from any."""
+    """Return the local mean of the pixels in `where`; far from them, their overall mean."""
     weight = where.astype(np.float32)
     sums = cv2.GaussianBlur(np.where(where, hu, 0).astype(np.float32), (0, 0), sigma)
     weights = cv2.GaussianBlur(weight, (0, 0), sigma)
@@ -137,7 +160,7 @@ def _mean_of(hu: NDArray[np.float32], where: Mask, sigma: float) -> NDArray[np.f
 
 
 def _noise(residual: NDArray[np.float32], where: Mask, seed: int) -> NDArray[np.float32]:
-    """Return noise as strong as the slice's own and, like it, correlated over a pixel or two."""
+    """Return noise with the standard deviation of `residual`, correlated over a pixel or two."""
     white = np.random.default_rng(seed).standard_normal(residual.shape).astype(np.float32)
     grain = cv2.GaussianBlur(white, (0, 0), 0.8)
     strength = 1.4826 * float(np.median(np.abs(residual[where])))  # of a normal distribution

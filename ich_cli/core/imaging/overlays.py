@@ -1,4 +1,4 @@
-"""Pictures of slices and of maps over them, and the letters at their edges: arrays only."""
+"""Draw slices, maps over slices, and the orientation letters at their edges."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = [
 
 Style = Literal["heat", "contour"]
 STYLES: Final[tuple[Style, ...]] = ("heat", "contour")
-"""``heat`` paints a map over the picture, ``contour`` leaves the pixels between its lines bare."""
+"""``heat`` blends the map with the picture, ``contour`` draws lines of equal value."""
 OPACITY: Final = 0.75
-"""Opacity of the strongest map value: the anatomy stays visible under it."""
+"""Opacity of the highest map value: the anatomy stays visible under it."""
 LEVELS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Map values that contours follow; each line doubles the one outside it."""
+"""Map values of the contours; each is twice the one outside it."""
 
-_FAINTEST: Final = 0.25  # where the colours start on inferno: below, they are as black as a CT
-_SUBPIXELS: Final = 4  # binary digits behind the point that OpenCV draws lines with
+_INFERNO_START: Final = 0.25  # lower colours of inferno are as dark as a CT
+_SUBPIXELS: Final = 4  # fractional bits of the coordinates for OpenCV
 
 _OBLIQUE: Final = 0.38  # sine of 22.5 degrees: a tilted gantry alone does not add a letter
 _LETTERS: Final = (("L", "R"), ("P", "A"), ("H", "F"))  # + and - of x, y, z
 
 
 class EdgeLetters(NamedTuple):
-    """Directions of the body at the edges of a picture, as PS3.3 C.7.6.1.1.1 writes them."""
+    """Directions of the body at the edges of a picture (PS3.3 C.7.6.1.1.1)."""
 
     left: str
     right: str
@@ -42,7 +42,7 @@ class EdgeLetters(NamedTuple):
 
 
 def edge_letters(geometry: Geometry) -> EdgeLetters | None:
-    """Return the letters for the edges of a slice as stored, None where they are not known.
+    """Return the letters at the edges of a slice as stored; None where unknown.
 
     A (front), P (back), L and R (the patient's left and right), H (head), F (feet), from
     ImageOrientationPatient (PS3.3 C.7.6.2.1.1). An oblique edge has two letters, the nearer first.
@@ -83,17 +83,17 @@ def overlay(
     style: Style = "heat",
     window: Window = BRAIN,
 ) -> NDArray[np.uint8]:
-    """Lay a map over a slice: the one call for whoever only wants the picture.
+    """Draw a map over a slice.
 
     Parameters
     ----------
     image
-        float ``(H, W)`` in HU, which `window` makes a picture of; or a picture already, uint8
-        ``(H, W)`` grey or ``(H, W, 3)`` RGB.
+        float ``(H, W)`` in HU, to be windowed by `window`; or a picture, uint8 ``(H, W)`` grey or
+        ``(H, W, 3)`` RGB.
     values
         float32 ``(H, W)`` in [0, 1].
     opacity
-        Of the strongest value, in [0, 1].
+        Opacity of the highest value, in [0, 1].
     style
         One of `STYLES`.
     window
@@ -110,28 +110,28 @@ def overlay(
         For an opacity outside [0, 1], an unknown style, or a map of another size.
     """
     if not 0 <= opacity <= 1:
-        raise ValueError(f"an opacity lies in 0 … 1, not {opacity}")
+        raise ValueError(f"opacity must be between 0 and 1, not {opacity}")
     if style not in STYLES:
-        raise ValueError(f"a style is one of {', '.join(STYLES)}, not {style!r}")
+        raise ValueError(f"style must be one of {', '.join(STYLES)}, not {style!r}")
     base = _as_rgb(image, window)
     if base.shape[:2] != values.shape:
-        raise ValueError(f"a map of {values.shape} over a picture of {base.shape[:2]}")
+        raise ValueError(f"the map has shape {values.shape}, but the picture {base.shape[:2]}")
     return outline(base, values, opacity) if style == "contour" else blend(base, values, opacity)
 
 
 def blend(
     background: NDArray[np.uint8], values: NDArray[np.float32], opacity: float = OPACITY
 ) -> NDArray[np.uint8]:
-    """Lay a map over a picture: the higher its value, the brighter and the more opaque.
+    """Blend a map with a picture: higher values are brighter and more opaque.
 
     Parameters
     ----------
     background
         uint8 ``(H, W, 3)``, RGB.
     values
-        float32 ``(H, W)`` in [0, 1]; colour and opacity mean the same value in every picture.
+        float32 ``(H, W)`` in [0, 1]; colour and opacity are the same function of it everywhere.
     opacity
-        Of the value 1.
+        Opacity of the value 1.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def outline(
     values
         float32 ``(H, W)`` in [0, 1]. A map below the lowest level has no line.
     opacity
-        Of the lines.
+        Opacity of the lines.
 
     Returns
     -------
@@ -168,15 +168,16 @@ def outline(
     for level, lines in contours(values):
         colour = line_colour(level)
         scaled = [np.rint(line * 2**_SUBPIXELS).astype(np.int32) for line in lines]
-        for shade, thick in (([0, 0, 0], width + 1), (colour, width)):  # a rim: readable on bone
+        for shade, thick in (([0, 0, 0], width + 1), (colour, width)):  # black rim: visible on bone
             cv2.polylines(drawn, scaled, False, shade, thick, cv2.LINE_AA, _SUBPIXELS)
     return cast("NDArray[np.uint8]", cv2.addWeighted(drawn, opacity, background, 1 - opacity, 0))
 
 
 def contours(values: NDArray[np.float32]) -> list[tuple[float, list[NDArray[np.float64]]]]:
-    """Return each of `LEVELS` that a map reaches with its lines, ``(n, 2)`` as x, y in pixels.
+    """Return the contours of a map as pairs of level and lines, each ``(n, 2)``: x, y in pixels.
 
-    The corners of the bilinear map are rounded first, by a hundredth of its side.
+    Levels above the map's maximum are left out. The map is smoothed first, with a sigma of a
+    hundredth of its side.
     """
     from contourpy import contour_generator
 
@@ -187,22 +188,22 @@ def contours(values: NDArray[np.float32]) -> list[tuple[float, list[NDArray[np.f
 
 
 def line_colour(level: float) -> tuple[int, int, int]:
-    """Return the RGB of a contour: of each next one in `LEVELS`, an even step lighter."""
+    """Return the RGB of a contour; each level is lighter than the one before by the same step."""
     place = np.full((1, 1), 0.35 + 0.6 * LEVELS.index(level) / (len(LEVELS) - 1), np.float32)
     red, green, blue = colours(place)[0, 0].tolist()
     return red, green, blue
 
 
 def opacity_of(values: NDArray[np.float32], opacity: float = OPACITY) -> NDArray[np.float32]:
-    """Return how opaque map values in [0, 1] are drawn, float32 of the same shape."""
+    """Return the opacity of map values in [0, 1], float32 of the same shape."""
     return np.asarray(opacity * values**0.6, np.float32)
 
 
 def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the colours of map values.
 
-    The scale is inferno from its purple on. It grows evenly in lightness, so it reads the same
-    with any colour vision and in grey; and it has a hue from the start, which a CT never has.
+    The colour map is inferno without its darkest quarter: perceptually uniform, readable with any
+    colour vision and in grey, and never confused with the grey of the CT.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     numpy.ndarray
         uint8 ``(H, W, 3)``, RGB.
     """
-    place = _FAINTEST + (1 - _FAINTEST) * values
+    place = _INFERNO_START + (1 - _INFERNO_START) * values
     bgr = cv2.applyColorMap(np.rint(place * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
 

@@ -33,7 +33,7 @@ def apply_window(hu: ArrayLike, window: Window) -> NDArray[np.float32]:
     if not window.width > 0:
         raise ValueError(f"a window's width must be positive, not {window.width}")
     values = np.asarray(hu, dtype=np.float32)
-    scaled = np.empty_like(values)  # every step in place: a slice is a megabyte, memory is slow
+    scaled = np.empty_like(values)  # in place: allocating memory would take most of the time
     np.subtract(values, window.center - window.width / 2, out=scaled)
     scaled /= window.width
     return np.clip(scaled, 0.0, 1.0, out=scaled)

@@ -1,4 +1,4 @@
-"""Windows of Hounsfield units, and the named ones."""
+"""CT windows, and the named ones."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ from typing import Final, NamedTuple
 
 
 class Window(NamedTuple):
-    """A window: the HU range ``center ± width / 2`` that is spread over [0, 1]."""
+    """HU range ``center ± width / 2`` that is mapped onto [0, 1]."""
 
     center: float
     width: float
 
 
 BRAIN: Final = Window(40, 80)
-
-
 SUBDURAL: Final = Window(80, 200)
-
-
 BONE: Final = Window(600, 2800)
-
-
 STROKE: Final = Window(40, 40)
-
 
 DISPLAY_WINDOWS: Final = {"brain": BRAIN, "subdural": SUBDURAL, "stroke": STROKE, "bone": BONE}

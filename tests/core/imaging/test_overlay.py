@@ -151,9 +151,9 @@ def test_overlay_takes_hu_or_a_picture() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"opacity": 1.5}, "an opacity lies in 0"),
-        ({"style": "fog"}, "a style is one of heat, contour, not 'fog'"),
-        ({"values": np.zeros((3, 3), np.float32)}, r"a map of \(3, 3\) over a picture of \(4, 4\)"),
+        ({"opacity": 1.5}, "opacity must be between 0 and 1"),
+        ({"style": "fog"}, "style must be one of heat, contour, not 'fog'"),
+        ({"values": np.zeros((3, 3), np.float32)}, r"the map has shape \(3, 3\)"),
     ],
 )
 def test_overlay_refuses_what_makes_no_sense(changed: dict[str, object], told: str) -> None:
