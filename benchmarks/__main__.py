@@ -22,7 +22,7 @@ from benchmarks.fixtures import DATA, Subject, bundles, phantoms
 from benchmarks.timing import Measure, load, machine
 from ich_cli.core.engines import unavailable_reason
 from ich_cli.core.model import resolve_device
-from ich_cli.core.series import Entry
+from ich_cli.core.series import Series
 
 PARTS: Final = ("engines", "end-to-end", "explain", "start-up", "gpu")
 
@@ -34,18 +34,18 @@ def main() -> None:
         timing.clock = time.process_time
     console = Console()
     with tempfile.TemporaryDirectory(prefix="ich-bench-") as folder:
-        entries = phantoms(Path(folder), options.slices)
+        all_series = phantoms(Path(folder), options.slices)
         subjects = _subjects(options, Path(folder))
         about = machine(str(resolve_device(options.device)))
         tables = {}
         for part in options.only or PARTS:
             before = load()
-            tables[part] = _measure(part, subjects, entries, options)
+            tables[part] = _measure(part, subjects, all_series, options)
             if tables[part]:
                 _show(console, part, tables[part], {"load before": before, "after": load()})
     result = {
         "data": DATA,
-        "slices": len(entries),
+        "slices": sum(map(len, all_series)),
         "rounds": options.rounds,
         "clock": options.clock,
         "side": options.size,
@@ -54,7 +54,9 @@ def main() -> None:
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     console.print(" · ".join(f"{key} {value}" for key, value in about.items()), highlight=False)
-    console.print(f"{len(entries)} slices: {DATA}; saved as {options.output}", highlight=False)
+    console.print(
+        f"{sum(map(len, all_series))} slices: {DATA}; saved as {options.output}", highlight=False
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -96,10 +98,10 @@ def _subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
 
 
 def _measure(
-    part: str, subjects: list[Subject], entries: list[Entry], options: argparse.Namespace
+    part: str, subjects: list[Subject], all_series: list[Series], options: argparse.Namespace
 ) -> list[Measure]:
-    few = entries[: max(4, len(entries) // 4)]  # for the slow large models
-    many = {subject.name: few if subject.weights else entries for subject in subjects}
+    few = all_series[: max(1, len(all_series) // 4)]  # for the slow large models
+    many = {subject.name: few if subject.weights else all_series for subject in subjects}
     rounds, found = options.rounds, []
     for subject in subjects:
         if part == "engines":
@@ -107,12 +109,12 @@ def _measure(
         elif part == "end-to-end":
             found += cases.end_to_end(subject, many[subject.name], rounds)
         elif part == "explain":
-            found += cases.explaining(subject, entries, rounds)
+            found += cases.explaining(subject, all_series, rounds)
     if part == "start-up":
-        return cases.start_up(entries, rounds, options.weights)
+        return cases.start_up(all_series, rounds, options.weights)
     device = str(resolve_device(options.device))
     if part == "gpu" and device.startswith("cuda"):
-        return gpu.on_gpu(subjects, entries, rounds, device)
+        return gpu.on_gpu(subjects, all_series, rounds, device)
     return found
 
 

@@ -13,17 +13,16 @@ from torch import nn
 from benchmarks import baseline
 from benchmarks.fixtures import Subject, prepared, run
 from benchmarks.timing import Measure, Work, processor_times, rates, ratio, times
-from ich_cli.core import series
 from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.explain import explain_batch
 from ich_cli.core.labels import LABELS
-from ich_cli.core.predict import Predictor, Reader
-from ich_cli.core.series import Entry
+from ich_cli.core.predict import Predictor, SliceReader
+from ich_cli.core.series import Series
 
 
-def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+def bare_engines(subject: Subject, all_series: list[Series], rounds: int) -> list[Measure]:
     """Measure the engines alone, on prepared slices in memory."""
-    pixels = prepared(subject.reference, entries)
+    pixels = prepared(subject.reference, all_series)
     jobs: dict[str, Work] = {
         f"{subject.name}: {engine}": partial(run, predictor, pixels)
         for engine, predictor in subject.predictors.items()
@@ -33,11 +32,11 @@ def bare_engines(subject: Subject, entries: list[Entry], rounds: int) -> list[Me
     return [*found, *gains]
 
 
-def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+def end_to_end(subject: Subject, all_series: list[Series], rounds: int) -> list[Measure]:
     """Measure files to probabilities against the engine alone and against the baseline."""
     predictor, name = subject.fastest, subject.name
-    pixels = prepared(predictor, entries)
-    files = [Path(one.id.path) for one in entries if isinstance(one, series.SliceRef)]
+    pixels = prepared(predictor, all_series)
+    files = [Path(ref.id.path) for one in all_series for ref in one.slices]
     goals = ("", "") if subject.weights else ("0.75", "")
     goals = ("0.90", "6" if name != "ResNeXt50" else "") if subject.weights else goals
     with tempfile.TemporaryDirectory(prefix="ich-bench-png-") as folder:
@@ -46,8 +45,8 @@ def end_to_end(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
         engine, stream, reading, slow = rates(
             {
                 f"{name}: bare engine ({predictor.engine})": partial(run, predictor, pixels),
-                f"{name}: files to rows": partial(_stream, predictor, entries),
-                f"{name}: read and prepare, one thread": partial(_read, predictor, entries),
+                f"{name}: files to rows": partial(_stream, predictor, all_series),
+                f"{name}: read and prepare, one thread": partial(_read, predictor, all_series),
                 f"{name}: baseline": partial(baseline.predict, *work),
             },
             rounds,
@@ -64,19 +63,20 @@ def _as_written(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
 
 
-def _stream(predictor: Predictor, entries: list[Entry]) -> int:
-    return sum(row.probabilities is not None for row in predictor.stream(entries))
+def _stream(predictor: Predictor, all_series: list[Series]) -> int:
+    found = predictor.predict_all(all_series)
+    return sum(row.probabilities is not None for one in found for row in one.slices)
 
 
-def _read(predictor: Predictor, entries: list[Entry]) -> int:
-    reader = Reader(predictor.prepare, predictor.preprocess, entries, DEFAULT_LIMITS, kept=4)
-    return sum(bool(reader(index).pixels) for index in range(len(entries)))
+def _read(predictor: Predictor, all_series: list[Series]) -> int:
+    reader = SliceReader(predictor.preprocess, DEFAULT_LIMITS, cached=4)
+    return sum(bool(reader((one, index)).pixels) for one in all_series for index in range(len(one)))
 
 
-def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Measure]:
+def explaining(subject: Subject, all_series: list[Series], rounds: int) -> list[Measure]:
     """Measure all six maps of a slice against one forward pass, with torch."""
     predictor = subject.reference
-    ct, around = predictor.read(entries, len(entries) // 2)
+    ct, around = predictor.read(all_series[0], len(all_series[0]) // 2)
     inputs = [one.pixels[None] for one in predictor.prepare(ct, around)]
 
     def forward() -> int:
@@ -90,9 +90,9 @@ def explaining(subject: Subject, entries: list[Entry], rounds: int) -> list[Meas
     return [one, six, ratio(six, one, f"{names[1]} / forward pass", "at most 4")]
 
 
-def start_up(entries: list[Entry], rounds: int, weights: str | None) -> list[Measure]:
+def start_up(all_series: list[Series], rounds: int, weights: str | None) -> list[Measure]:
     """Measure the start-up time of commands, each in its own process."""
-    file = next(one.id.path for one in entries if isinstance(one, series.SliceRef))
+    file = all_series[0].slices[0].id.path
     bundle = ["-w", weights] if weights else []
     jobs = {
         "ich --help": ["-m", "ich_cli", "--help"],

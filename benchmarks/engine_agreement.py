@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fixtures import phantoms, prepared
-from ich_cli.core import series
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.engines import (
     Choice,
@@ -28,9 +27,8 @@ from ich_cli.core.engines import (
     unavailable_reason,
     validate_precision,
 )
-from ich_cli.core.errors import IchError
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import Entry
+from ich_cli.core.series import scan
 
 BOUNDS = {True: 0.01, False: 1e-4}
 """Is it bfloat16? → largest allowed difference of a probability."""
@@ -116,10 +114,8 @@ def _some(reference: Predictor, folder: Path, count: int) -> Pixels:
     if (folder / "dataset.json").is_file():
         whole = PreparedDataset.open(folder).pixels
         return [np.array(whole[:: max(1, len(whole) // count)])] * len(reference.preprocess)
-    found: list[Entry] = [
-        one for one in series.scan([folder]).rows if not isinstance(one, IchError)
-    ]
-    return prepared(reference, found[:: max(1, len(found) // count)])
+    pixels = prepared(reference, list(scan([folder]).series))
+    return [array[:: max(1, len(array) // count)] for array in pixels]
 
 
 def _show(rows: list[Row]) -> None:

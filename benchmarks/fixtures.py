@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ich_cli.core import series
 from ich_cli.core.bundle import BundleConfig, save_bundle, save_ensemble
 from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.model import build_model
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predict import Predictor, Reader
+from ich_cli.core.predict import Predictor, SliceReader
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.series import Entry
+from ich_cli.core.series import Series, scan
 
 SLICES_PER_STUDY = 32
 DATA = "phantoms (synthetic head CT, 512 x 512, uncompressed DICOM)"
@@ -52,12 +51,12 @@ class Subject:
         )
 
 
-def phantoms(folder: Path, slices: int) -> list[Entry]:
+def phantoms(folder: Path, slices: int) -> list[Series]:
     """Write phantoms as DICOM and scan them."""
     studies = max(1, round(slices / SLICES_PER_STUDY))
     each = max(1, slices // studies)
     write_studies(folder, studies, seed=0, slices=(each, each))
-    return [*series.scan(sorted(folder.glob("study-*/*.dcm"))).rows]
+    return [*scan(sorted(folder.glob("study-*/*.dcm"))).series]
 
 
 def bundles(folder: Path, size: int = 512) -> list[Subject]:
@@ -77,15 +76,15 @@ def bundles(folder: Path, size: int = 512) -> list[Subject]:
     ]
 
 
-def prepared(predictor: Predictor, entries: list[Entry]) -> list[NDArray[np.uint8]]:
+def prepared(predictor: Predictor, all_series: list[Series]) -> list[NDArray[np.uint8]]:
     """Return prepared slices: one array ``(N, C, S, S)`` for each preprocessing setting."""
-    reader = Reader(predictor.prepare, predictor.preprocess, entries, DEFAULT_LIMITS, kept=4)
-    reads = [reader(index).pixels for index in range(len(entries))]
+    reader = SliceReader(predictor.preprocess, DEFAULT_LIMITS, cached=4)
+    reads = [reader((one, index)).pixels for one in all_series for index in range(len(one))]
     return [np.stack(column) for column in zip(*(one for one in reads if one), strict=True)]
 
 
 def run(predictor: Predictor, pixels: list[NDArray[np.uint8]]) -> int:
-    """Run a model on prepared slices in batches as `Predictor.stream` makes them."""
+    """Run a model on prepared slices in batches as `Predictor.predict_series` makes them."""
     step = predictor.batch_size
     for start in range(0, len(pixels[0]), step):
         predictor.probabilities(*(one[start : start + step] for one in pixels))

@@ -13,7 +13,7 @@ from benchmarks.fixtures import Subject
 from benchmarks.timing import Measure, command, rates, ratio
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import Entry
+from ich_cli.core.series import Series
 from ich_cli.core.train import Callbacks, RunState, Selection, TrainConfig, TrainingRun
 
 
@@ -90,12 +90,12 @@ def _wait(device: torch.device) -> None:
 
 
 def on_gpu(
-    subjects: list[Subject], entries: list[Entry], rounds: int, device: str
+    subjects: list[Subject], all_series: list[Series], rounds: int, device: str
 ) -> list[Measure]:
     """Run all GPU cases."""
     found: list[Measure] = []
     for subject in subjects:
         bare = forward(subject.reference, rounds)
         found.append(Measure(f"{subject.name}: {bare.name}", bare.unit, bare.values))
-        found += end_to_end(subject, entries, rounds)
+        found += end_to_end(subject, all_series, rounds)
     return found + training(device, rounds, model="seresnet50", size=512, batch_size=64, studies=20)

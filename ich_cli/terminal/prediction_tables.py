@@ -88,13 +88,11 @@ def _remarks(tally: Tally) -> list[tuple[int, str]]:
         (tally.repaired, "repaired"),
         (tally.skipped, "skipped"),
         (tally.failed, "failed"),
-        (tally.kept if tally.ranks == 1 else 0, "kept from before"),
+        (tally.kept, "kept from before"),
     ]
 
 
 def _speed(tally: Tally) -> str:
-    if tally.ranks > 1:
-        return f"joined from {tally.ranks} processes"
     minutes, seconds = divmod(tally.seconds, 60)
     spent = f"{minutes:.0f} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
     return f"{spent}, {(tally.total - tally.kept) / max(tally.seconds, 1e-3):.1f} slices/s"

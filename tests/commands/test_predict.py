@@ -7,7 +7,7 @@ import hashlib
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from ich_cli.core.bundle import BundleConfig, save_bundle
-from ich_cli.core.dicom import SliceId
 from ich_cli.core.errors import OutputError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import build_model
 from ich_cli.core.phantom import write_studies
-from ich_cli.core.predict import SLICE_COLUMNS, Journal, Predictor, find_seam
+from ich_cli.core.predict import SLICE_COLUMNS, Parts, Predictor
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.study import SlicePrediction
-from ich_cli.core.system import replacing
+from ich_cli.core.study import SeriesPrediction
+from ich_cli.core.system import exclusive_lock, replacing
 from ich_cli.main import app
 
 SLICES = 8
@@ -95,18 +94,19 @@ def assert_one_line(result: Result, *parts: str, code: int = 1) -> None:
         assert part in result.stderr
 
 
-def stopping_after(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the user press Ctrl-C after so many answers, in the first run only."""
-    whole = Predictor.stream
+def interrupt_after(series: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise what Ctrl-C raises after so many series, in the first run only."""
+    write, written = Parts.write, 0
 
-    def stream(self: Predictor, *args: Any, **options: Any) -> Iterator[SlicePrediction]:
-        for done, one in enumerate(whole(self, *args, **options)):
-            if done == number:
-                monkeypatch.setattr(Predictor, "stream", whole)
-                raise KeyboardInterrupt
-            yield one
+    def interrupted(self: Parts, prediction: SeriesPrediction) -> None:
+        nonlocal written
+        if written == series:
+            monkeypatch.setattr(Parts, "write", write)
+            raise KeyboardInterrupt
+        written += 1
+        write(self, prediction)
 
-    monkeypatch.setattr(Predictor, "stream", stream)
+    monkeypatch.setattr(Parts, "write", interrupted)
 
 
 class TestTable:
@@ -218,10 +218,8 @@ class TestTable:
 
 class TestResume:
     @pytest.mark.parametrize("context", [0, 1])
-    @pytest.mark.parametrize("number", [1, 3, 7])
-    def test_a_stopped_run_goes_on_to_the_same_bytes(
+    def test_an_interrupted_run_resumes_to_the_same_bytes(
         self,
-        number: int,
         context: int,
         scans: Path,
         predict: Any,
@@ -235,25 +233,50 @@ class TestResume:
         predict(*command)
         whole = Path("out.csv").read_bytes(), Path("out.studies.csv").read_bytes()
         Path("out.csv").unlink()
-        stopping_after(number, monkeypatch)
+        interrupt_after(1, monkeypatch)
 
         stopped = predict(*command)
 
-        assert_one_line(stopped, f"{number} of 9 rows are kept", "--resume", code=130)
+        assert_one_line(stopped, "interrupted; 4 of 9 slices are kept", "--resume", code=130)
         assert not Path("out.csv").exists()
-        with Path(".out.csv.partial").open("ab") as partial:
-            partial.write(b'["torn')  # as a kill in the middle of a row leaves it
         resumed = predict(*command, "--resume")
         assert resumed.exit_code == 0
-        assert "kept from before" in resumed.stderr
+        assert "4 kept from before" in resumed.stderr
         assert (Path("out.csv").read_bytes(), Path("out.studies.csv").read_bytes()) == whole
+        assert left_over() == []
+
+    @pytest.mark.parametrize("keep", [0, 100, -1])
+    def test_a_damaged_part_is_predicted_again(
+        self, keep: int, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = predict(scans).stdout
+        interrupt_after(1, monkeypatch)
+        predict(scans, "-o", "out.csv")
+        (part,) = Path(".out.csv.parts").iterdir()
+        part.write_bytes(part.read_bytes()[:keep])
+
+        resumed = predict(scans, "-o", "out.csv", "--resume")
+
+        assert "kept" not in resumed.stderr
+        assert Path("out.csv").read_text() == whole
+
+    def test_an_interrupt_before_the_first_series_leaves_nothing(
+        self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupt_after(0, monkeypatch)
+
+        assert predict(scans, "-o", "out.csv").stderr == "ich: interrupted\n"
         assert left_over() == []
 
     @pytest.mark.parametrize(
         ("change", "word"),
-        [(["-t", "0.9"], "thresholds"), (["scans/study-0001"], "files"), (["-w", "b"], "weights")],
+        [
+            (["-t", "0.9"], "thresholds"),
+            (["-w", "b"], "weights"),
+            (["--limit", "max_side=99"], "limits"),
+        ],
     )
-    def test_another_run_is_not_resumed(
+    def test_parts_of_other_settings_are_not_used(
         self,
         change: list[str],
         word: str,
@@ -262,20 +285,34 @@ class TestResume:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         make_bundle(Path("b"), real=True)
-        stopping_after(3, monkeypatch)
+        interrupt_after(1, monkeypatch)
         predict(scans, "-o", "out.csv")
-        kept = Path(".out.csv.partial").read_bytes()
-        paths = [] if word == "files" else [scans]
 
-        result = predict(*paths, *change, "-o", "out.csv", "--resume")
+        result = predict(scans, *change, "-o", "out.csv", "--resume")
 
-        assert_one_line(result, "cannot resume out.csv", f"had other {word};")
-        assert Path(".out.csv.partial").read_bytes() == kept
+        assert result.exit_code == 0
+        first = result.stderr.splitlines()[0]
+        assert first.startswith("ich: out.csv: results of an earlier run are not used")
+        assert first.endswith(f"it had other {word}")
+        assert "kept" not in result.stderr
+        assert left_over() == []
+
+    def test_series_that_are_not_read_again_do_not_reach_the_table(
+        self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        interrupt_after(1, monkeypatch)
+        predict(scans, "-o", "out.csv")
+
+        assert predict(scans / "study-0001", "-o", "out.csv", "--resume").exit_code == 0
+
+        assert len(rows("out.csv")) == 4
+        assert {"study-0001" in row["path"] for row in rows("out.csv")} == {True}
+        assert left_over() == []
 
     def test_without_resume_the_run_starts_over(
         self, scans: Path, predict: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stopping_after(3, monkeypatch)
+        interrupt_after(1, monkeypatch)
         predict(scans, "-o", "out.csv")
 
         result = predict(scans, "-o", "out.csv")
@@ -290,20 +327,6 @@ class TestResume:
     def test_resume_needs_a_file(self, scans: Path, predict: Any) -> None:
         assert_one_line(predict(scans, "--resume"), "-o", code=2)
 
-    def test_a_batch_that_was_not_finished_is_done_again(self, tmp_path: Path) -> None:
-        answer = (0.5,) * 6
-        with Journal(tmp_path / "out.csv") as journal:
-            journal.begin({}, resume=False)
-            for number in range(12):  # every third failed: answered are 0 1 3 4 6 7 9 10
-                six = None if number % 3 == 2 else answer
-                journal.append(SlicePrediction(SliceId(str(number)), six))
-
-            assert find_seam(journal, 12, batch_size=3, context=0) == (12, 12)
-            assert find_seam(journal, 99, batch_size=3, context=2) == (8, 4)
-            assert [one.id.path for one in journal.rows()] == [str(n) for n in range(8)]
-            assert find_seam(journal, 99, batch_size=1, context=0) == (8, 8)
-            assert find_seam(journal, 99, batch_size=5, context=1) == (7, 0)
-
 
 class TestOutput:
     @pytest.mark.parametrize(
@@ -312,7 +335,7 @@ class TestOutput:
             ("missing/out.csv", "its folder does not exist"),
             ("file/out.csv", "a part of the path is a file, not a folder"),
             ("folder.csv", "it is a folder"),
-            ("/dev/null", "it is no regular file"),
+            ("/dev/null", "it is not a regular file"),
             ("n" * 260 + ".csv", "the name is too long"),
         ],
     )
@@ -333,27 +356,18 @@ class TestOutput:
         assert_one_line(result, "cannot write", reason)
 
     def test_two_runs_on_one_output_are_kept_apart(self, scans: Path, predict: Any) -> None:
-        with Journal(Path("out.csv")):
+        with exclusive_lock(Path("out.csv")):
             assert_one_line(predict(scans, "-o", "out.csv"), "another run is writing it")
 
         assert predict(scans, "-o", "out.csv").exit_code == 0
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
-    def test_a_full_disk_is_told(self, tmp_path: Path) -> None:
-        with Journal(tmp_path / "out.csv") as journal:
-            journal.begin({}, resume=False)
-            journal.append(SlicePrediction(SliceId("a")))
-            journal._file.close()
-            journal._file = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
-            with pytest.raises(
-                OutputError, match=r"out.csv: the disk is full; free some space; 1 rows are kept"
-            ):
-                journal.append(SlicePrediction(SliceId("b")))
-
-    def test_a_disk_that_fills_up_keeps_the_rows_for_resume(
+    def test_a_disk_that_fills_up_keeps_finished_series_for_resume(
         self, scans: Path, predict: Any
     ) -> None:
         resource = pytest.importorskip("resource")
+        for number in (1, 2, 3):  # the part of one slice is small enough, that of four is not
+            (scans / "study-0001" / f"slice-{number:03}.dcm").unlink()
         whole = predict(scans).stdout
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
@@ -362,10 +376,9 @@ class TestOutput:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-        assert_one_line(result, "cannot write out.csv: ", "rows are kept for --resume")
-        assert Path(".out.csv.partial").stat().st_size == 2000  # the last row is torn
+        assert_one_line(result, "cannot write .out.csv.parts", "1 of 5 slices are kept")
         resumed = predict(scans, "-o", "out.csv", "--resume")
-        assert "kept from before" in resumed.stderr
+        assert "1 kept from before" in resumed.stderr
         assert Path("out.csv").read_text() == whole
 
     def test_a_table_that_cannot_be_finished_leaves_the_old_one_and_the_rows(
@@ -376,9 +389,9 @@ class TestOutput:
 
         result = predict(scans, "-o", "out.csv")
 
-        assert_one_line(result, "the disk is full", "the rows are kept, --resume writes them")
+        assert_one_line(result, "the disk is full", "8 of 8 slices are kept")
         assert Path("out.csv").read_text() == "old"
-        assert left_over() == [".out.csv.partial"]
+        assert left_over() == [".out.csv.parts"]
 
     def test_a_scan_is_never_overwritten(self, scans: Path, predict: Any) -> None:
         target = next(scans.rglob("*.dcm"))

@@ -116,7 +116,7 @@ def test_wrong_use_is_told_before_the_work(scans: Path, predict: Callable[..., R
     Path("file").write_text("")
 
     for arguments, code, reason in (
-        (["--keep-patient"], 2, "--keep-patient is about the files of --dicom"),
+        (["--keep-patient"], 2, "--keep-patient applies to the files of --dicom"),
         (["--report", "file"], 1, "file is a file; name a folder"),
         (["--dicom", "file/in"], 1, "a part of the path is a file"),
     ):

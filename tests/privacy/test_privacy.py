@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ich_cli.core.predict import Journal
+from ich_cli.core.predict import Parts
+from ich_cli.core.study import SeriesPrediction
 from ich_cli.main import app
 from tests.privacy.corpus import Planter
 from tests.privacy.ground import Ground
@@ -73,16 +74,15 @@ def test_errors_and_a_run_that_was_stopped(ground: Ground, monkeypatch: pytest.M
     ground.anonymous("predict", ground.home / "not there", code=1)
     ground.anonymous("explain", broken, code=1)
     ground.anonymous("predict", ground.scans, "--strict", code=1)
-    append = Journal.append
+    write = Parts.write
 
-    def stopped(self: Journal, prediction: object) -> None:
-        append(self, prediction)  # type: ignore[arg-type]
-        if self.rows_kept == 9:
-            raise KeyboardInterrupt
+    def interrupted(self: Parts, prediction: SeriesPrediction) -> None:
+        write(self, prediction)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Journal, "append", stopped)
+    monkeypatch.setattr(Parts, "write", interrupted)
     ground.anonymous("predict", ground.scans, "-o", "out.csv", code=130)
-    assert (ground.work / ".out.csv.partial").is_file()
+    assert list((ground.work / ".out.csv.parts").iterdir())
     ground.check()
 
 

@@ -20,7 +20,8 @@ from ich_cli.core.data.prepare import SourceInfo
 from ich_cli.core.data.sources.base import LabelledSeries
 from ich_cli.core.errors import OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.system import exclusive_lock, is_same_file, temporary_sibling, worker_processes
+from ich_cli.core.system import exclusive_lock, temporary_sibling, worker_processes
+from ich_cli.core.system.atomic import is_same_file
 from tests.robustness.long_run import ROOT, make_corpus
 from tests.support.prepared import BlobSeries, blobs
 

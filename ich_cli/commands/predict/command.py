@@ -10,7 +10,7 @@ import typer
 
 from ich_cli.core.errors import IchError, NothingFoundError, UsageError
 from ich_cli.core.labels import LABELS
-from ich_cli.core.predict import Format, Rank, format_of
+from ich_cli.core.predict import Format, format_of
 from ich_cli.terminal import (
     AnonymousPaths,
     BatchSize,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class By(StrEnum):
-    """What has a row."""
+    """Rows of the table."""
 
     slice = "slice"
     study = "study"
@@ -49,28 +49,32 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format", "-f", show_default=False,
-        help="Layout of the table; else the ending of -o tells.",
+        help="Layout of the table; by default that of the ending of -o.",
     ),
 ]  # fmt: skip
 ByOption = Annotated[
-    By, typer.Option("--by", help="study: a table of studies as well, most urgent first.")
+    By, typer.Option("--by", help="study: write a table of studies as well, most urgent first.")
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where a run that was stopped left off.")
+    bool,
+    typer.Option(
+        "--resume", help="Continue a run that was stopped: skip the series that it has predicted."
+    ),
 ]
 ReportFolder = Annotated[
     Path | None,
     typer.Option(
         "--report", metavar="DIR", show_default=False,
-        help="Write one HTML page a study into this folder, and index.html, a worklist; they need "
-        "no network.",
+        help="Write an HTML page for each study into this folder, and index.html, a worklist; they "
+        "need no network.",
     ),
 ]  # fmt: skip
 DicomFolder = Annotated[
     Path | None,
     typer.Option(
         "--dicom", metavar="DIR", show_default=False,
-        help="Write a DICOM Structured Report and a Secondary Capture series of the maps a study.",
+        help="Write a DICOM Structured Report and a Secondary Capture series of the maps for "
+        "each study.",
     ),
 ]  # fmt: skip
 KeepPatient = Annotated[
@@ -78,8 +82,8 @@ KeepPatient = Annotated[
     typer.Option(
         "--keep-patient",
         help="Copy the patient's name, id, birth date and sex, and the study's date, id and "
-        "accession number into the files of --dicom, so that an archive files them with the "
-        "patient. Without it they hold UIDs only.",
+        "accession number into the files of --dicom, so that an archive assigns them to the "
+        "patient. Without it they contain UIDs only.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
@@ -106,25 +110,19 @@ def predict(
     limit: Limit = None,
     quiet: Quiet = False,
 ) -> None:
-    """Say how likely each slice shows a hemorrhage, and of which subtype.
+    """Predict the probability of a hemorrhage and of its subtypes for each slice.
 
-    Takes DICOM files, folders and zips. Every file has a row, also one that could not be used:
-    its status and note say why. Without -o: a table of the most urgent slices on a terminal,
-    CSV where stdout goes elsewhere.
+    Takes DICOM files, folders and zips. Every file has a row; if it could not be used, its status
+    and note say why. Without -o: a table of the most urgent slices on a terminal, CSV where
+    stdout is redirected.
 
     Example: ich predict scans/ -o out.csv --by study
     """
-    parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # wrong usage is told at once
+    parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # fail before the work
     if resume and not output:
-        raise UsageError("--resume goes on with a file; name it with -o")
+        raise UsageError("--resume continues a file; name it with -o")
     if keep_patient and not dicom:
-        raise UsageError("--keep-patient is about the files of --dicom; name their folder with it")
-    rank = Rank.from_environment()
-    if not rank.alone and not output:
-        raise UsageError(
-            f"RANK and WORLD_SIZE tell of {rank.of} processes: name a file that all of them see "
-            "with -o, or unset them"
-        )
+        raise UsageError("--keep-patient applies to the files of --dicom; name their folder")
     layout = (format or format_of(output)) if output else Format.csv
     stream = _stream(output, format, by, json)
     from ich_cli.commands.predict.reports import Reports
@@ -136,7 +134,7 @@ def predict(
         weights=weights, device=device, engine=engine, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
         resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
-        names=parse_names(anonymous_paths), keyfile=anonymous_paths, rank=rank,
+        names=parse_names(anonymous_paths), keyfile=anonymous_paths,
     )  # fmt: skip
     tally, caveat = run(request)
     if tally:
@@ -144,9 +142,9 @@ def predict(
 
 
 def _stream(output: Path | None, format: Format | None, by: By, json: bool) -> Format | None:
-    """Return what goes to stdout; None: nothing, or without an output a table for people."""
+    """Return the layout of stdout; None: nothing, or without an output a table for people."""
     if json and format and not output:
-        raise UsageError("--json is a format of its own; leave out --format, or name a file by -o")
+        raise UsageError("--json is a format of its own; leave out --format, or give -o FILE")
     if output or json:
         return Format.jsonl if json else None
     stream = format or (None if is_terminal() else Format.csv)

@@ -1,36 +1,34 @@
-"""What a run of ``ich predict`` was asked for, and the slices that it finds."""
+"""Options of a run of ``ich predict``, and the slices that it finds."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ich_cli.commands.predict.reports import Reports
-from ich_cli.core.errors import InputError, NothingFoundError, UsageError
-from ich_cli.core.predict import ALONE, Format, Rank, rank_of, studies_path
-from ich_cli.core.system import as_named
+from ich_cli.core.errors import NothingFoundError, UsageError
+from ich_cli.core.predict import Format, parts_folder, studies_path
+from ich_cli.core.system import as_named, temporary_sibling
 from ich_cli.terminal import progress
 
 if TYPE_CHECKING:
-    from ich_cli.core.dicom import Limits
-    from ich_cli.core.series import SliceRef
+    from ich_cli.core.dicom import Limits, SliceId
+    from ich_cli.core.series import Scan
     from ich_cli.core.system import Names
 
-    Entries = list[SliceRef | InputError]
-
-_PROCESSES: Final = 16  # more of them wait for the disk and for the one that takes their answers
+_PROCESSES: Final = 16  # more of them wait for the disk and for the process that collects
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for."""
+    """Options of a run."""
 
     paths: list[Path]
     limits: Limits
     thresholds: list[str] | None
-    """As given; they change the bundle's."""
+    """As typed; they change the bundle's."""
     weights: str | None
     device: str
     engine: str
@@ -38,36 +36,51 @@ class Request:
     workers: int | None
     output: Path | None
     layout: Format
-    """Of the output."""
+    """Layout of the output."""
     stream: Format | None
-    """Of stdout; None: nothing there, or the table for people where there is no output."""
+    """Layout of stdout; None: nothing, or without an output a table for people."""
     studies: bool
-    """Whether studies have rows of their own."""
+    """Write rows of studies as well."""
     resume: bool
     quiet: bool
     reports: Reports
     names: Names = as_named
-    """What files are called."""
+    """Return the names of files in rows, notes and errors."""
     keyfile: Path | None = None
-    """Of anonymous names."""
-    rank: Rank = ALONE
-    """Which of the run's processes this one is."""
+    """Key file of anonymous names."""
+
+    @property
+    def prints_studies(self) -> bool:
+        """Whether rows of studies go to stdout."""
+        return self.studies and self.stream is not None
+
+    @property
+    def prints_for_people(self) -> bool:
+        """Whether a table for people goes to stdout."""
+        return not self.output and self.stream is None
 
 
-def find(request: Request) -> Entries:
-    """Find what there is to read, the run's own files left out."""
+def find(request: Request) -> Scan:
+    """Find the slices to read; leave out the run's own files.
+
+    Raises
+    ------
+    NothingFoundError
+        If there is no file to read.
+    UsageError
+        If the run would overwrite a scan.
+    """
     from ich_cli.core.series import scan
     from ich_cli.core.system import worker_processes
 
-    asked = request.rank.workers(request.workers)
-    number = min(os.cpu_count() or 1, _PROCESSES) if asked is None else asked
-    quiet = request.quiet or request.rank.number > 0
+    wanted = request.workers
+    number = min(os.cpu_count() or 1, _PROCESSES) if wanted is None else wanted
     with (
         worker_processes(number) as pool,
-        progress("Looking for slices", unit="files", quiet=quiet) as advance,
+        progress("Looking for slices", unit="files", quiet=request.quiet) as advance,
     ):
-        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool).rows
-    return _without_own(found, request)
+        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool)
+    return _without_own_files(found, request)
 
 
 def tables(request: Request) -> tuple[Path, ...]:
@@ -76,25 +89,31 @@ def tables(request: Request) -> tuple[Path, ...]:
     return (output, studies_path(output, request.layout)) if output else ()
 
 
-def _without_own(entries: Entries, request: Request) -> Entries:
-    """Leave out the run's own files, which may lie in the folder that is read."""
-    files = list(filter(None, (*tables(request), request.keyfile)))
-    if not files:
-        return entries
+def _without_own_files(found: Scan, request: Request) -> Scan:
+    """Leave out the run's own files, which may be in the folder that is read."""
+    own = [*tables(request), *filter(None, [request.keyfile])]
+    folder = None
+    if request.output:
+        own.append(temporary_sibling(request.output, "lock"))
+        folder = parts_folder(request.output).resolve()
+    if not own:
+        return found
     real = getattr(request.names, "real", as_named)
-    names, own = {path.name for path in files}, {path.resolve() for path in files}
-    beside = request.output.parent.resolve() if request.output else None
-    found: Entries = []
-    for entry in entries:
-        called = entry.name if isinstance(entry, InputError) else entry.id.path
-        path = Path(real(called))
-        journal = request.output is not None and rank_of(path.name, request.output) is not None
-        if journal and path.parent.resolve() == beside:
-            continue
-        if path.name not in names or path.resolve() not in own:
-            found.append(entry)
-        elif not isinstance(entry, InputError):
-            raise UsageError(f"{called} is one of the scans to read; choose another name for -o")
-    if not found:
+    names, places = {path.name for path in own}, {path.resolve() for path in own}
+
+    def is_own(id: SliceId) -> bool:
+        path = Path(real(id.path))
+        if folder and path.parent.name == folder.name:
+            return path.parent.resolve() == folder
+        return path.name in names and path.resolve() in places
+
+    for series in found.series:
+        ids = [*(one.id for one in series.slices), *(one.id for one in series.refused)]
+        if own_scan := next(filter(is_own, ids), None):
+            raise UsageError(
+                f"{own_scan.path} is one of the scans to read; choose another name for -o"
+            )
+    others = tuple(one for one in found.refused if not is_own(one.id))
+    if not found.series and not others:
         raise NothingFoundError("there is no file to read besides the output's own")
-    return found
+    return replace(found, refused=others)

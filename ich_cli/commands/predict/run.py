@@ -1,252 +1,247 @@
-"""The steps of ``ich predict``: find, load, answer, write; in one process or in several."""
+"""The steps of ``ich predict``: find, load the model, predict, print, write."""
 
 from __future__ import annotations
 
 import glob
 import json
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ich_cli._version import __version__
 from ich_cli.commands.predict.request import Request, find, tables
-from ich_cli.core.errors import InputError
+from ich_cli.core.errors import OutputError
 from ich_cli.core.predict import (
-    ALONE,
     SLICE_COLUMNS,
     STUDY_COLUMNS,
-    Format,
-    Journal,
-    Part,
-    Seam,
+    Parts,
     Tally,
-    all_there,
-    find_seam,
-    keep,
     open_table,
     slice_row,
     study_row,
-    take_over,
     write_tables,
 )
-from ich_cli.core.study import SlicePrediction, studies_of
-from ich_cli.core.system import fingerprint, remove_stale
+from ich_cli.core.study import SeriesPrediction, SlicePrediction, by_study
+from ich_cli.core.system import exclusive_lock, fingerprint, remove_stale
 from ich_cli.terminal import (
     is_terminal,
-    note,
     parse_thresholds,
     progress,
     slices_table,
     stdout,
     studies_table,
+    warn,
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from ich_cli.commands.predict.request import Entries
     from ich_cli.core.predict import Predictor
-    from ich_cli.core.series import SliceRef
-    from ich_cli.core.study import StudyRule
-
-__all__ = ["Request", "run"]
+    from ich_cli.core.series import Scan
 
 
 @dataclass(frozen=True)
 class _Run:
-    """All that is ready before the first answer."""
+    """All that the steps share."""
 
     request: Request
-    entries: Entries
+    found: Scan
     predictor: Predictor
     thresholds: dict[str, float]
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """All that rows depend on; the keys are the words that tell a difference."""
-        bundle = json.dumps(self.predictor.bundle.config.to_dict(), sort_keys=True)
-        files = (str(e if isinstance(e, InputError) else tuple(e.id)) for e in self.entries)
-        return {
-            "version of ich": __version__,
-            "weights": fingerprint([bundle]),
-            "thresholds": dict(self.thresholds),
-            "files": fingerprint(files),
-            "device": self.predictor.device.partition(":")[0],
-            "batch size": self.together,
-            "engine": str(self.predictor.engine),
-        }
-
-    @property
-    def together(self) -> int:
-        """Slices whose probabilities may depend on each other by rounding."""
-        return 1 if self.predictor.device == "cpu" else self.predictor.batch_size
+    tally: Tally
+    parts: Parts | None
+    """Results of finished series; None without an output."""
 
 
-def run(request: Request) -> tuple[Tally | None, str]:
-    """Answer for every slice.
+def run(request: Request) -> tuple[Tally, str]:
+    """Predict all slices, and print and write what was requested.
 
     Returns
     -------
     tally
-        The counts; None where another process of this run writes its table.
+        The counts.
     caveat
-        What must stand beside the answers.
+        Warning to show with the predictions; empty where there is none.
     """
     request.reports.prepare()
-    # opening the journal tells now what could not be written later
-    output, rank = request.output, request.rank
-    with Journal(output, rank) if output else nullcontext() as journal:
-        if journal and not rank.alone and not request.resume:
-            journal.clear()  # before another process could take its old rows for new ones
-        ready = _set_up(request)
-        part = Part(journal, ready.entries, rank) if journal else None
-        if part is None or rank.alone:
-            return _answer(ready, part), ready.predictor.caveat
-        _fill(ready, part)
-    return _join(ready), ready.predictor.caveat
+    with _lock(request.output) if request.output else nullcontext():
+        for path in tables(request):
+            remove_stale(path.parent, glob.escape(path.name))
+        found = find(request)
+        predictor = _load_model(request, len(found))
+        thresholds = parse_thresholds(request.thresholds, dict(predictor.thresholds))
+        tally = Tally(len(found), engine=predictor.engine.describe())
+        parts = None
+        if request.output:
+            parts = Parts(request.output, _settings(request, predictor, thresholds))
+        this = _Run(request, found, predictor, thresholds, tally, parts)
+        with _keep_parts(this):
+            predictions = _predict(this)
+            _print(this, predictions)
+            _write(this, predictions)
+    return tally, predictor.caveat
 
 
-def _set_up(request: Request) -> _Run:
-    quiet = request.quiet or request.rank.number > 0
-    for path in tables(request):
-        remove_stale(path.parent, glob.escape(path.name))
-    entries = find(request)
-    device = request.rank.device(request.device)
-    predictor = _load(request, device, len(entries), quiet)
-    defaults = dict(predictor.bundle.config.thresholds)
-    return _Run(request, entries, predictor, parse_thresholds(request.thresholds, defaults))
+@contextmanager
+def _lock(output: Path) -> Iterator[None]:
+    """Hold the output for this run; fail now if it could not be written at the end."""
+    with exclusive_lock(output):
+        if output.is_dir():
+            raise OutputError(f"cannot write {output}: it is a folder; name a file in it")
+        if output.exists() and not output.is_file():
+            raise OutputError(f"cannot write {output}: it is not a regular file; use stdout")
+        yield
 
 
-def _answer(ready: _Run, part: Part | None, ranks: int = 1) -> Tally:
-    """Answer for what is left, and write all that was asked for."""
-    request, predictor = ready.request, ready.predictor
-    rows = _rows(ready, part)
-    kept_before = part.kept if part else 0
-    tally = Tally(len(ready.entries), kept_before, ranks=ranks, engine=predictor.engine.describe())
-    rule = predictor.study_rule(ready.thresholds)
-    with _interruptible(part):
-        kept = _consume(part.weave(rows) if part else rows, request, tally, rule)
-    if request.reports:  # before the tables: a run that is stopped here goes on with --resume
-        from ich_cli.core.report import results_of_rows
-
-        results = results_of_rows(
-            predictor, ready.entries, kept, limits=request.limits, thresholds=ready.thresholds
-        )
-        tally.written += request.reports.write(results, quiet=request.quiet)
-    if part:
-        written = write_tables(part, request.layout, rule if request.studies else None)
-        tally.written = written + tally.written
-    return tally
-
-
-def _rows(ready: _Run, part: Part | None) -> Iterator[SlicePrediction]:
-    """Return the rows of this process in order: those kept before, then the new ones."""
-    request, seam = ready.request, Seam()
-    entries: Sequence[SliceRef | InputError] = ready.entries
-    if part:
-        part.begin(ready.manifest, resume=request.resume)
-        entries = part.entries
-        context = max(one.context for one in ready.predictor.preprocess)
-        seam = find_seam(part.journal, len(entries), ready.together, context)
-    new = ready.predictor.stream(
-        entries,
-        start=seam.start,  # those before it stay known as neighbours
-        workers=request.rank.workers(request.workers),
-        limits=request.limits,
-        thresholds=ready.thresholds,
-    )
-    return keep(part.journal, new, seam) if part else new
-
-
-def _fill(ready: _Run, part: Part) -> None:
-    """Answer for this process's share of the series, into its journal."""
-    request, rank = ready.request, ready.request.rank
-    rows = _rows(ready, part)
-    tally = Tally(len(part.order), part.journal.rows_kept)
-    quiet = request.quiet or rank.number > 0
-    with _interruptible(part), progress("Predicting", tally.total, quiet=quiet) as advance:
-        deque(tally.watch(rows, advance), maxlen=0)
-    speed = (tally.total - tally.kept) / max(tally.seconds, 1e-3)
-    note(
-        f"process {rank.number} of {rank.of}: its {tally.total:,} of {len(ready.entries):,} rows "
-        f"are done, {speed:.1f} slices/s; whoever ends last writes {request.output}",
-        quiet=quiet,
-    )
-
-
-def _join(ready: _Run) -> Tally | None:
-    """Write the table if the processes of this run are through, and nobody else writes it."""
-    request = ready.request
-    if not request.output or not all_there(request.output, ready.manifest, len(ready.entries)):
-        return None
-    if not (journal := take_over(request.output)):
-        return None
-    alone = replace(ready, request=replace(request, rank=ALONE, resume=True))
-    with journal:
-        return _answer(alone, Part(journal, ready.entries, ALONE), request.rank.of)
-
-
-def _load(request: Request, device: str, slices: int, quiet: bool) -> Predictor:
-    with progress("Loading the model", unit="", quiet=quiet):
+def _load_model(request: Request, slices: int) -> Predictor:
+    with progress("Loading the model", unit="", quiet=request.quiet):
         from ich_cli.core.predict import Predictor
 
         return Predictor.load(
-            request.weights, device=device, batch_size=request.batch_size,
+            request.weights, device=request.device, batch_size=request.batch_size,
             engine=request.engine, slices=slices,
         )  # fmt: skip
 
 
+def _settings(
+    request: Request, predictor: Predictor, thresholds: dict[str, float]
+) -> dict[str, Any]:
+    """Return all that rows depend on; the keys name differences in messages."""
+    bundle = json.dumps(predictor.bundle.config.to_dict(), sort_keys=True)
+    return {
+        "version of ich": __version__,
+        "weights": fingerprint([bundle]),
+        "thresholds": thresholds,
+        "limits": str(request.limits),
+        "device": predictor.device.partition(":")[0],
+        # the batch changes rounding, but not on a CPU
+        "batch size": 1 if predictor.device == "cpu" else predictor.batch_size,
+        "engine": str(predictor.engine),
+    }
+
+
 @contextmanager
-def _interruptible(part: Part | None) -> Iterator[None]:
+def _keep_parts(run: _Run) -> Iterator[None]:
+    """Say in the message of an interrupt or a write error how much is kept for --resume."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        if part and part.journal.rows_kept:
-            kept, total = part.journal.rows_kept, len(part.order)
-            raise type(stop)(
-                f"{str(stop) or 'interrupted'}; {kept} of {total} rows are kept: "
-                "the same command with --resume goes on"
-            ) from None
-        raise
+    except (KeyboardInterrupt, OutputError) as error:
+        done, total = run.tally.rows, run.tally.total
+        if not run.parts or not done:
+            raise
+        text = str(error) or "interrupted"
+        raise type(error)(
+            f"{text}; {done} of {total} slices are kept: the same command with --resume goes on"
+        ) from None
+    finally:
+        if run.parts:
+            run.parts.remove_if_empty()
 
 
-def _consume(
-    rows: Iterable[SlicePrediction], request: Request, tally: Tally, rule: StudyRule
-) -> list[SlicePrediction]:
-    """Let all rows pass by, to stdout where they go there; return them if reports need them."""
-    table: Table | None = None
-    kept: list[SlicePrediction] = []
-    silent = request.quiet or (request.stream is not None and is_terminal())
-    with progress("Predicting", tally.total, quiet=silent) as advance:
-        passing = tally.watch(rows, advance)
-        if request.reports:
-            passing = _copied(passing, kept)
-        if request.stream:
-            _to_stdout(passing, request.stream, rule if request.studies else None)
-        elif request.output:
-            deque(passing, maxlen=0)
-        else:
-            studies = request.studies
-            table = studies_table(studies_of(passing, rule)) if studies else slices_table(passing)
-    if table:
-        stdout().print(table)
-    return kept
+def _predict(run: _Run) -> list[SeriesPrediction]:
+    """Predict the series that have no part yet; return all if later steps need them."""
+    request, parts, tally = run.request, run.parts, run.tally
+    kept = _kept_series(run)
+    todo = [one for one in run.found.series if one.key not in kept]
+    results: list[SeriesPrediction] = []
+    needs_results = request.reports or request.prints_studies or request.prints_for_people
+    quiet = request.quiet or (request.stream is not None and is_terminal())
+    start = time.perf_counter()
+    with progress("Predicting", tally.total, quiet=quiet) as advance, _stdout_rows(request) as emit:
+        predictions = run.predictor.predict_all(
+            todo, workers=request.workers, limits=request.limits, thresholds=run.thresholds,
+            progress=_as_steps(advance),
+        )  # fmt: skip
+        for series in run.found.series:
+            if parts and series.key in kept:
+                prediction = parts.read(series)
+                tally.kept += len(prediction.slices)
+                advance(len(prediction.slices))
+            else:
+                prediction = next(predictions)
+                if parts:
+                    parts.write(prediction)
+            for row in prediction.slices:
+                tally.add(row)
+                emit(row)
+            if needs_results:
+                results.append(prediction)
+        for file in run.found.refused:
+            row = SlicePrediction.from_error(*file)
+            tally.add(row)
+            emit(row)
+    tally.seconds = time.perf_counter() - start
+    return results
 
 
-def _copied(
-    rows: Iterable[SlicePrediction], into: list[SlicePrediction]
-) -> Iterator[SlicePrediction]:
-    for row in rows:
-        into.append(row)
-        yield row
+def _kept_series(run: _Run) -> frozenset[str]:
+    """Return the keys of the series that an earlier run has predicted with the same settings."""
+    if not run.parts:
+        return frozenset()
+    if differing := run.parts.begin(resume=run.request.resume):
+        warn(
+            f"{run.request.output}: results of an earlier run are not used; it had other "
+            f"{', '.join(differing)}"
+        )
+    return frozenset(one.key for one in run.found.series if run.parts.find(one))
 
 
-def _to_stdout(rows: Iterable[SlicePrediction], format: Format, rule: StudyRule | None) -> None:
-    columns = STUDY_COLUMNS if rule else SLICE_COLUMNS
-    lines = map(study_row, studies_of(rows, rule)) if rule else map(slice_row, rows)
-    with open_table(sys.stdout.buffer, format, columns) as writer:
-        for line in lines:
-            writer.append(line)
+def _as_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Turn a callback for steps into one for the number of slices done."""
+    shown = 0
+
+    def show(done: int) -> None:
+        nonlocal shown
+        advance(done - shown)
+        shown = done
+
+    return show
+
+
+@contextmanager
+def _stdout_rows(request: Request) -> Iterator[Callable[[SlicePrediction], None]]:
+    """Open a table of slices on stdout, if that was requested; yield what takes its rows."""
+    if not request.stream or request.studies:
+        yield lambda _: None
+        return
+    with open_table(sys.stdout.buffer, request.stream, SLICE_COLUMNS) as table:
+        yield lambda row: table.append(slice_row(row))
+
+
+def _print(run: _Run, predictions: list[SeriesPrediction]) -> None:
+    """Print studies to stdout, or a table for people."""
+    request = run.request
+    rule = run.predictor.study_rule(run.thresholds)
+    studies = by_study(predictions, rule, run.found.refused) if request.studies else []
+    if request.prints_studies and request.stream:
+        with open_table(sys.stdout.buffer, request.stream, STUDY_COLUMNS) as table:
+            for study in studies:
+                table.append(study_row(study))
+    elif request.prints_for_people:
+        rows = (row for one in predictions for row in one.slices)
+        shown = studies_table(studies) if request.studies else slices_table(rows)
+        if shown:
+            stdout().print(shown)
+
+
+def _write(run: _Run, predictions: list[SeriesPrediction]) -> None:
+    """Write reports, then the tables, which end the run: until then --resume goes on."""
+    request, predictor = run.request, run.predictor
+    if request.reports:
+        from ich_cli.core.report import study_results
+
+        results = study_results(
+            predictor, predictions, run.found.refused, limits=request.limits,
+            thresholds=run.thresholds,
+        )  # fmt: skip
+        run.tally.written += request.reports.write(results, quiet=request.quiet)
+    if request.output and run.parts:
+        rule = predictor.study_rule(run.thresholds) if request.studies else None
+        parts, series = run.parts, run.found.series
+        written = write_tables(
+            request.output, request.layout, lambda: map(parts.read, series), run.found.refused, rule
+        )
+        run.tally.written = written + run.tally.written
+        parts.discard()

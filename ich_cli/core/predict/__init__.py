@@ -1,6 +1,7 @@
-"""Turn files into predictions.
+"""Predict series of CT slices.
 
-`Predictor` runs a bundle over series of slices; the writers put its predictions into tables.
+`Predictor` runs a bundle over series; `Parts` keeps the results of an unfinished run; the table
+writers write them.
 """
 
 import lazy_loader

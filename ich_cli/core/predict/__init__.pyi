@@ -1,17 +1,7 @@
-from .journal import Journal as Journal
-from .journal_files import rank_of as rank_of
-from .merge import Part as Part, all_there as all_there, take_over as take_over
+from .parts import Parts as Parts, parts_folder as parts_folder
 from .predictor import Predictor as Predictor
-from .ranks import ALONE as ALONE, Rank as Rank, series_units as series_units
-from .reader import Reader as Reader
-from .summary import (
-    Seam as Seam,
-    Tally as Tally,
-    find_seam as find_seam,
-    keep as keep,
-    studies_path as studies_path,
-    write_tables as write_tables,
-)
+from .reader import SliceReader as SliceReader
+from .summary import Tally as Tally, studies_path as studies_path, write_tables as write_tables
 from .tables import (
     SLICE_COLUMNS as SLICE_COLUMNS,
     STUDY_COLUMNS as STUDY_COLUMNS,

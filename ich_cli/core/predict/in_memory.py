@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ich_cli.core.dicom import CTSlice, Geometry, SliceId
 from ich_cli.core.errors import InputError
 from ich_cli.core.series import read
-from ich_cli.core.study import Probabilities, SlicePrediction, measure, over_thresholds
+from ich_cli.core.study import SlicePrediction, measure
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -134,5 +133,4 @@ def _prediction(
     ct: CTSlice, values: NDArray[Any], thresholds: Mapping[str, float]
 ) -> SlicePrediction:
     row = SlicePrediction(ct.id, status=ct.status, note="; ".join(ct.notes), facts=measure(ct))
-    six = cast("Probabilities", tuple(float(p) for p in values))
-    return replace(row, probabilities=six, positive=over_thresholds(six, thresholds))
+    return row.with_probabilities(values, thresholds)

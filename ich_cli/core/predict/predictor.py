@@ -1,57 +1,61 @@
-"""From slices to probabilities: a plain array face over a bundle."""
+"""The predictor: a loaded bundle that turns slices into probabilities."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ich_cli.core import series
-from ich_cli.core.bundle import (
-    LoadedBundle,
-    load_bundle,
-    resolve_weights,
-)
+from ich_cli.core.bundle import LoadedBundle, load_bundle, resolve_weights
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
 from ich_cli.core.errors import IchError, InputError, UsageError
 from ich_cli.core.model import resolve_device
 from ich_cli.core.predict.in_memory import predict_slices, predict_sources, slices_from_hu
-from ich_cli.core.predict.reader import Read, Reader
-from ich_cli.core.predict.series_stage import Answered, by_series, series_start
+from ich_cli.core.predict.reader import ReadSlice, SliceReader
 from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
-from ich_cli.core.series import Entry
-from ich_cli.core.study import Probabilities, SlicePrediction, StudyRule, over_thresholds
+from ich_cli.core.series import Entry, Scan, Series, SliceRef, load, scan
+from ich_cli.core.study import (
+    SeriesPrediction,
+    SlicePrediction,
+    StudyRule,
+)
 from ich_cli.core.system import keep_freed_memory, prefetch
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+ALONE: Final = "one slice of its series: answered without the sequence stage"
+
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
-_WORKERS: Final = 8  # of 2 to 3 ms that a slice takes, up to 0.4 are under Python's lock
+_WORKERS: Final = 8  # of the 2 to 3 ms of a slice, up to 0.4 hold Python's lock
+
+Progress = Callable[[int], None]
+"""Called with the number of slices done so far."""
 
 
 class Predictor:
     """A loaded bundle, single model or ensemble, on a device.
 
-    Use `load`. All methods may be called from several threads, one at a time.
+    Use `load`. Methods may be called from several threads, one at a time.
 
     Parameters
     ----------
     bundle
-        As `load_bundle` gave it.
+        As `load_bundle` returned it.
     device
-        Where the model runs.
+        ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     batch_size
-        Slices at once through the model; None for what suits the device.
+        Slices in a batch; None for the device's default.
     engine
-        What runs it; None for torch.
+        As `engines.choose` returned it; None for torch.
 
     Raises
     ------
@@ -68,7 +72,7 @@ class Predictor:
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise IchError(f"the batch size must be at least 1, not {batch_size}")
-        keep_freed_memory()  # of each slice's arrays, and of the model's activations
+        keep_freed_memory()  # arrays of slices and activations come and go by the thousand
         self.bundle = bundle
         self.device = device
         self.batch_size = batch_size or _BATCH[device.partition(":")[0]]
@@ -77,11 +81,11 @@ class Predictor:
         self.preprocess: tuple[PreprocessConfig, ...] = tuple(
             dict.fromkeys(one.preprocess for one in bundle.member_configs)
         )
-        """The distinct settings of the members: what `probabilities` takes, in this order."""
+        """Distinct settings of the members; `probabilities` takes an array for each, in order."""
         self.engine, self.engines = load_engines(
             engine or choose("torch", device), bundle, device, self.batch_size
         )
-        """The engine with its precision, and one engine for each member."""
+        """The chosen engine with its precision; one started engine for each member."""
         if batch_size is None:  # fill an engine that runs several slices at once
             self.batch_size = max(self.batch_size, *(one.batch_size for one in self.engines))
 
@@ -106,21 +110,21 @@ class Predictor:
         device
             ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size
-            None for what suits the device.
+            Slices in a batch; None for the device's default.
         engine
             ``auto``, ``torch``, ``openvino`` or ``compile``.
         slices
-            How many there are to answer, for ``auto``; None is torch.
+            Number of slices to predict, by which ``auto`` chooses; None chooses torch.
 
         Raises
         ------
         IchError
-            A bundle that cannot be had or trusted; a device or an engine that is not there.
+            If the bundle cannot be loaded, or the device or engine is not available.
         """
         where = str(resolve_device(device))
         chosen = weights if weights is not None else os.environ.get("ICH_WEIGHTS")
         if engine != "auto":
-            choose(engine, where)  # what is not there is told before the weights are fetched
+            choose(engine, where)  # fail before the weights are downloaded
         bundle = load_bundle(resolve_weights(chosen))
         choice = choose(engine, where, bundle, slices)
         try:
@@ -132,31 +136,31 @@ class Predictor:
 
     @property
     def caveat(self) -> str:
-        """What must stand beside every probability; empty for weights trained on real CT."""
+        """Warning to show with the predictions; empty for weights trained on real CT."""
         return self.bundle.config.caveat
 
     def study_rule(self, thresholds: Mapping[str, float] | None = None) -> StudyRule:
-        """Return how slices become the answer for a study: the bundle's rule.
+        """Return the rule that combines slices into a study prediction.
 
         Parameters
         ----------
         thresholds
-            In place of `self.thresholds`; of a bundle without a rule, that of `any` is where
-            "unsure" begins.
+            In place of `self.thresholds`. Of a bundle without a rule, that of `any` is the lower
+            end of "unsure".
         """
         stated = self.bundle.config.study
         return stated or StudyRule.from_threshold((thresholds or self.thresholds)["any"])
 
     def prepare(self, ct: CTSlice, neighbours: Neighbours | None = None) -> tuple[Prepared, ...]:
-        """Make a slice ready, once for each of `preprocess`.
+        """Prepare a slice for the models, once for each of `preprocess`.
 
         Parameters
         ----------
         ct
             The slice.
         neighbours
-            Context n → the n slices before and the n after it; without it, the slice itself
-            stands in for its neighbours.
+            Context n → the n slices before and the n slices after it. Without it, the slice
+            itself takes the place of its neighbours.
         """
         return prepare_each(ct, self.preprocess, neighbours)
 
@@ -167,25 +171,32 @@ class Predictor:
         ----------
         *pixels
             For each of `preprocess` (one, unless the members of an ensemble differ) uint8
-            ``(N, C, S, S)`` as `prepare` made them.
+            ``(N, C, S, S)`` as `prepare` returned them.
 
         Returns
         -------
         numpy.ndarray
-            float32 ``(N, 6)`` in [0, 1], in the order of `LABELS`; of an ensemble as `combine`
-            says. On the CPU each slice's row is the same to the bit whatever stands beside it.
+            float32 ``(N, 6)`` in [0, 1], in the order of `LABELS`; members are combined by
+            `combine`. On a CPU a slice's row is the same to the bit in any batch.
 
         Raises
         ------
         ValueError
-            If the number of arrays or their shape is not as `preprocess` says.
+            If the number of arrays or their shapes do not match `preprocess`.
         """
         for array, config in zip(pixels, self.preprocess, strict=True):
             if array.shape[1:] != (config.channels, config.size, config.size):
                 raise ValueError(f"(N, {config.channels}, {config.size}, {config.size}) expected")
-        return self.combine(self._each(pixels)).astype(np.float32)
+        return self.combine(self.member_logits(*pixels)).astype(np.float32)
 
-    def _each(self, pixels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
+    def member_logits(self, *pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+        """Return the logits ``(N, 6)`` of each member, before its calibration.
+
+        Parameters
+        ----------
+        *pixels
+            As for `probabilities`.
+        """
         by_config = dict(zip(self.preprocess, pixels, strict=True))
         return [
             engine(by_config[config.preprocess])
@@ -202,8 +213,8 @@ class Predictor:
         if whole.pools_logits:
             return whole.calibration.apply(np.mean(logits, axis=0))
         each = [
-            config.calibration.apply(of_member)
-            for of_member, config in zip(logits, self.bundle.member_configs, strict=True)
+            config.calibration.apply(one)
+            for one, config in zip(logits, self.bundle.member_configs, strict=True)
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
@@ -219,15 +230,18 @@ class Predictor:
         Returns
         -------
         list of SlicePrediction
-            For paths, one per slice, in anatomical order inside a series; then one per refused
-            file, with the reason. For streams and data sets, one each, in the given order.
+            For paths, series by series: one per slice, in anatomical order, then one per refused
+            file of the series; last, one per file of no series. For streams and data sets, one
+            each, in the given order.
         """
         paths = [Path(source) for source in sources if isinstance(source, str | Path)]
         if not paths and sources:
             return predict_sources(self, cast("Sequence[BinaryIO | Dataset]", sources))
         if len(paths) < len(sources):
             raise UsageError("predict takes either paths, or streams and data sets")
-        return list(self.stream(series.scan(paths).rows))
+        found = scan(paths)
+        rows = [row for one in self.predict_all(found) for row in one.slices]
+        return [*rows, *(SlicePrediction.from_error(*refused) for refused in found.refused)]
 
     def predict_hu(
         self,
@@ -255,6 +269,128 @@ class Predictor:
         """
         return predict_slices(self, slices_from_hu(volume, spacing), thresholds)
 
+    def predict_series(
+        self,
+        series: Series,
+        *,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        thresholds: Mapping[str, float] | None = None,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> SeriesPrediction:
+        """Predict one series.
+
+        Parameters
+        ----------
+        series
+            As `scan` returned it.
+        workers
+            Threads that read files; 0 reads in the caller's thread; None for the machine's number.
+        limits
+            Bounds on what is read.
+        thresholds
+            Label → probability, in place of `self.thresholds`.
+        progress
+            Called after each batch with the number of slices done.
+        cancel
+            Called after each batch; True ends the prediction.
+
+        Returns
+        -------
+        SeriesPrediction
+            Partial where it was cancelled: the slices done so far, none of a bundle with a
+            sequence stage, which needs the whole series.
+        """
+        (one,) = self._predict([series], workers, limits, thresholds, progress, cancel)
+        return one
+
+    def predict_all(
+        self,
+        series: Scan | Iterable[Series],
+        *,
+        workers: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        thresholds: Mapping[str, float] | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[SeriesPrediction]:
+        """Predict series in their order; each result is that of `predict_series`.
+
+        Files are read and prepared in threads ahead of the model, across the borders of series,
+        at most a few batches, so memory does not grow with the number of slices. A file that
+        fails affects only its own row.
+
+        Parameters
+        ----------
+        series
+            As `scan` returned them.
+        workers, limits, thresholds
+            As for `predict_series`.
+        progress
+            Called after each batch with the number of slices done in all series.
+        """
+        several = series.series if isinstance(series, Scan) else tuple(series)
+        return self._predict(several, workers, limits, thresholds, progress, None)
+
+    def _predict(
+        self,
+        several: Sequence[Series],
+        workers: int | None,
+        limits: Limits,
+        thresholds: Mapping[str, float] | None,
+        progress: Progress | None,
+        cancel: Callable[[], bool] | None,
+    ) -> Iterator[SeriesPrediction]:
+        """Yield a prediction a series; batches end with their series."""
+        model = self.slice_logits if self.bundle.sequence else self.probabilities
+        done = 0
+        with closing(self._reads(several, workers, limits)) as reads:
+            for series in several:
+                rows: list[SlicePrediction] = []
+                values: list[NDArray[Any]] = []  # six numbers a slice that could be read
+                cancelled = False
+                while not cancelled and len(rows) < len(series):
+                    batch = list(islice(reads, min(self.batch_size, len(series) - len(rows))))
+                    rows += (read.row for read in batch)
+                    if ready := [read.pixels for read in batch if read.pixels]:
+                        values.extend(model(*map(np.stack, zip(*ready, strict=True))))
+                    done += len(batch)
+                    if progress:
+                        progress(done)
+                    cancelled = cancel is not None and cancel()
+                yield self._finish(series, rows, values, thresholds or self.thresholds)
+
+    def _reads(
+        self, several: Sequence[Series], workers: int | None, limits: Limits
+    ) -> Generator[ReadSlice, None, None]:
+        threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
+        reader = SliceReader(self.preprocess, limits, cached=2 * threads + 2)
+        places = ((series, index) for series in several for index in range(len(series)))
+        return prefetch(reader, places, workers=threads, ahead=self.batch_size + 2 * threads)
+
+    def _finish(
+        self,
+        series: Series,
+        rows: list[SlicePrediction],
+        values: list[NDArray[Any]],
+        thresholds: Mapping[str, float],
+    ) -> SeriesPrediction:
+        partial = len(rows) < len(series)
+        if self.bundle.sequence and values:
+            if partial:
+                return SeriesPrediction(series, (), partial=True)
+            values = list(self.sequence_probabilities(np.stack(values)).astype(np.float32))
+        alone = self.bundle.sequence is not None and len(values) == 1
+        rest = iter(values)
+        for index, row in enumerate(rows):
+            if row.status in ("ok", "repaired"):
+                note = "; ".join(filter(None, (row.note, ALONE))) if alone else row.note
+                full = replace(row, note=note)
+                rows[index] = full.with_probabilities(next(rest), thresholds)
+        if not partial:
+            rows += (SlicePrediction.from_error(*refused) for refused in series.refused)
+        return SeriesPrediction(series, tuple(rows), partial)
+
     def stream(
         self,
         entries: Sequence[Entry],
@@ -264,100 +400,71 @@ class Predictor:
         limits: Limits = DEFAULT_LIMITS,
         thresholds: Mapping[str, float] | None = None,
     ) -> Iterator[SlicePrediction]:
-        """Answer entry by entry, in their order.
+        """Temporary: predict the flat view of a scan, row by row."""
+        first = 0
+        for key, found in groupby(entries, lambda one: getattr(one, "series", None)):
+            group = list(found)
+            if first + len(group) > start and key is None:
+                yield from [SlicePrediction.from_error(cast(Any, one)) for one in group][
+                    max(0, start - first) :
+                ]
+            elif first + len(group) > start:
+                series = Series("", tuple(cast("list[SliceRef]", group)))
+                one = self.predict_series(
+                    series, workers=workers, limits=limits, thresholds=thresholds
+                )
+                yield from one.slices[max(0, start - first) :]
+            first += len(group)
 
-        Files are read and made ready in threads ahead of the model, at most a few batches, so
-        memory does not grow with the number of entries. A file that fails costs its own row.
+    def read(
+        self, series: Series | Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[CTSlice, Neighbours]:
+        """Read a slice and the neighbours that the models need, for `prepare`.
 
         Parameters
         ----------
-        entries
-            As `series.scan` gave them.
-        start
-            The first one to answer; those before it are known only as neighbours.
-        workers
-            Threads that read; 0 for none beside the caller's; None for what suits the machine.
+        series
+            As `scan` returned it.
+        index
+            Index of the slice.
         limits
             Bounds on what is read.
-        thresholds
-            In place of `self.thresholds`.
-        """
-        limen = dict(self.thresholds if thresholds is None else thresholds)
-        first = series_start(entries, start) if self.bundle.sequence else start
-        rows = self._slices(entries, first, workers, limits)
-        if self.bundle.sequence:
-            rows = islice(by_series(entries[first:], rows, self._sequence), start - first, None)
-        for row, values in rows:
-            yield row if values is None else answer(row, values, limen)
-
-    def _slices(
-        self, entries: Sequence[Entry], start: int, workers: int | None, limits: Limits
-    ) -> Iterator[Answered]:
-        """Yield each entry's row with its probabilities, or with its logits for a second stage."""
-        threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
-        reader = Reader(self.prepare, self.preprocess, entries, limits, kept=2 * threads + 2)
-        ahead = self.batch_size + 2 * threads
-        waiting: list[Read] = []
-        full = 0
-        for read in prefetch(reader, range(start, len(entries)), workers=threads, ahead=ahead):
-            waiting.append(read)
-            full += bool(read.pixels)
-            if full in (0, self.batch_size) or len(waiting) >= 16 * self.batch_size:
-                yield from self._answer(waiting)
-                waiting, full = [], 0
-        yield from self._answer(waiting)
-
-    def read(
-        self, entries: Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
-    ) -> tuple[CTSlice, Neighbours]:
-        """Read one entry and those of its neighbours that the models look at, for `prepare`.
 
         Raises
         ------
         InputError
-            If it cannot be used.
+            If the slice cannot be read.
         """
-        entry = entries[index]
-        if isinstance(entry, InputError):
-            raise entry
-        reader = Reader(self.prepare, self.preprocess, entries, limits, kept=1)
-        return series.load(entry, limits), reader.around(index)
-
-    def _answer(self, reads: Sequence[Read]) -> Iterator[Answered]:
-        ready = [read.pixels for read in reads if read.pixels]
-        model = self.slice_logits if self.bundle.sequence else self.probabilities
-        rows = iter(model(*map(np.stack, zip(*ready, strict=True))) if ready else ())
-        for read in reads:
-            yield read.row, next(rows) if read.pixels else None
+        if not isinstance(series, Series):  # temporary: the flat view of a scan
+            chosen = series[index]
+            if isinstance(chosen, InputError):
+                raise chosen
+            own = [one for one in series if getattr(one, "series", None) == chosen.series]
+            index = own.index(chosen)
+            series = Series("", tuple(cast("list[SliceRef]", own)))
+        reader = SliceReader(self.preprocess, limits, cached=1)
+        return load(series.slices[index], limits), reader.neighbours(series, index)
 
     def slice_logits(self, *pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the logits ``(N, 6)`` that the second stage takes, of the same as `probabilities`.
+        """Return logits ``(N, 6)`` before calibration; of an ensemble their mean over the members.
 
-        Before calibration; of an ensemble the mean of its members' logits.
+        Parameters
+        ----------
+        *pixels
+            As for `probabilities`.
         """
-        return cast("NDArray[np.float64]", np.mean(self._each(pixels), axis=0))
+        return cast("NDArray[np.float64]", np.mean(self.member_logits(*pixels), axis=0))
 
     def sequence_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return calibrated probabilities ``(T, 6)`` of a whole series by the second stage.
+        """Return calibrated probabilities ``(T, 6)`` of a whole series by the sequence stage.
 
         Parameters
         ----------
         logits
-            ``(T, 6)`` of `slice_logits`, in anatomical order. One slice alone, and any series of a
-            bundle without second stage, is answered by the slice model.
+            ``(T, 6)`` of `slice_logits`, in anatomical order. A single slice, and any series of a
+            bundle without a sequence stage, is predicted by the slice model alone.
         """
         stage, config = self.bundle.sequence, self.bundle.config
         if stage is None or config.sequence is None or len(logits) == 1:
             return config.calibration.apply(logits)
         return config.sequence.calibration.apply(stage.apply_to(logits))
-
-    def _sequence(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.sequence_probabilities(logits).astype(np.float32)
-
-
-def answer(
-    row: SlicePrediction, probabilities: NDArray[Any], thresholds: Mapping[str, float]
-) -> SlicePrediction:
-    """Return a slice's row with its six probabilities and the labels that reach `thresholds`."""
-    six = cast("Probabilities", tuple(float(p) for p in probabilities))
-    return replace(row, probabilities=six, positive=over_thresholds(six, thresholds))

@@ -1,93 +1,83 @@
-"""Read slices and make them ready, so that whatever goes wrong costs one row."""
+"""Read slices and prepare them for the models; an error affects only its own slice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core import series
 from ich_cli.core.dicom import CTSlice, Limits
 from ich_cli.core.errors import InputError
-from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig
-from ich_cli.core.series import Entry
+from ich_cli.core.preprocessing import PreprocessConfig, prepare_each
+from ich_cli.core.series import Series, SliceRef, load
 from ich_cli.core.study import SlicePrediction, measure
-
-PrepareAll = Callable[[CTSlice, Neighbours], Sequence[Prepared]]
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A slice made ready, or its row where that failed."""
+class ReadSlice:
+    """A prepared slice, or the row of one that cannot be used."""
 
     row: SlicePrediction
+    """Without probabilities."""
     pixels: tuple[NDArray[np.uint8], ...] = ()
-    """One ``(C, S, S)`` for each of the predictor's preprocess settings."""
+    """uint8 ``(C, S, S)`` for each of the predictor's `preprocess`; empty on errors."""
 
 
-class Reader:
-    """Reads and prepares entry number i; whatever goes wrong becomes its row.
+class SliceReader:
+    """Reads and prepares slices of series. Safe to call from several threads.
 
     Parameters
     ----------
-    prepare_all
-        Takes a slice and, by context, its neighbours; returns one input for each of `configs`.
     configs
-        Preprocess settings of a predictor.
-    entries
-        As `series.scan` gave them.
+        The `preprocess` settings of a predictor.
     limits
         Bounds on what is read.
-    kept
-        How many slices are kept for the sake of their neighbours.
+    cached
+        Number of decoded slices to keep for their neighbours.
     """
 
     def __init__(
         self,
-        prepare_all: PrepareAll,
         configs: Sequence[PreprocessConfig],
-        entries: Sequence[Entry],
         limits: Limits,
-        kept: int,
+        cached: int,
     ) -> None:
-        self._prepare_all, self._entries = prepare_all, entries
+        self._configs = configs
         self._contexts = {config.context for config in configs} - {0}
-        kept += 2 * max(self._contexts, default=0)
-        self._load = lru_cache(kept if self._contexts else 0)(lambda ref: series.load(ref, limits))
+        self._load = partial(load, limits=limits)
+        if self._contexts:
+            self._load = lru_cache(cached + 2 * max(self._contexts))(self._load)  # type: ignore[assignment]
 
-    def __call__(self, index: int) -> Read:
-        """Return entry number `index` made ready, or the row that says why it is not."""
-        entry = self._entries[index]
-        if isinstance(entry, InputError):
-            return Read(SlicePrediction.from_error(entry))
+    def __call__(self, place: tuple[Series, int]) -> ReadSlice:
+        """Return slice number `place[1]` of a series prepared, or the row that says why not."""
+        series, index = place
+        ref = series.slices[index]
         try:
-            return self._read(entry, index)
+            ct = self._load(ref)
+            prepared = prepare_each(ct, self._configs, self.neighbours(series, index))
         except InputError as error:
-            return Read(SlicePrediction.from_error(error, entry.id))
-        except Exception as error:  # its text may quote a patient's data: only the kind is told
+            return ReadSlice(SlicePrediction.from_error(error, ref.id))
+        except Exception as error:  # only its type is shown: its text may quote patient data
             note = f"unexpected {type(error).__name__} while reading; please report it"
-            return Read(SlicePrediction(entry.id, status="failed", note=note))
+            return ReadSlice(SlicePrediction(ref.id, status="failed", note=note))
+        row = SlicePrediction(ref.id, status=ct.status, note="; ".join(ct.notes), facts=measure(ct))
+        return ReadSlice(row, tuple(one.pixels for one in prepared))
 
-    def _read(self, ref: series.SliceRef, index: int) -> Read:
-        ct = self._load(ref)
-        prepared = self._prepare_all(ct, self.around(index))
-        note = "; ".join(ct.notes)
-        row = SlicePrediction(ref.id, status=ct.status, note=note, facts=measure(ct))
-        return Read(row, tuple(one.pixels for one in prepared))
+    def neighbours(self, series: Series, index: int) -> dict[int, list[CTSlice | None]]:
+        """Read the neighbours of a slice: context n → the n slices before and the n after it.
 
-    def around(self, index: int) -> dict[int, list[CTSlice | None]]:
-        """Read the neighbours of an entry: context n → the n slices before and the n after."""
-        return {context: self._around(index, context) for context in self._contexts}
+        None stands for one that cannot be read, and beyond the ends of the series.
+        """
+        return {
+            context: [self._load_or_none(ref) for ref in series.neighbours(index, context)]
+            for context in self._contexts
+        }
 
-    def _around(self, index: int, context: int) -> list[CTSlice | None]:
-        near = series.neighbours(self._entries, index, context)
-        return [None if one is None else self._load_or_none(one) for one in near]
-
-    def _load_or_none(self, ref: series.SliceRef) -> CTSlice | None:
+    def _load_or_none(self, ref: SliceRef | None) -> CTSlice | None:
         try:
-            return self._load(ref)
+            return self._load(ref) if ref else None
         except InputError:
-            return None  # it has its own row, which says why
+            return None  # it has a row of its own with the reason

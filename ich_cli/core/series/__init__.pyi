@@ -2,12 +2,7 @@ from .attributes import read_source as read_source, shows_patient as shows_patie
 from .grouping import group as group
 from .loading import load as load
 from .reading import read as read
-from .scanning import (
-    glimpse as glimpse,
-    neighbours as neighbours,
-    read_slices as read_slices,
-    scan as scan,
-)
+from .scanning import glimpse as glimpse, read_slices as read_slices, scan as scan
 from .types import (
     Entry as Entry,
     Refused as Refused,

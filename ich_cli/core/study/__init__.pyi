@@ -11,6 +11,7 @@ from .rule import FITTED_AGGREGATION as FITTED_AGGREGATION, StudyRule as StudyRu
 from .slice_facts import SliceFacts as SliceFacts, measure as measure
 from .studies import (
     StudyGroup as StudyGroup,
+    by_study as by_study,
     group_by_study as group_by_study,
     predict_study as predict_study,
     studies_of as studies_of,

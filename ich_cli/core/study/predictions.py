@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from numpy.typing import NDArray
 
 from ich_cli.core.dicom import SliceId
 from ich_cli.core.errors import InputError, ReasonCode, Status
@@ -53,6 +56,13 @@ class SlicePrediction:
         study, series, sop = error.uids
         found = id or SliceId(error.name, study_uid=study, series_uid=series, sop_uid=sop)
         return cls(found, status=error.status, note=error.note, code=error.code)
+
+    def with_probabilities(
+        self, probabilities: NDArray[Any], thresholds: Mapping[str, float]
+    ) -> SlicePrediction:
+        """Return it with six probabilities and the labels that reach their thresholds."""
+        six = cast("Probabilities", tuple(float(p) for p in probabilities))
+        return replace(self, probabilities=six, positive=over_thresholds(six, thresholds))
 
     def by_label(self) -> dict[str, float]:
         """Return label → probability; empty where there is no prediction."""

@@ -1,8 +1,5 @@
 from .atomic import (
     exclusive_lock as exclusive_lock,
-    is_locked as is_locked,
-    is_same_file as is_same_file,
-    lock as lock,
     output_error as output_error,
     remove_stale as remove_stale,
     replacing as replacing,

@@ -152,6 +152,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     lock_path = temporary_sibling(path, "lock")
     file_lock = FileLock(lock_path, timeout=0)
     try:
+        lock_path.touch()  # filelock would create missing folders
         file_lock.acquire()
     except Timeout:
         message = f"cannot write {path}: another run is writing it; let it finish"

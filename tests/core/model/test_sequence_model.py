@@ -19,14 +19,14 @@ from ich_cli.core.bundle import (
     save_bundle,
     save_ensemble,
 )
-from ich_cli.core.errors import BrokenFileError, BundleError
+from ich_cli.core.errors import BundleError
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.evaluate.run_bundle import predict_prepared
 from ich_cli.core.explain import Asked, explain, explain_entry, explain_series
 from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
 from ich_cli.core.predict import Predictor
-from ich_cli.core.predict.series_stage import ALONE, by_series, series_start
+from ich_cli.core.predict.predictor import ALONE
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import scanning as series
 from ich_cli.core.train import Plan, TrainConfig, collect_out_of_fold, refit, start_run, train_fold
@@ -133,8 +133,6 @@ def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(logits)
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
     assert all(ALONE not in row.note for row in rows)
-    for start in (1, 5, len(entries)):  # a resumed run: the same rows to the bit
-        assert list(predictor.stream(entries, start=start, workers=0)) == rows[start:]
 
 
 @pytest.fixture(scope="module")
@@ -215,31 +213,6 @@ def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
     (expected,) = predictor.probabilities(predictor.prepare(series.load(entry))[0].pixels[None])
     np.testing.assert_allclose(row.probabilities, expected, atol=1e-6)
     assert row.note.endswith("answered without the sequence stage")
-
-
-def test_what_stands_between_slices_breaks_no_series(study: Path) -> None:
-    entries = series.scan([study]).rows[:4]
-    error = BrokenFileError("x", "damaged")
-    other = replace(entries[0], series="other")
-    mixed = [error, entries[0], error, entries[1], error, other, error]
-    rows = [(index, None if one is error else np.full(6, index)) for index, one in enumerate(mixed)]
-    seen: list[int] = []
-
-    def stage(logits: np.ndarray) -> np.ndarray:
-        seen.append(len(logits))
-        return logits
-
-    order = list(by_series(mixed, [(replace_row(i), v) for i, v in rows], stage))
-    assert [row.id.path for row, _ in order] == [str(i) for i in range(7)]
-    assert seen == [2, 1]
-    assert [series_start(mixed, start) for start in range(8)] == [0, 1, 1, 1, 4, 5, 6, 7]
-
-
-def replace_row(index: int):
-    from ich_cli.core.dicom import SliceId
-    from ich_cli.core.study import SlicePrediction
-
-    return SlicePrediction(SliceId(str(index)))
 
 
 def test_its_weights_are_checked(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -125,12 +126,12 @@ def test_one_bad_file_costs_one_row(
 ) -> None:
     load = series.load
 
-    def moody(ref: SliceRef, *args: object) -> CTSlice:
+    def moody(ref: SliceRef, **_: object) -> CTSlice:
         if ref.id.path.endswith("05.dcm"):
             raise RuntimeError(f"about {PATIENT}")
         return load(ref)
 
-    monkeypatch.setattr(reading.series, "load", moody)
+    monkeypatch.setattr(reading, "load", moody)
     rows = predictor.predict(scans)
     assert len(answered(rows)) == SERIES - 1
     (bad,) = [row for row in rows if row.id.path.endswith("05.dcm")]
@@ -141,21 +142,43 @@ def test_one_bad_file_costs_one_row(
 def test_interrupt_goes_through_and_ends_the_threads(
     predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = predictor.stream(series.scan([scans]).rows, workers=2)
-    next(rows)
-
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Predictor, "probabilities", stop)
     with pytest.raises(KeyboardInterrupt):
-        list(rows)
+        next(predictor.predict_all(series.scan([scans]), workers=2))
+    assert [one for one in threading.enumerate() if one.name.startswith("ich-read")] == []
 
 
-def test_start_skips_rows_but_not_neighbours(scans: Path, tmp_path: Path) -> None:
-    predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
-    entries = series.scan([scans]).rows
-    assert list(predictor.stream(entries, start=5)) == list(predictor.stream(entries))[5:]
+def test_predict_series_is_predict_all_for_one_series(predictor: Predictor, scans: Path) -> None:
+    (found,) = series.scan([scans]).series
+    done: list[int] = []
+    one = predictor.predict_series(found, workers=0, progress=done.append)
+    assert [one] == list(predictor.predict_all([found], workers=3))
+    assert not one.partial
+    assert len(one.slices) == len(found.slices) + len(found.refused)
+    assert [row.id for row in one.slices[: len(found)]] == [ref.id for ref in found.slices]
+    assert done[-1] == len(found)
+    assert done == [*range(predictor.batch_size, len(found), predictor.batch_size), len(found)]
+
+
+def test_progress_counts_over_all_series(predictor: Predictor, scans: Path) -> None:
+    (found,) = series.scan([scans]).series
+    done: list[int] = []
+    assert len(list(predictor.predict_all([found, found], progress=done.append))) == 2
+    assert done == sorted(done)
+    assert done[-1] == 2 * len(found)
+
+
+def test_cancel_ends_after_a_batch(predictor: Predictor, scans: Path) -> None:
+    (found,) = series.scan([scans]).series
+    whole = predictor.predict_series(found)
+    part = predictor.predict_series(found, cancel=lambda: True)
+    assert part.partial
+    assert part.slices == whole.slices[: predictor.batch_size]
+    calls = iter([False, False])
+    assert not predictor.predict_series(found, cancel=lambda: next(calls, False)).partial
 
 
 def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from ich_cli.core.study import (
     SlicePrediction,
     StudyPrediction,
     StudyRule,
+    by_study,
 )
-from ich_cli.core.study.studies import by_study
 
 LOW: Probabilities = (0.1, 0.0, 0.0, 0.0, 0.0, 0.0)
 HIGH: Probabilities = (0.9, 0.0, 0.8, 0.0, 0.0, 0.0)
