@@ -1,4 +1,4 @@
-"""Who may use the page, and which bundles it has."""
+"""Tests of users and passwords, and of bundle names."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def test_users_come_from_options_and_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["secret", ":secret", "secret:", ""])
-def test_what_is_no_pair_is_told_and_not_quoted(given: str) -> None:
+def test_malformed_pair_is_refused_without_quoting_it(given: str) -> None:
     with pytest.raises(UsageError, match=r"^--auth: user:password expected$") as caught:
         parse_auth([given])
     assert "secret" not in str(caught.value)
 
 
-def test_file_that_is_not_there_or_holds_no_pair_is_told(tmp_path: Path) -> None:
+def test_missing_or_malformed_user_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="missing: cannot be read"):
         parse_auth([f"@{tmp_path}/missing"])
     (tmp_path / "users").write_text("secret", "utf-8")

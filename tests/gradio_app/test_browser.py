@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what a reader does, and that nothing leaves the machine."""
+"""Tests of the page in Chromium: user actions, and no requests to other servers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def visit(browser: Browser, site: Served) -> Iterator[Visit]:
     found = Visit(context.new_page(), site.address)
     yield found
     context.close()
-    assert found.troubles == []
+    assert found.problems == []
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return named_study(tmp_path_factory.mktemp("study"), slices=8)
 
 
-def test_opens_on_an_example_that_is_analysed(visit: Visit) -> None:
+def test_page_opens_with_an_analysed_example(visit: Visit) -> None:
     assert "a synthetic head" in visit.at("verdict").inner_text()
     assert "Research use only, not a medical device." in visit.at("caveat").inner_text()
     assert CAVEAT in visit.at("caveat").inner_text()
@@ -58,7 +58,9 @@ def test_opens_on_an_example_that_is_analysed(visit: Visit) -> None:
     visit.page.wait_for_selector("canvas[data-shown*='heat any']")
 
 
-def test_upload_answers_and_names_nobody(visit: Visit, study: list[Path], tmp_path: Path) -> None:
+def test_upload_shows_results_without_patient_names(
+    visit: Visit, study: list[Path], tmp_path: Path
+) -> None:
     notes = tmp_path / f"{PATIENT}.txt"
     notes.write_text("no image")
 
@@ -70,7 +72,7 @@ def test_upload_answers_and_names_nobody(visit: Visit, study: list[Path], tmp_pa
     assert "Planted" not in visit.page.content()
 
 
-def test_slices_follow_slider_wheel_keys_strip_and_thumbnails(
+def test_slider_wheel_keys_chart_and_thumbnails_change_the_slice(
     visit: Visit, study: list[Path]
 ) -> None:
     visit.open(study)
@@ -96,7 +98,7 @@ def test_slices_follow_slider_wheel_keys_strip_and_thumbnails(
     visit.count(f"{place + 1} / 8")
 
 
-def test_windows_change_the_picture_at_once(visit: Visit) -> None:
+def test_windows_change_the_image(visit: Visit) -> None:
     visit.page.locator("[data-mode=off]").click()
     brain = visit.checksum()
 
@@ -110,7 +112,7 @@ def test_windows_change_the_picture_at_once(visit: Visit) -> None:
     assert visit.checksum() == brain
 
 
-def test_map_of_a_label_lies_right_of_the_split_only(visit: Visit) -> None:
+def test_map_is_drawn_only_right_of_the_split(visit: Visit) -> None:
     shown = visit.at("slider").input_value()
     index = int(shown) - 1
     visit.page.locator("[data-el=bars] [role=radio]", has_text="subdural").click()
@@ -134,7 +136,7 @@ def test_map_of_a_label_lies_right_of_the_split_only(visit: Visit) -> None:
     assert visit.checksum() == bare
 
 
-def test_bundles_are_switched_and_their_cards_shown(visit: Visit, study: list[Path]) -> None:
+def test_bundle_is_switched_and_its_card_shown(visit: Visit, study: list[Path]) -> None:
     visit.open(study)
     values = visit.page.locator(".ich-value")
     first = values.all_inner_texts()
@@ -189,7 +191,7 @@ def test_folder_with_several_series_has_a_tab_each(visit: Visit, tmp_path: Path)
         visit.page.wait_for_selector(f"[data-el=count]:text('/ {slices}')")
 
 
-def test_bad_upload_is_told_and_a_good_one_follows(
+def test_unreadable_upload_shows_an_error_and_the_next_one_works(
     visit: Visit, study: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "scan.dcm"
@@ -227,13 +229,15 @@ def test_running_study_is_cancelled_and_another_follows(
     assert found is not None
     assert 0 < int(found[1]) < 320
     assert visit.page.locator("[data-do=cancel]").is_hidden()
-    assert visit.page.locator("[data-export=csv]").is_disabled()  # half an answer is not saved
+    assert visit.page.locator(
+        "[data-export=csv]"
+    ).is_disabled()  # an unfinished study cannot be exported
     visit.open(study)
     visit.page.wait_for_selector("[data-el=count]:text('/ 8')")
 
 
-def test_upload_under_way_is_cancelled(visit: Visit, study: list[Path]) -> None:
-    visit.page.route("**/upload", lambda route: None)  # it never ends
+def test_running_upload_is_cancelled(visit: Visit, study: list[Path]) -> None:
+    visit.page.route("**/upload", lambda route: None)  # it never finishes
 
     visit.at("files").set_input_files(study)
     visit.page.wait_for_selector("[data-el=status]:text-is('Uploading')")
@@ -264,12 +268,14 @@ def test_first_slice_is_shown_before_any_probability(
     visit.page.wait_for_function("window.events.at(-1)[1]")
 
     events = visit.page.evaluate("window.events")
-    after = events[next(at for at, one in enumerate(events) if one[0] == "") :]  # the example went
+    after = events[
+        next(at for at, one in enumerate(events) if one[0] == "") :
+    ]  # the example was closed
     assert next(one for one in after if one[0])[1] is False
     assert after[-1][1] is True
 
 
-def test_two_readers_see_their_own_study_only(
+def test_two_users_see_only_their_own_study(
     browser: Browser, site: Served, visit: Visit, study: list[Path], tmp_path: Path
 ) -> None:
     visit.open(study)
@@ -280,7 +286,7 @@ def test_two_readers_see_their_own_study_only(
     assert visit.at("count").inner_text().endswith("/ 8")
     assert other.at("count").inner_text().endswith("/ 5")
     before = len(site.files)
-    context.close()  # the session ends: its files go
+    context.close()  # the session ends and its files are deleted
     for _ in range(100):
         if len(site.files) <= before - 5:
             break
@@ -288,10 +294,10 @@ def test_two_readers_see_their_own_study_only(
     assert len(site.files) == before - 5
     visit.at("slider").fill("1")
     visit.shows("0 heat any")
-    assert other.troubles == []
+    assert other.problems == []
 
 
-def test_phone_shows_all_without_scrolling_sideways(browser: Browser, site: Served) -> None:
+def test_phone_needs_no_horizontal_scrolling(browser: Browser, site: Served) -> None:
     context = browser.new_context(viewport={"width": 375, "height": 740}, has_touch=True)
     visit = Visit(context.new_page(), site.address)
 
@@ -305,7 +311,7 @@ def test_phone_shows_all_without_scrolling_sideways(browser: Browser, site: Serv
     assert wide == 375
     assert outside == []
     context.close()
-    assert visit.troubles == []
+    assert visit.problems == []
 
 
 def test_keyboard_alone_reaches_everything(visit: Visit) -> None:
@@ -342,7 +348,7 @@ def test_nothing_moves_while_a_study_is_read(visit: Visit, study: list[Path]) ->
     assert places()[:4] == before
 
 
-def test_light_room_is_remembered(visit: Visit) -> None:
+def test_light_theme_is_remembered(visit: Visit) -> None:
     dark = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
     visit.do("theme")
     light = visit.page.evaluate("getComputedStyle(document.querySelector('.ich')).backgroundColor")
@@ -360,8 +366,8 @@ def test_page_works_below_the_path_of_a_proxy(
     with serving(tmp_path, *options) as served, proxied(served.address) as address:
         context = browser.new_context()
         page = context.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(urlsplit(request.url).path))
         visit = Visit(page, f"{address}/")
         visit.open(study)
         with page.expect_download() as waiting:
@@ -377,8 +383,8 @@ def test_page_works_below_the_path_of_a_proxy(
 
     assert len(rows) == 9
     assert manifest == [f"{PREFIX}/manifest.json", 200]
-    assert f"{PREFIX}/gradio_api/upload" in asked
-    below = {path for path in asked if path.startswith((f"{PREFIX}/", "blob:"))}
-    # the browser asks for these two before the page can tell it where they are
-    assert set(asked) - below <= {"/manifest.json", "/favicon.ico"}
-    assert [one for one in visit.troubles if "404" not in one] == []
+    assert f"{PREFIX}/gradio_api/upload" in requested
+    below = {path for path in requested if path.startswith((f"{PREFIX}/", "blob:"))}
+    # the browser requests these two before the page can set their paths
+    assert set(requested) - below <= {"/manifest.json", "/favicon.ico"}
+    assert [one for one in visit.problems if "404" not in one] == []

@@ -1,4 +1,4 @@
-"""What the page may ask of the server, asked without a page: every answer, every wrong question."""
+"""Tests of the server functions that the page calls, with valid and invalid parameters."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def upload(service: Service, folder: Path) -> list[str]:
     return [str(path.rename(place / f"page-{at}")) for at, path in enumerate(named_study(folder))]
 
 
-def asked(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
-    """Return every state that the page hears after it asked for a study."""
+def request_study(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
+    """Return all view states that the page receives for a study request."""
 
     async def follow() -> list[dict[str, Any]]:
         event: Any = SimpleNamespace(_data=data)
@@ -63,7 +63,7 @@ def asked(viewer: Viewer, data: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def token(service: Service, viewer: Viewer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    last = asked(
+    last = request_study(
         viewer, {"paths": upload(service, tmp_path_factory.mktemp("study")), "request": 7}
     )[-1]
     assert (last["phase"], last["request"], last["done"]) == ("done", 7, 4)
@@ -76,14 +76,16 @@ def call(function: Any, params: Any) -> dict[str, Any]:
     return answer
 
 
-def test_a_slice_is_its_hu(service: Service, viewer: Viewer, token: str) -> None:
+def test_slice_is_returned(service: Service, viewer: Viewer, token: str) -> None:
     answer = call(viewer.on_slice, {"token": token, "index": 1})
     assert "error" not in answer
     assert service.sessions.get(token).slice(1).hu.shape == (64, 64)
 
 
 @pytest.mark.parametrize("label", ["any", "subdural"])
-def test_a_map_is_the_studys(service: Service, viewer: Viewer, token: str, label: str) -> None:
+def test_map_is_the_one_of_the_study(
+    service: Service, viewer: Viewer, token: str, label: str
+) -> None:
     answer = call(viewer.on_map, {"token": token, "index": 1, "label": label})
     name, predictor = service.predictor("")
     values = service.sessions.get(token).maps(name, predictor, 1)[label]
@@ -93,16 +95,16 @@ def test_a_map_is_the_studys(service: Service, viewer: Viewer, token: str, label
     )
 
 
-def test_an_empty_map_is_told(viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_map_has_a_note(viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = dict.fromkeys(LABELS, np.zeros((4, 4), np.float32))
     monkeypatch.setattr(OpenStudy, "maps", lambda *_: nothing)
     answer = call(viewer.on_map, {"token": token, "index": 0, "label": "epidural"})
     assert answer["note"] == "The map for epidural is empty in this slice."
 
 
-@pytest.mark.parametrize("question", ["on_map", "on_faithfulness"])
-def test_what_the_reader_has_left_is_not_computed(
-    service: Service, viewer: Viewer, token: str, question: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("function", ["on_map", "on_faithfulness"])
+def test_superseded_request_is_not_computed(
+    service: Service, viewer: Viewer, token: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = service.sessions.get(token)
     render = service.render
@@ -111,12 +113,12 @@ def test_what_the_reader_has_left_is_not_computed(
         study.latest_map, study.latest_faithfulness = (
             ("tiny", 3),
             ("tiny", 3, "any"),
-        )  # asked for meanwhile
+        )  # a newer request
         return await render(work)
 
     monkeypatch.setattr(service, "render", later)
-    what = {"token": token, "index": 0, "label": "any"}
-    assert call(getattr(viewer, question), what) == {"stale": True}
+    params = {"token": token, "index": 0, "label": "any"}
+    assert call(getattr(viewer, function), params) == {"stale": True}
 
 
 def test_faithfulness_is_the_sentence_of_the_study(
@@ -138,7 +140,7 @@ def test_faithfulness_is_the_sentence_of_the_study(
         ("dicom", "ich-dicom.zip", b"PK"),
     ],
 )
-def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, starts: bytes) -> None:
+def test_exports(viewer: Viewer, token: str, kind: str, name: str, starts: bytes) -> None:
     answer = call(viewer.on_export, {"token": token, "index": 1, "label": "any", "format": kind})
     data = base64.b64decode(answer["data"])
     assert answer["name"] == name
@@ -152,16 +154,16 @@ def test_what_can_be_saved(viewer: Viewer, token: str, kind: str, name: str, sta
         assert len(packed.namelist()) >= 2
 
 
-def test_cards_and_cancelling(service: Service, viewer: Viewer, token: str) -> None:
+def test_card_and_cancel(service: Service, viewer: Viewer, token: str) -> None:
     assert "<" in call(viewer.on_card, {})["html"]
     assert call(viewer.on_cancel, {"token": token}) == {"cancelled": True}
-    assert service.sessions.get(token).rows["tiny"]  # what was answered stays
+    assert service.sessions.get(token).rows["tiny"]  # finished slices are kept
 
 
 WRONG: list[tuple[str, Any, str]] = [
     ("on_slice", {"index": 0}, GONE),
     ("on_slice", {"token": ["a"], "index": 0}, GONE),
-    ("on_slice", "no question at all", GONE),
+    ("on_slice", "no function at all", GONE),
     ("on_slice", {"token": True}, "no slice index was given"),
     ("on_slice", {"token": True, "index": "0"}, "no slice index was given"),
     ("on_map", {"token": True, "index": 0}, f"unknown label: choose one of {', '.join(LABELS)}"),
@@ -171,19 +173,19 @@ WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("question", "what", "error"), WRONG)
-def test_a_wrong_question_is_answered_by_a_line(
-    viewer: Viewer, token: str, question: str, what: Any, error: str
+@pytest.mark.parametrize(("function", "params", "error"), WRONG)
+def test_invalid_parameters_return_one_line(
+    viewer: Viewer, token: str, function: str, params: Any, error: str
 ) -> None:
-    if isinstance(what, dict) and what.get("token") is True:
-        what = what | {"token": token}
-    answer = call(getattr(viewer, question), what)
+    if isinstance(params, dict) and params.get("token") is True:
+        params = params | {"token": token}
+    answer = call(getattr(viewer, function), params)
     assert set(answer) == {"error"}
     assert error in answer["error"]
     assert "\n" not in answer["error"]
 
 
-def test_what_nobody_thought_of_is_told_by_its_kind_alone() -> None:
+def test_unexpected_error_returns_only_its_type() -> None:
     async def broken(_: dict[str, Any]) -> dict[str, Any]:
         raise ZeroDivisionError("Planted^Name")
 
@@ -200,17 +202,17 @@ def test_what_nobody_thought_of_is_told_by_its_kind_alone() -> None:
         ({"token": "none"}, GONE),
     ],
 )
-def test_a_study_that_cannot_be_opened_fails_in_words(
+def test_study_that_cannot_be_opened_fails_with_a_message(
     viewer: Viewer, data: Any, message: str | None
 ) -> None:
-    (state,) = asked(viewer, data)
+    (state,) = request_study(viewer, data)
     assert state["phase"] == "failed"
     assert state["message"] == message or message is None
     assert "passwd" not in state["message"]
     assert state["request"] == (data or {}).get("request", 0)
 
 
-def test_a_page_that_closes_takes_its_study_along(
+def test_closing_the_page_deletes_its_study(
     service: Service, viewer: Viewer, tmp_path: Path
 ) -> None:
     study = service.sessions.open("another", upload(service, tmp_path / "closing"))

@@ -1,4 +1,4 @@
-"""The waiting line: first come, first served, a bounded number, and each can leave."""
+"""Tests of the job queue: order, limit and cancelling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gradio_app.job_queue import BusyError, CancelledError, Job, JobQueue
 
 
 @pytest.fixture
-def line() -> Iterator[JobQueue]:
+def queue() -> Iterator[JobQueue]:
     made = JobQueue(concurrency=1, waiting=2)
     yield made
     made.close()
@@ -28,14 +28,14 @@ def blocked(begun: Event, go: Event) -> Any:
     return work
 
 
-def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: JobQueue) -> None:
+def test_job_beyond_the_limit_is_refused_as_busy(queue: JobQueue) -> None:
     begun, go = Event(), Event()
-    first = line.submit(blocked(begun, go))
+    first = queue.submit(blocked(begun, go))
     begun.wait(10)
-    second, third = line.submit(lambda _: "second"), line.submit(lambda _: "third")
+    second, third = queue.submit(lambda _: "second"), queue.submit(lambda _: "third")
 
     with pytest.raises(BusyError, match="busy: 2 studies are waiting already"):
-        line.submit(lambda _: "fourth")
+        queue.submit(lambda _: "fourth")
     assert (first.ahead, second.ahead, third.ahead) == (0, 1, 2)
     go.set()
     assert [asyncio.run(job.wait()) for job in (first, second, third)] == [
@@ -43,12 +43,12 @@ def test_one_runs_two_wait_and_a_fourth_is_told_that_it_is_busy(line: JobQueue) 
         "second",
         "third",
     ]
-    assert asyncio.run(line.submit(lambda _: "there is room again").wait())
+    assert asyncio.run(queue.submit(lambda _: "a position is free again").wait())
 
 
-def test_states_are_the_newest_and_waiting_is_told(line: JobQueue) -> None:
+def test_states_are_the_newest_and_include_waiting(queue: JobQueue) -> None:
     begun, go, told = Event(), Event(), Event()
-    first = line.submit(blocked(begun, go))
+    first = queue.submit(blocked(begun, go))
     begun.wait(10)
 
     def work(job: Job) -> None:
@@ -56,25 +56,25 @@ def test_states_are_the_newest_and_waiting_is_told(line: JobQueue) -> None:
         job.publish("whole")
         told.set()
 
-    second = line.submit(work)
+    second = queue.submit(work)
 
     async def follow() -> list[Any]:
         seen = []
         async for state in second.states(lambda ahead: f"{ahead} ahead"):
             seen.append(state)
             go.set()
-            assert told.wait(10)  # who is slow to look sees the newest and nothing before
+            assert told.wait(10)  # a slow follower sees only the newest state
         return seen
 
     assert asyncio.run(follow()) == ["1 ahead", "whole"]
     assert first.result() == "done"
 
 
-def test_one_that_waits_can_be_cancelled_and_makes_room(line: JobQueue) -> None:
+def test_cancelled_waiting_job_frees_its_position(queue: JobQueue) -> None:
     begun, go = Event(), Event()
-    first = line.submit(blocked(begun, go))
+    first = queue.submit(blocked(begun, go))
     begun.wait(10)
-    second, third = line.submit(lambda _: None), line.submit(lambda _: "third")
+    second, third = queue.submit(lambda _: None), queue.submit(lambda _: "third")
 
     second.cancel()
 
@@ -86,16 +86,16 @@ def test_one_that_waits_can_be_cancelled_and_makes_room(line: JobQueue) -> None:
     assert first.done
 
 
-def test_one_that_runs_stops_where_it_looks(line: JobQueue) -> None:
+def test_running_job_stops_at_its_next_check(queue: JobQueue) -> None:
     begun, go = Event(), Event()
 
     def work(job: Job) -> None:
         begun.set()
         go.wait(10)
         job.check()
-        pytest.fail("it went on")
+        pytest.fail("the job did not stop")
 
-    job = line.submit(work)
+    job = queue.submit(work)
     begun.wait(10)
     job.cancel()
     go.set()
@@ -104,11 +104,11 @@ def test_one_that_runs_stops_where_it_looks(line: JobQueue) -> None:
         asyncio.run(job.wait())
 
 
-def test_what_fails_costs_its_own_job(line: JobQueue) -> None:
+def test_failure_affects_only_its_own_job(queue: JobQueue) -> None:
     def work(job: Job) -> None:
         raise ValueError("broken")
 
-    failed, other = line.submit(work), line.submit(lambda _: "fine")
+    failed, other = queue.submit(work), queue.submit(lambda _: "fine")
 
     with pytest.raises(ValueError, match="broken"):
         asyncio.run(failed.wait())

@@ -1,4 +1,4 @@
-"""What stands before the server: no files out, no more in than there is room for."""
+"""Tests of the security middleware: no file serving, and upload limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ async def _fine(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"fine"})
 
 
-def ask(
+def respond(
     folder: Path, path: str, method: str = "GET", free: int = 0, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    told: list[dict[str, Any]] = []
+    sent_messages: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
-        told.append(message)
+        sent_messages.append(message)
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b""}
@@ -32,12 +32,12 @@ def ask(
     asyncio.run(
         SecurityMiddleware(_fine, folder, max_bytes=2**20, free_bytes=free)(scope, receive, send)
     )
-    sent = {k.decode(): v.decode() for k, v in told[0]["headers"]}
-    return told[0]["status"], sent, told[1]["body"]
+    sent = {k.decode(): v.decode() for k, v in sent_messages[0]["headers"]}
+    return sent_messages[0]["status"], sent, sent_messages[1]["body"]
 
 
-def test_page_may_talk_to_its_own_server_alone(tmp_path: Path) -> None:
-    status, headers, body = ask(tmp_path, "/")
+def test_policy_allows_only_requests_to_the_same_server(tmp_path: Path) -> None:
+    status, headers, body = respond(tmp_path, "/")
 
     assert (status, body) == (200, b"fine")
     assert "connect-src 'self';" in headers["content-security-policy"]
@@ -53,23 +53,25 @@ def test_page_may_talk_to_its_own_server_alone(tmp_path: Path) -> None:
      "/gradio_api/proxy=http://example.com/", "/gradio_api/stream/a/b/c/playlist.m3u8"],
 )  # fmt: skip
 def test_no_file_is_served(path: str, tmp_path: Path) -> None:
-    assert ask(tmp_path, path)[0] == 404
+    assert respond(tmp_path, path)[0] == 404
 
 
 @pytest.mark.parametrize(
     ("length", "status"), [("1048576", 200), ("1048577", 413), ("", 411), ("-1", 411), ("x", 411)]
 )
-def test_upload_says_its_length_and_is_bounded(length: str, status: int, tmp_path: Path) -> None:
-    found = ask(tmp_path, "/gradio_api/upload", "POST", content_length=length)
+def test_upload_needs_a_length_within_the_limit(length: str, status: int, tmp_path: Path) -> None:
+    found = respond(tmp_path, "/gradio_api/upload", "POST", content_length=length)
     assert found[0] == status
 
 
 def test_upload_without_length_is_refused(tmp_path: Path) -> None:
-    assert ask(tmp_path, "/gradio_api/upload", "POST")[0] == 411
+    assert respond(tmp_path, "/gradio_api/upload", "POST")[0] == 411
 
 
-def test_upload_needs_room_on_the_disk(tmp_path: Path) -> None:
-    status, _, body = ask(tmp_path, "/gradio_api/upload", "POST", free=2**60, content_length="9")
+def test_upload_needs_free_disk_space(tmp_path: Path) -> None:
+    status, _, body = respond(
+        tmp_path, "/gradio_api/upload", "POST", free=2**60, content_length="9"
+    )
 
     assert status == 507
     assert b"not enough disk space for uploads" in body

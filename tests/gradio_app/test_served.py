@@ -1,4 +1,4 @@
-"""The server as it runs: the API for programs, its bounds, and what it leaves behind."""
+"""Tests of the running server: HTTP API, limits, and clean-up."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.serving import (
 
 pytestmark = pytest.mark.slow
 
-# clients run in processes of their own: their libraries leave sockets to the collector
-ASK = """
+# clients run in child processes: their libraries leave sockets open
+CLIENT = """
 import json, sys
 from gradio_client import Client, handle_file
 address, folder, *files = sys.argv[1:]
@@ -112,16 +112,16 @@ def call(served: Served, name: str, *data: Any) -> tuple[str, Any]:
 def run(script: str, *arguments: str, temporary: Path) -> Any:
     given = [sys.executable, "-c", script, *arguments]
     env = environment(temporary)
-    asked = subprocess.run(given, env=env, capture_output=True, text=True, check=False)
-    assert asked.returncode == 0, asked.stderr
-    return json.loads(asked.stdout)
+    finished = subprocess.run(given, env=env, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
 
 
-def test_python_client_gets_typed_answers(
+def test_python_client_gets_typed_responses(
     served: Served, upload: list[Path], tmp_path: Path
 ) -> None:
     files = [served.address, str(tmp_path / "client"), *map(str, upload)]
-    predicted, explained, api = run(ASK, *files, temporary=tmp_path)
+    predicted, explained, api = run(CLIENT, *files, temporary=tmp_path)
 
     assert list(api["named_endpoints"]) == ["/predict", "/explain"]
     returned = api["named_endpoints"]["/predict"]["returns"][0]["type"]["properties"]
@@ -137,7 +137,7 @@ def test_python_client_gets_typed_answers(
     assert base64.b64decode(explained["png"]).startswith(b"\x89PNG")
 
 
-def test_plain_http_does_the_same(served: Served, upload: list[Path]) -> None:
+def test_plain_http_works(served: Served, upload: list[Path]) -> None:
     _, paths = send(served, upload[1].read_bytes())
 
     event, (answer,) = call(
@@ -148,10 +148,10 @@ def test_plain_http_does_the_same(served: Served, upload: list[Path]) -> None:
     event, (answer,) = call(served, "explain", paths, 1, "any", "", False, 0)
     assert event == "complete", answer
     assert (answer["slice"], answer["png"]) == (1, "")
-    assert len(answer["peak"]) in (0, 2)  # a map without any value has no peak
+    assert len(answer["peak"]) in (0, 2)  # an empty map has no peak
 
 
-def test_slices_are_numbered_by_their_place_as_on_the_page(
+def test_slices_are_numbered_by_position_as_on_the_page(
     served: Served, upload: list[Path], tmp_path: Path
 ) -> None:
     other = named_study(tmp_path, slices=2, seed=8)
@@ -159,18 +159,20 @@ def test_slices_are_numbered_by_their_place_as_on_the_page(
 
     _, (answer,) = call(served, "predict", turned, "")
     _, (explained,) = call(served, "explain", turned, 1, "any", "", False, 1)
-    event, told = call(served, "explain", turned, 1, "any", "", False, 0)
+    event, message = call(served, "explain", turned, 1, "any", "", False, 0)
     _, absent = call(served, "explain", turned, 3, "any", "", False, 2)
 
     numbers = [(one["series"], one["slice"], one["file"]) for one in answer["slices"]]
     assert numbers == [(1, 1, 4), (1, 2, 3), (1, 3, 2), (1, 4, 1), (2, 1, 5), (2, 2, 6)]
     assert (explained["series"], explained["slice"], explained["file"]) == (1, 1, 4)
     assert explained["probability"] == answer["slices"][0]["probabilities"]["any"]
-    assert (event, "there are 2 series: choose one" in str(told)) == ("error", True)
+    assert (event, "there are 2 series: choose one" in str(message)) == ("error", True)
     assert "there is no slice 3 in series 2" in str(absent)
 
 
-def test_tools_of_mcp_are_the_same_two(served: Served, upload: list[Path], tmp_path: Path) -> None:
+def test_mcp_offers_both_endpoints_as_tools(
+    served: Served, upload: list[Path], tmp_path: Path
+) -> None:
     pytest.importorskip("mcp")
     _, paths = send(served, upload[2].read_bytes())
 
@@ -187,14 +189,14 @@ def test_tools_of_mcp_are_the_same_two(served: Served, upload: list[Path], tmp_p
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [("/etc/passwd", "the upload is no longer there"), ("../../etc/passwd", "no longer there"),
      ("http://127.0.0.1:1/x", "the upload is no longer there")],
 )  # fmt: skip
-def test_no_file_but_an_upload_is_read(served: Served, path: str, told: str) -> None:
+def test_only_uploads_are_read(served: Served, path: str, expected: str) -> None:
     event, message = call(served, "predict", [path], "")
     assert event == "error"
-    assert told in str(message)
+    assert expected in str(message)
     for data in ({"path": path, "meta": {"_type": "gradio.FileData"}}, {"path": path}):
         event, message = call(served, "predict", [data], "")
         assert event == "error"
@@ -207,7 +209,7 @@ def test_no_file_but_an_upload_is_read(served: Served, path: str, told: str) -> 
      "/static/../../../../etc/passwd", "/assets/..%2f..%2f..%2fetc%2fpasswd",
      "/gradio_api/proxy=http://127.0.0.1/", "/..%2f..%2fetc/passwd", "/svelte/..%2f..%2fx"],
 )  # fmt: skip
-def test_no_path_outside_is_served(served: Served, path: str) -> None:
+def test_no_other_path_is_served(served: Served, path: str) -> None:
     status, body = request(served, "GET", path)
     assert status in (400, 403, 404)
     assert b"root:" not in body
@@ -221,11 +223,11 @@ def test_uploaded_file_is_not_served_back(served: Served, upload: list[Path]) ->
 def test_uploads_are_bounded(served: Served) -> None:
     status, _ = send(served, b"x" * (2**20 + 1000))
     assert status == 413
-    status, told = send(served, b"x" * (2**21 + 1000))
-    assert (status, told["detail"]) == (413, "too large: at most 2 MiB in one upload")
+    status, message = send(served, b"x" * (2**21 + 1000))
+    assert (status, message["detail"]) == (413, "too large: at most 2 MiB in one upload")
 
 
-def test_page_asks_the_server_for_nothing_else(served: Served) -> None:
+def test_analytics_and_history_are_off(served: Served) -> None:
     status, body = request(served, "GET", "/")
     assert status == 200
     config = json.loads(request(served, "GET", "/config")[1])
@@ -253,57 +255,57 @@ def test_icons_of_no_other_size_are_drawn(served: Served, side: str) -> None:
     assert request(served, "GET", f"/pwa_icon/{side}")[0] == 404
 
 
-def test_page_wants_a_password_where_one_is_set(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_auth_requires_a_password(tiny_bundle: Path, tmp_path: Path) -> None:
     with serving(tmp_path, "-w", str(tiny_bundle), "--auth", "ann:secret") as served:
         locked = {
             path: request(served, "GET", path)[0]
             for path in ("/config", "/gradio_api/info", "/gradio_api/queue/data?session_hash=x")
         }
         upload, _ = send(served, b"x")
-        asked, _ = request(served, "POST", "/gradio_api/component_server", b"{}")
-        told = served.stop()
+        finished, _ = request(served, "POST", "/gradio_api/component_server", b"{}")
+        message = served.stop()
     assert set(locked.values()) == {401}
-    assert (upload, asked) == (401, 401)
-    assert "secret" not in told
+    assert (upload, finished) == (401, 401)
+    assert "secret" not in message
 
 
-def test_ends_at_once_and_leaves_nothing_behind(
+def test_server_stops_at_once_and_deletes_all_files(
     tiny_bundle: Path, upload: list[Path], tmp_path: Path
 ) -> None:
     with serving(tmp_path, "-w", str(tiny_bundle)) as served:
         port = int(urlsplit(served.address).port or 0)
         send(served, upload[0].read_bytes(), "scan.dcm")
         lying = len(served.files)
-        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)  # a page stands open
+        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)  # an open page
         stream.request("GET", "/gradio_api/heartbeat/open")
         assert stream.getresponse().status == 200
         taken = subprocess.run(
             command(port, "-w", str(tiny_bundle)), env=environment(tmp_path),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        told = served.stop()
+        message = served.stop()
         stream.close()
 
     assert served.address == f"http://127.0.0.1:{port}/"
     assert lying >= 1
     assert served.process.returncode == 0
-    assert CAVEAT in told
-    assert "Traceback" not in told
-    assert "Planted" not in told
+    assert CAVEAT in message
+    assert "Traceback" not in message
+    assert "Planted" not in message
     assert taken.returncode == 1
     assert f"ich: cannot listen on 127.0.0.1:{port}; choose another --port" in taken.stderr
     assert list(tmp_path.glob("ich-serve-*")) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
-    [(["--share"], "--share opens the page to the whole internet: give --auth, too"),
+    ("options", "message"),
+    [(["--share"], "--share opens the page to the internet: add --auth"),
      (["--auth", "secret"], "--auth: user:password expected")],
 )  # fmt: skip
-def test_wrong_usage_is_told(options: list[str], told: str, tmp_path: Path) -> None:
-    asked = subprocess.run(
+def test_wrong_usage_exits_with_a_message(options: list[str], message: str, tmp_path: Path) -> None:
+    finished = subprocess.run(
         command(7999, *options), env=environment(tmp_path), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
-    assert asked.returncode == 2
-    assert told in asked.stderr
+    assert finished.returncode == 2
+    assert message in finished.stderr

@@ -1,4 +1,4 @@
-"""The service: what the page is told of a study, without a page."""
+"""Tests of the service and its view states."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def states(service: Service, study: OpenStudy, bundle: str = "") -> list[dict[st
 
 @pytest.fixture
 def upload(tmp_path: Path) -> list[Path]:
-    """Four slices with a patient's name in and on them, then a text file."""
+    """Four slices with a patient's name in header and file name, then a text file."""
     paths = named_study(tmp_path / "upload")
     notes = tmp_path / f"{PATIENT}.txt"
     notes.write_text("no image", "utf-8")
     return [*paths, notes]
 
 
-def test_study_ends_answered_with_the_refused_file_named_by_number(
+def test_study_is_predicted_and_refused_files_have_numbers(
     service: Service, upload: list[Path]
 ) -> None:
     last = states(service, opened(service, upload))[-1]
@@ -87,17 +87,17 @@ def test_study_ends_answered_with_the_refused_file_named_by_number(
     assert highest == [max(one[1][k] for one in series["slices"]) for k in range(len(LABELS))]
 
 
-def test_nothing_told_or_saved_names_the_patient(service: Service, upload: list[Path]) -> None:
+def test_no_output_names_the_patient(service: Service, upload: list[Path]) -> None:
     study = opened(service, upload)
-    told = [json.dumps(states(service, study)[-1])]
+    view = [json.dumps(states(service, study)[-1])]
     name, predictor = service.predictor("")
-    told.append(study.faithfulness(name, predictor, 0, "any"))
-    told += [
+    view.append(study.faithfulness(name, predictor, 0, "any"))
+    view += [
         json.dumps(export(k, ExportRequest(study, name, predictor, 0, "any")))
         for k in ("csv", "html")
     ]
 
-    assert not any("Planted" in text for text in told)
+    assert not any("Planted" in text for text in view)
 
 
 def test_zip_counts_as_one_file(service: Service, upload: list[Path], tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_zip_counts_as_one_file(service: Service, upload: list[Path], tmp_path: 
     assert "Planted" not in json.dumps(last)
 
 
-def test_another_bundle_answers_the_same_files_anew(service: Service, upload: list[Path]) -> None:
+def test_second_bundle_predicts_the_same_files_again(service: Service, upload: list[Path]) -> None:
     study = opened(service, upload)
     first, second = states(service, study)[-1], states(service, study, "other")[-1]
 
@@ -122,7 +122,7 @@ def test_another_bundle_answers_the_same_files_anew(service: Service, upload: li
     assert states(service, study)[-1] == first
 
 
-def test_unknown_bundle_is_told(service: Service) -> None:
+def test_unknown_bundle_is_refused(service: Service) -> None:
     with pytest.raises(IchError, match="there is no such bundle; there are tiny, other"):
         service.predictor("third")
 
@@ -137,7 +137,7 @@ def test_too_many_slices_are_refused(service: Service, tmp_path: Path) -> None:
     assert last["message"] == "52 slices; this page takes at most 50 at once"
 
 
-def test_full_line_says_busy_and_the_running_study_is_unharmed(
+def test_full_queue_refuses_without_affecting_running_studies(
     service: Service, upload: list[Path]
 ) -> None:
     begun, go = Event(), Event()
@@ -155,15 +155,15 @@ def test_full_line_says_busy_and_the_running_study_is_unharmed(
     assert states(service, study)[-1]["phase"] == "done"
 
 
-def test_cancelled_study_keeps_its_answers_and_goes_on_from_them(
+def test_cancelled_study_keeps_its_predictions_and_continues(
     service: Service, upload: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = opened(service, upload)
     check = type(study).predict
 
-    def after_two(self: OpenStudy, name: str, predictor: Predictor, job: Any, told: Any) -> None:
+    def after_two(self: OpenStudy, name: str, predictor: Predictor, job: Any, view: Any) -> None:
         def tell() -> None:
-            told()
+            view()
             if len(self.rows[name]) == 2:
                 job.cancel()
 
@@ -180,7 +180,7 @@ def test_cancelled_study_keeps_its_answers_and_goes_on_from_them(
     assert study.rows["tiny"][:2] == rows
 
 
-def test_example_is_made_once_and_holds_what_is_said_of_it(service: Service) -> None:
+def test_example_is_generated_once_with_the_stated_subtypes(service: Service) -> None:
     async def follow() -> tuple[list[Any], list[Any]]:
         first = [state async for state in service.example()]
         return first, [state async for state in service.example()]
@@ -196,7 +196,7 @@ def test_example_is_made_once_and_holds_what_is_said_of_it(service: Service) -> 
     assert tuple(found) == EXAMPLE_SUBTYPES
 
 
-def test_pictures_of_what_is_not_there_are_told(service: Service, upload: list[Path]) -> None:
+def test_missing_slices_are_refused_with_a_message(service: Service, upload: list[Path]) -> None:
     study = opened(service, upload)
     states(service, study)
 
@@ -223,7 +223,7 @@ def test_maps_are_computed_once(
     assert maps["any"].shape == (64, 64)
 
 
-def test_saving_waits_for_the_whole_study(service: Service, upload: list[Path]) -> None:
+def test_export_requires_a_finished_study(service: Service, upload: list[Path]) -> None:
     study = opened(service, upload)
     name, predictor = service.predictor("")
 
@@ -233,16 +233,18 @@ def test_saving_waits_for_the_whole_study(service: Service, upload: list[Path]) 
         export("../x", ExportRequest(study, name, predictor, 0, "any"))
 
 
-def test_unanswered_slice_has_no_probabilities(service: Service, upload: list[Path]) -> None:
+def test_slice_without_prediction_has_no_probabilities(
+    service: Service, upload: list[Path]
+) -> None:
     study = opened(service, upload)
     states(service, study)
     name, predictor = service.predictor("")
     study.rows["tiny"] = study.rows["tiny"][:1]
 
-    told = describe(study, name, predictor, "predicting")
+    view = describe(study, name, predictor, "predicting")
 
-    assert [one[1] is None for one in told["series"][0]["slices"]] == [False, True, True, True]
-    assert told["studies"][0]["verdict"] is None
+    assert [one[1] is None for one in view["series"][0]["slices"]] == [False, True, True, True]
+    assert view["studies"][0]["verdict"] is None
 
 
 @pytest.mark.parametrize(
@@ -251,13 +253,13 @@ def test_unanswered_slice_has_no_probabilities(service: Service, upload: list[Pa
      ("unsure", "unsure", "Unsure: a radiologist must decide."),
      ("negative", "calm", "No hemorrhage suspected.")],
 )  # fmt: skip
-def test_verdict_is_one_sentence_with_what_it_rests_on(word: Any, tone: str, text: str) -> None:
+def test_verdict_is_a_sentence_with_an_explanation(word: Any, tone: str, text: str) -> None:
     six = (0.3, 0.1, 0.1, 0.1, 0.1, 0.1)
     one = StudyPrediction("1.2", six, (), None, 4, 0, word, ())
-    told = verdict(one, [], StudyRule(rule_out=0.2, rule_in=0.6))
+    view = verdict(one, [], StudyRule(rule_out=0.2, rule_in=0.6))
 
-    assert (told["tone"], told["text"]) == (tone, text)
-    assert "in the study 0.30 (negative below 0.20, positive from 0.60)" in told["more"]
+    assert (view["tone"], view["text"]) == (tone, text)
+    assert "in the study 0.30 (negative below 0.20, positive from 0.60)" in view["more"]
 
 
 def test_unsure_for_quality_says_so() -> None:
@@ -276,7 +278,7 @@ def test_card_is_html_without_front_matter_or_scripts() -> None:
     assert "href" not in found
 
 
-def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
+def test_preview_is_published_before_scan_and_prediction(
     service: Service, upload: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = opened(service, upload)
@@ -299,7 +301,7 @@ def test_a_slice_is_shown_before_the_headers_are_read_and_the_model_asked(
     assert last["first"] == 2  # the middle one of five files, which is on show already
 
 
-def test_zip_shows_its_middle_slice_first(
+def test_preview_of_a_zip_is_its_middle_slice(
     service: Service, upload: list[Path], tmp_path: Path
 ) -> None:
     packed = tmp_path / "study"
@@ -315,7 +317,7 @@ def test_zip_shows_its_middle_slice_first(
     assert (seen.hu == study.slice(2).hu).all()
 
 
-def test_where_the_middle_file_is_no_ct_the_rest_is_unharmed(
+def test_middle_file_that_is_no_ct_only_costs_the_preview(
     service: Service, upload: list[Path]
 ) -> None:
     study = opened(service, [upload[0], upload[-1], upload[1]])

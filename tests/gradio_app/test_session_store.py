@@ -58,7 +58,7 @@ def test_files_move_into_a_private_folder_under_numbers(
     assert study.folder.is_relative_to(uploads.parent / "studies")
 
 
-def test_a_study_is_reached_by_its_token_alone(sessions: SessionStore, uploads: Path) -> None:
+def test_study_is_found_only_by_its_token(sessions: SessionStore, uploads: Path) -> None:
     study = sessions.open("me", [uploaded(uploads)])
 
     assert sessions.get(study.token) is study
@@ -70,7 +70,7 @@ def test_a_study_is_reached_by_its_token_alone(sessions: SessionStore, uploads: 
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "uploads/../secret", "../secret", "", ".", "uploads/missing", "uploads"]
 )
-def test_nothing_from_outside_the_uploads_is_taken(
+def test_paths_outside_the_uploads_are_refused(
     path: str, sessions: SessionStore, tmp_path: Path, uploads: Path
 ) -> None:
     (tmp_path / "secret").write_text("secret")
@@ -89,16 +89,14 @@ def test_link_out_of_the_uploads_is_not_followed(
         sessions.open("me", [str(uploads / "link")])
 
 
-def test_no_file_and_too_many_are_told(sessions: SessionStore, uploads: Path) -> None:
+def test_no_file_and_too_many_files_are_refused(sessions: SessionStore, uploads: Path) -> None:
     with pytest.raises(NothingFoundError, match="no file was chosen"):
         sessions.open("me", [])
     with pytest.raises(IchError, match=f"{MAX_FILES + 1} files; at most {MAX_FILES} at once"):
         sessions.open("me", ["x"] * (MAX_FILES + 1))
 
 
-def test_end_of_a_session_deletes_its_files_and_nobody_elses(
-    sessions: SessionStore, uploads: Path
-) -> None:
+def test_end_of_a_session_deletes_only_its_own_files(sessions: SessionStore, uploads: Path) -> None:
     mine = sessions.open("me", [uploaded(uploads, "page-1")])
     other = sessions.open("other", [uploaded(uploads, "page-2")])
 
@@ -119,7 +117,7 @@ def test_new_study_of_an_owner_closes_the_old_one(sessions: SessionStore, upload
     assert len(sessions) == 1
 
 
-def test_study_goes_after_an_hour_without_use(
+def test_study_is_deleted_after_an_hour_without_use(
     sessions: SessionStore, uploads: Path, clock: Clock
 ) -> None:
     idle = sessions.open("idle", [uploaded(uploads, "page-1")])
@@ -136,7 +134,7 @@ def test_study_goes_after_an_hour_without_use(
     assert example.folder.exists()
 
 
-def test_programs_that_upload_the_same_bytes_do_not_disturb_each_other(
+def test_equal_uploads_of_two_programs_are_independent(
     sessions: SessionStore, uploads: Path
 ) -> None:
     path = uploaded(uploads, "scan.dcm", b"same")  # the server puts both at the same place
@@ -149,7 +147,7 @@ def test_programs_that_upload_the_same_bytes_do_not_disturb_each_other(
     assert first.token != second.token
 
 
-def test_uploads_nobody_asked_about_go_too(sessions: SessionStore, uploads: Path) -> None:
+def test_unused_uploads_are_deleted(sessions: SessionStore, uploads: Path) -> None:
     claimed, waiting = uploaded(uploads, "scan.dcm"), uploaded(uploads, "page-1")
     old, fresh = uploaded(uploads, "page-2"), uploaded(uploads, "page-3")
     sessions.open("one", [claimed])

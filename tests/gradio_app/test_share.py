@@ -1,4 +1,4 @@
-"""`--share`, as far as it goes without gradio's servers: the tunnel is a stand-in."""
+"""Tests of `--share` with a fake tunnel in place of gradio's servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.serving import environment, free_port
 
 TUNNEL = "https://0123456789.gradio.live"
 
-# in a process of its own: gradio's threads and sockets end with it
+# in a child process, so that gradio's threads and sockets end with it
 SHARE = f"""
 import sys
 import gradio.networking
@@ -30,7 +30,7 @@ main()
 
 
 @pytest.mark.slow
-def test_shared_address_is_printed_with_what_it_means(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_public_url_is_printed_with_a_warning(tiny_bundle: Path, tmp_path: Path) -> None:
     port = free_port()
     options = ["--share", "--auth", "ann:secret", "-w", str(tiny_bundle), "--port", str(port)]
 

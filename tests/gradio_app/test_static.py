@@ -1,4 +1,4 @@
-"""The colours of both rooms: text is readable on its ground (WCAG 2.2, 1.4.3: 4.5 to 1)."""
+"""Tests of the static files: contrast in both themes (WCAG 2.2, 1.4.3: 4.5 to 1)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ STYLE = (STATIC / "viewer.css").read_text("utf-8")
 PAGE = (STATIC / "viewer.html").read_text("utf-8")
 
 
-def colours(room: str) -> dict[str, str]:
-    """Return the variables of a room: the dark one's are laid over the light one's."""
+def colours(theme: str) -> dict[str, str]:
+    """Return the CSS variables of a theme; the dark theme overrides the light one."""
     blocks = re.findall(r"^(\.dark )?\.ich \{(.*?)^\}", STYLE, re.S | re.M)
     found: dict[str, str] = {}
     for dark, body in blocks:
-        if not dark or room == "dark":
+        if not dark or theme == "dark":
             found.update(re.findall(r"--([\w-]+): (#\w{6})", body))
     return found
 
@@ -39,22 +39,22 @@ def test_contrast_of_black_on_white_is_21() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
 
 
-@pytest.mark.parametrize("room", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("text", "ground"),
     [("text", "ground"), ("text", "sheet"), ("text", "hover"), ("dim", "ground"), ("dim", "sheet"),
      ("dim", "hover"), ("on-accent", "accent"), ("alert", "alert-ground"), ("calm", "calm-ground"),
      ("unsure", "unsure-ground")],
 )  # fmt: skip
-def test_text_is_readable(room: str, text: str, ground: str) -> None:
-    found = colours(room)
+def test_text_is_readable(theme: str, text: str, ground: str) -> None:
+    found = colours(theme)
     assert contrast(found[text], found[ground]) >= 4.5
 
 
-@pytest.mark.parametrize("room", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("label", range(6))
-def test_lines_of_the_strip_stand_out(room: str, label: int) -> None:
-    found = colours(room)  # 1.4.11: 3 to 1 for graphics
+def test_chart_lines_have_contrast(theme: str, label: int) -> None:
+    found = colours(theme)  # 1.4.11: 3 to 1 for graphics
     assert contrast(found[f"l{label}"], found["sheet"]) >= 3.0
 
 
@@ -64,7 +64,7 @@ def test_page_fetches_nothing_from_elsewhere() -> None:
         assert "@import" not in text
 
 
-def test_every_part_that_the_script_asks_for_is_on_the_page() -> None:
+def test_every_element_used_by_the_script_exists() -> None:
     asked = set(re.findall(r"\$\('(\w+)'\)", script()))
     assert asked <= set(re.findall(r'data-el="(\w+)"', PAGE))
 

@@ -1,4 +1,4 @@
-"""A real Chromium for tests of the page, and a visit to the page with its troubles."""
+"""Chromium for tests of the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DONE = ".ich[data-phase=done]"
 
 
 def chromium() -> str:
-    """Return where Chromium is; skip, or fail where ICH_REQUIRE_BROWSER asks for it."""
+    """Return where Chromium is; skip without it, or fail if ICH_REQUIRE_BROWSER is 1."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
     if found is None:
         if os.environ.get("ICH_REQUIRE_BROWSER") == "1":
@@ -43,13 +43,13 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """A page with its troubles: errors on the console, requests to other machines."""
+    """An open page and its problems: console errors, requests to other machines."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
-        self.troubles: list[str] = []
-        page.on("console", lambda m: m.type == "error" and self.troubles.append(m.text))
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.problems: list[str] = []
+        page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", lambda request: self._check(request.url))
         page.goto(address)
         page.wait_for_selector(DONE)
@@ -57,7 +57,7 @@ class Visit:
     def _check(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
-            self.troubles.append(f"a request to {url}")
+            self.problems.append(f"a request to {url}")
 
     def at(self, name: str) -> Locator:
         return self.page.locator(f"[data-el={name}]")
@@ -70,14 +70,14 @@ class Visit:
         self.page.wait_for_selector(f"{DONE}:not(:has([data-el=verdict] p:text('example')))")
 
     def shows(self, what: str) -> None:
-        """Wait until the picture is the one of entry and map `what`, as ``5 heat any``."""
+        """Wait until the canvas shows an index and map, such as ``5 heat any``."""
         self.page.wait_for_selector(f"canvas[data-shown='{what}']")
 
     def count(self, text: str) -> None:
         self.page.wait_for_selector(f"[data-el=count]:text-is('{text}')")
 
     def left_half(self) -> str:
-        """Return the picture left of its middle, less a margin."""
+        """Return the pixels of the left half of the canvas, without a margin."""
         found: str = self.at("canvas").evaluate(
             """c => { const w = Math.floor(0.48 * c.width);
             return c.getContext('2d').getImageData(0, 0, w, c.height).data.join() }"""

@@ -1,4 +1,4 @@
-"""A proxy that serves a page below a path, as docs/serve.md has nginx do it."""
+"""Reverse proxy that serves the page below a path, like nginx in docs/serve.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.request(self.command, self.path.removeprefix(PREFIX), body, headers)
             self._hand_back(upstream.getresponse())
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the page was closed while it was told something
+            pass  # the page was closed during the response
         finally:
             upstream.close()
 
@@ -44,12 +44,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_HEAD = _forward
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 @contextmanager
 def proxied(address: str) -> Iterator[str]:
-    """Serve what stands at `address` below a path; yield where."""
+    """Serve the page at `address` below a path; yield the new address."""
     parts = urlsplit(address)
     handler = type("Handler", (_Handler,), {"target": (parts.hostname, parts.port)})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

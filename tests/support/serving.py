@@ -30,7 +30,7 @@ class Served:
 
     @property
     def files(self) -> list[Path]:
-        """Files of studies and uploads that lie on the server now."""
+        """Files of studies and uploads on the server."""
         folders = self.temporary.glob("ich-serve-*")
         return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
@@ -65,7 +65,7 @@ def serving(temporary: Path, *options: str, port: int = 0) -> Iterator[Served]:
         try:
             assert process.stdout is not None
             address = process.stdout.readline().strip()
-            assert address, process.communicate(timeout=60)[1]  # it ended: say why
+            assert address, process.communicate(timeout=60)[1]  # the server failed: show why
             yield Served(address, temporary, process)
         finally:
             if process.poll() is None:
@@ -74,7 +74,7 @@ def serving(temporary: Path, *options: str, port: int = 0) -> Iterator[Served]:
 
 
 def named_study(folder: Path, slices: int = 4, size: int = 64, seed: int = 3) -> list[Path]:
-    """Write slices whose files are named after a patient, whose name is inside as well."""
+    """Write slices with a patient's name in the header and in the file name."""
     write_studies(folder, 1, seed=seed, size=size, slices=(slices, slices))
     paths = []
     for path in sorted(folder.glob("study-*/*.dcm")):

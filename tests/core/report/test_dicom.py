@@ -1,4 +1,4 @@
-"""DICOM out: read back by pydicom, checked by tools of others, true to tilt and spacing."""
+"""Tests of DICOM reports: read by pydicom, checked by external tools."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_probabilities_of_slices_refer_to_their_images(
     assert evidence.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.4"
 
 
-def test_the_verdict_the_notice_and_the_gate_stand_in_it(
+def test_report_has_verdict_notice_and_quality_findings(
     written: list[Dataset], study: StudyResult
 ) -> None:
     found = items(written[0])
@@ -130,7 +130,7 @@ def test_the_verdict_the_notice_and_the_gate_stand_in_it(
     assert written[0].PreliminaryFlag == "PRELIMINARY"
 
 
-def test_maps_lie_where_their_slices_lie(written: list[Dataset], source: Path) -> None:
+def test_maps_have_the_positions_of_their_slices(written: list[Dataset], source: Path) -> None:
     slices = {one.SOPInstanceUID: one for one in map(pydicom.dcmread, source.glob("*.dcm"))}
 
     for number, image in enumerate(written[1:], 1):
@@ -200,7 +200,7 @@ def test_keep_patient_copies_what_an_archive_files_by(tiny_bundle: Path, tmp_pat
             assert told not in path.read_bytes()
 
 
-def test_a_malformed_date_is_left_out_not_passed_on(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_malformed_date_is_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
     series(tmp_path / "in", [0, 5, 10])
     for path in (tmp_path / "in").glob("*.dcm"):
         path.write_bytes(path.read_bytes().replace(b"19010101", b"1901/1/1"))
@@ -211,9 +211,7 @@ def test_a_malformed_date_is_left_out_not_passed_on(tiny_bundle: Path, tmp_path:
     assert pydicom.dcmread(paths[0]).PatientID == "PLANTED-ID"
 
 
-def test_frames_of_an_enhanced_image_have_maps_of_their_own(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
+def test_each_frame_of_an_enhanced_image_has_a_map(tiny_bundle: Path, tmp_path: Path) -> None:
     stored = np.full((3, 32, 32), 1064)
     heights = (0.0, 5.0, 12.5)
     positions = [(0.0, 0.0, z) for z in heights]
@@ -238,9 +236,7 @@ def test_pixels_that_may_show_a_patient_have_no_map(tiny_bundle: Path, tmp_path:
     assert [path.name for path in paths] == ["report.dcm"]
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(
-    study: StudyResult, tmp_path: Path
-) -> None:
+def test_folder_with_other_files_is_left_alone(study: StudyResult, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thesis.txt").write_text("mine")
     (tmp_path / "b").write_text("a file")
@@ -253,7 +249,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert [one.name for one in (tmp_path / "a").iterdir()] == ["thesis.txt"]
 
 
-def test_slices_without_uids_cannot_be_referred_to(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_slices_without_uids_cannot_be_referenced(tiny_bundle: Path, tmp_path: Path) -> None:
     series(tmp_path / "in", [0, 5, 10], SOPInstanceUID=None)
 
     with pytest.raises(IchError, match="no slice has both a prediction and SOP and series UIDs"):

@@ -1,4 +1,4 @@
-"""The page: what it says, that it needs nothing, and that anybody can read it."""
+"""Tests of the HTML report: content, self-containment, and accessibility."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def pictures(page: str) -> list[np.ndarray]:
     return [cv2.imdecode(one, cv2.IMREAD_COLOR) for one in raw]
 
 
-def test_it_says_what_was_found_by_whom_and_within_which_limits(
-    page: str, study: StudyResult
-) -> None:
+def test_report_states_result_model_and_limitations(page: str, study: StudyResult) -> None:
     assert study.study.verdict in page
     assert f"{study.study.probabilities[0]:.3f}" in page  # type: ignore[index]
     assert page.count("Research use only, not a medical device.") == 2
@@ -78,7 +76,7 @@ def test_it_says_what_was_found_by_whom_and_within_which_limits(
     assert page.count("<tr>") == 1 + len(LABELS) + 1 + 12  # two tables, one row a slice
 
 
-def test_nothing_leaves_the_page_and_nothing_runs_in_it(page: str) -> None:
+def test_report_has_no_scripts_links_or_requests(page: str) -> None:
     tags = _Tags(page)
 
     assert not tags.of("script")
@@ -92,7 +90,7 @@ def test_nothing_leaves_the_page_and_nothing_runs_in_it(page: str) -> None:
     assert not re.search(r"\b(https?|wss?|ftp):", page)
 
 
-def test_every_picture_is_told_in_words(page: str) -> None:
+def test_every_image_and_chart_has_a_text_alternative(page: str) -> None:
     tags = _Tags(page)
 
     assert all(str(one["alt"]).startswith(("Slice ", "The same slice")) for one in tags.of("img"))
@@ -104,7 +102,7 @@ def test_every_picture_is_told_in_words(page: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
-def test_text_stands_out_from_its_ground(scheme: str) -> None:
+def test_text_has_contrast(scheme: str) -> None:
     """WCAG 2 AA: 4.5 to 1 for text."""
     blocks = re.findall(r":root\s*{(.*?)}", CSS.read_text(), re.S)
     colours = dict(re.findall(r"--([\w-]+):\s*(#\w+)", blocks[0]))
@@ -132,7 +130,7 @@ def luminance(colour: str) -> float:
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_the_slices_to_look_at_first(study: StudyResult) -> None:
+def test_highlighted_slices_are_the_top_ones(study: StudyResult) -> None:
     chosen = choose_slices(study)
 
     p = [one.row.by_label() for one in study.slices]
@@ -152,7 +150,7 @@ def test_pictures_show_the_head_and_its_maps(page: str, study: StudyResult) -> N
     assert all(one.max() > 200 for one in found)  # bone
 
 
-def test_what_a_file_says_is_escaped(study: StudyResult) -> None:
+def test_text_from_files_is_escaped(study: StudyResult) -> None:
     evil = "<script>alert(1)</script>&\"'"
     (series,) = study.group.series
     rows = tuple(replace(row, note=evil) for row in series.slices)
@@ -165,7 +163,7 @@ def test_what_a_file_says_is_escaped(study: StudyResult) -> None:
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") == 3
 
 
-def test_text_burned_into_the_air_around_a_head_is_not_shown(
+def test_text_burned_into_the_background_is_removed(
     phantom: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     for path in sorted(phantom.glob("*.dcm"))[3:9]:
@@ -192,7 +190,7 @@ def test_text_burned_into_the_air_around_a_head_is_not_shown(
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, False),  # a captured screen
     ],
 )
-def test_pixels_that_may_show_a_patient_are_withheld(
+def test_slices_that_may_show_patient_data_have_no_image(
     elements: dict[str, str], shown: bool, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     series(tmp_path, [0, 5, 10], **elements)
@@ -203,7 +201,7 @@ def test_pixels_that_may_show_a_patient_are_withheld(
     assert ("Not shown: patient data may be burned into the pixels" in page) != shown
 
 
-def test_a_file_that_is_gone_costs_its_picture_only(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_deleted_file_only_costs_its_image(tiny_bundle: Path, tmp_path: Path) -> None:
     paths = series(tmp_path, [0, 5, 10])
     study = result(tiny_bundle, tmp_path, any=0.0)
     for path in paths:
@@ -215,7 +213,7 @@ def test_a_file_that_is_gone_costs_its_picture_only(tiny_bundle: Path, tmp_path:
     assert pictures(page) == []
 
 
-def test_it_appears_whole_or_not_at_all(
+def test_report_is_written_atomically(
     study: StudyResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"{study.name}.html"
@@ -234,7 +232,7 @@ def test_it_appears_whole_or_not_at_all(
 
 
 def test_lanes_are_drawn_to_scale() -> None:
-    """Lanes are 48 high with a margin of 3: a probability p stands at 3 + 42 (1 - √p)."""
+    """Lanes are 48 high with a margin of 3: the y coordinate of p is 3 + 42 (1 - √p)."""
     assert [y_of(p) for p in (0, 0.25, 1)] == [45, 24, 3]
     p = np.zeros((4, 6))
     p[:, 0] = [0, 0.25, 1, 0]
