@@ -200,11 +200,11 @@ def _sentence(measured: Faithfulness | None) -> str:
         return ""
     conclusion = (
         "the model relies on the region that the map shows"
-        if measured.drop > max(2 * measured.drop_elsewhere, 0.1 * measured.before)
+        if measured.drop > max(2 * measured.drop_random, 0.1 * measured.before)
         else "the map explains little of the prediction"
     )
     return (
         "Faithfulness for this slice alone: with the map's hottest tenth of the head replaced by "
         f"healthy-looking tissue, {measured.before:.2f} becomes {measured.without:.2f}, with a "
-        f"random tenth {measured.elsewhere:.2f}: {conclusion}."
+        f"random tenth {measured.random_region:.2f}: {conclusion}."
     )

@@ -149,12 +149,12 @@ def test_looks_change_the_picture_only(explain: Explain, scans: Path) -> None:
 @pytest.mark.slow
 def test_methods_are_measured_on_phantoms(explain: Explain, tmp_path: Path) -> None:
     write_studies(tmp_path / "p", 1, 3, ("subdural",), size=96, slices=(8, 8), thickness=(8, 8))
-    done = explain("--evaluate", "p", "--method", "gradcam", "-o", "t.csv")
+    done = explain("--data", "p", "--method", "gradcam", "-o", "t.csv")
     assert done.exit_code == 0, done.stderr
     assert "maps of any" in done.stdout
     assert "phantoms, masks exact" in done.stdout
     assert "Research use only" in done.stdout
-    found = json.loads(explain("--evaluate", "p", "--method", "gradcam", "--json").stdout)
+    found = json.loads(explain("--data", "p", "--method", "gradcam", "--json").stdout)
     assert {row["method"] for row in found["rows"]} == {"gradcam", "centre"}
     assert {row["label"] for row in found["rows"]} == {"any", "subtypes", "subdural"}
     assert found["slices"] > 0
@@ -219,15 +219,15 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
         (["nowhere.dcm"], 1, "nowhere.dcm"),
         (["scans/0.dcm", "-l", "sub"], 2, "--label sub: a label is one of any, epidural"),
         (["scans/0.dcm", "-l", "any", "--all-labels"], 2, "give one of the two"),
-        (["scans/0.dcm", "--method", "magic"], 2, "no method is called 'magic'"),
+        (["scans/0.dcm", "--method", "magic"], 2, "unknown method 'magic'"),
         (["scans/0.dcm", "--style", "fog"], 2, "--style fog: a style is one of heat, contour"),
         (["scans/0.dcm", "--window", "lung"], 2, "--window lung: a window is one of brain"),
-        ([], 2, "give PATHS to explain, or --evaluate DATA"),
-        (["scans/0.dcm", "--evaluate", "scans"], 2, "give PATHS to explain, or --evaluate DATA"),
-        (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold belongs to --evaluate"),
-        (["--evaluate", "scans", "-l", "any"], 2, "--evaluate takes every label that is there"),
-        (["--evaluate", "scans"], 1, "scans: no masks here; give a folder"),
-        (["--evaluate", "scans", "--out-of-fold", "scans"], 1, "scans: no finished fold"),
+        ([], 2, "give PATHS to explain, or --data FOLDER"),
+        (["scans/0.dcm", "--data", "scans"], 2, "give PATHS to explain, or --data FOLDER"),
+        (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold needs --data"),
+        (["--data", "scans", "-l", "any"], 2, "--data scores all labels;"),
+        (["--data", "scans"], 1, "scans: no masks here; give a folder"),
+        (["--data", "scans", "--out-of-fold", "scans"], 1, "scans: no finished fold"),
         (["scans/0.dcm", "-o", "no/such/x.png"], 1, "its folder does not exist"),
         (["scans/0.dcm", "-w", "no-bundle"], 1, "no-bundle: neither a folder nor owner/name"),
     ],

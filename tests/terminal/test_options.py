@@ -53,7 +53,7 @@ def test_a_command_accepts_an_old_spelling_and_hides_it() -> None:
     assert not re.search(r"--out\b", CliRunner().invoke(single, ["--help"]).stdout)
 
 
-@pytest.mark.parametrize("old", [["evaluate", "--oof"]])
+@pytest.mark.parametrize("old", [["evaluate", "--oof"], ["explain", "--evaluate"]])
 def test_old_spellings_reach_their_command(old: list[str]) -> None:
     found = CliRunner().invoke(app, [*old, "missing"])
     assert found.exit_code == 1

@@ -1,4 +1,4 @@
-"""``ich explain``: pictures of where the model looked, and how far they can be trusted."""
+"""Options of ``ich explain``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ich_cli.terminal import (
     Quiet,
     Seed,
     Weights,
+    deprecated_aliases,
     parse_limits,
     parse_names,
 )
@@ -47,9 +48,9 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method", metavar="NAME", show_default=False,
-        help="cells, the map that a model of `--head cells` makes itself (the default with one); "
+        help="patch, the patch probabilities of a model with a patch head (the default with one); "
         "gradcam (the default with others), hirescam, layercam, gradcam++, xgradcam; or eigencam, "
-        "which uses no gradient and knows no label.",
+        "which uses no gradient and ignores the label.",
     ),
 ]  # fmt: skip
 Frame = Annotated[
@@ -73,24 +74,25 @@ StyleName = Annotated[
 Opacity = Annotated[
     float, typer.Option("--opacity", min=0.0, max=1.0, help="Of the strongest map value.")
 ]
-Evaluate = Annotated[
+Data = Annotated[
     Path | None,
     typer.Option(
-        "--evaluate", metavar="DATA", show_default=False,
-        help="In place of PATHS: measure the methods on a data set with masks, which `ich "
-        "phantom` wrote, or CT-ICH with boxes.csv; -o writes the table as CSV, or Markdown (.md).",
+        "--data", metavar="FOLDER", show_default=False,
+        help="In place of PATHS: score the methods on a data set with lesion masks, from `ich "
+        "phantom`, or CT-ICH with boxes.csv; -o writes the table as CSV, or Markdown (.md).",
     ),
 ]  # fmt: skip
 OutOfFold = Annotated[
     list[Path] | None,
     typer.Option(
         "--out-of-fold", metavar="RUN", show_default=False,
-        help="With --evaluate: a folder of `ich train`; each fold's bundle is asked only about "
-        "the slices it never saw. May be repeated: the runs together, as an ensemble.",
+        help="With --data: folder of `ich train`; each fold's bundle is scored on the slices it "
+        "left out. May be repeated: the runs are scored as an ensemble.",
     ),
 ]  # fmt: skip
 
 
+@deprecated_aliases({"--evaluate": "--data", "--method=cells": "--method=patch"})
 def explain(
     paths: Scans = None,
     output: Output = None,
@@ -101,7 +103,7 @@ def explain(
     window: WindowNames = None,
     style: StyleName = "heat",
     opacity: Opacity = OPACITY,
-    evaluate: Evaluate = None,
+    data: Data = None,
     out_of_fold: OutOfFold = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -111,21 +113,22 @@ def explain(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show where the model looked, and what that place is worth to it.
+    """Explain predictions with heat maps, and measure how faithful the maps are.
 
-    Of one slice: the slice beside a map for each label. Of a series: its probabilities slice by
-    slice, and the worst slices large; of several series a picture each, the most urgent first.
-    Without -o they are written to the current folder as NAME.explain.png or series.explain.png.
+    One slice: an image of the slice beside a map for each label. A series: probabilities of all
+    slices, and the slices with the highest ones large; several series: one image each, the most
+    urgent first. Without -o, files are written to the current folder as NAME.explain.png or
+    series.explain.png.
 
     Example: ich explain scan.dcm -o scan.png --label subdural
 
-    Example: ich explain --evaluate phantoms/ -o methods.csv
+    Example: ich explain --data phantoms/ -o methods.csv
     """
-    _check(paths, label, all_labels, frame, style, evaluate, out_of_fold)
+    _check(paths, label, all_labels, frame, style, data, out_of_fold)
     limits = parse_limits(limit)
-    if evaluate:
+    if data:
         run_benchmark(
-            evaluate, out_of_fold or [], output, method, weights, device, seed, limits,
+            data, out_of_fold or [], output, method, weights, device, seed, limits,
             as_json=json, quiet=quiet,
         )  # fmt: skip
         return
@@ -144,15 +147,15 @@ def _check(
     all_labels: bool,
     frame: int | None,
     style: str,
-    evaluate: Path | None,
+    data: Path | None,
     out_of_fold: list[Path] | None,
 ) -> None:
-    if bool(paths) == bool(evaluate):
-        raise UsageError("give PATHS to explain, or --evaluate DATA")
-    if evaluate and (label or all_labels or frame):
-        raise UsageError("--evaluate takes every label that is there: no --label, no --frame")
-    if out_of_fold and not evaluate:
-        raise UsageError("--out-of-fold belongs to --evaluate")
+    if bool(paths) == bool(data):
+        raise UsageError("give PATHS to explain, or --data FOLDER")
+    if data and (label or all_labels or frame):
+        raise UsageError("--data scores all labels; leave out --label, --all-labels and --frame")
+    if out_of_fold and not data:
+        raise UsageError("--out-of-fold needs --data")
     if label and all_labels:
         raise UsageError("--all-labels already has every --label; give one of the two")
     if style not in STYLES:

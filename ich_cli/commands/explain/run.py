@@ -223,5 +223,5 @@ def _tell_faithfulness(found: Explained, quiet: bool) -> None:
         else:
             note(
                 f"{label}: by itself {one.before:.3f}; with the hottest tenth of the head replaced "
-                f"{one.without:.3f}, with a random tenth {one.elsewhere:.3f}", quiet=quiet,
+                f"{one.without:.3f}, with a random tenth {one.random_region:.3f}", quiet=quiet,
             )  # fmt: skip

@@ -145,7 +145,7 @@ def _score_maps(
             chance=chance(one.masks[label], probe.head),
             probability=float(probe.before[LABELS.index(label)]),
             drop=found[label].drop if label in found else 0.0,
-            drop_random=float((probe.before - probe.elsewhere)[LABELS.index(label)]),
+            drop_random=float((probe.before - probe.random_region)[LABELS.index(label)]),
         )
         for label, values in maps.items()
     ]

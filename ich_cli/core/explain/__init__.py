@@ -1,7 +1,7 @@
-"""Show where a network looked.
+"""Explain predictions with heat maps.
 
-Heat maps of several CAM methods for slices and series, and how faithful a map is to the network
-(deletion and insertion).
+Maps of several CAM methods for slices and series, and their faithfulness: the drop of the
+probability when the hottest region is replaced.
 """
 
 import lazy_loader

@@ -1,15 +1,15 @@
-"""The methods of the grad-cam package, with its known traps closed.
+"""CAM methods of the grad-cam package, with workarounds for its pitfalls.
 
-Each trap and what is done about it:
+Pitfalls and workarounds:
 
-* a map is stretched to its own minimum and maximum → `Unscaled` leaves the values as they are;
-* targets are paired with pictures by zip, which drops what has no partner → `raw_maps` counts;
-* tensors of inference mode cannot be used in a backward pass → `outside_inference_mode`;
-* frozen parameters leave nothing to differentiate → the features themselves ask for gradients;
-* an activation in place overwrites what was hooked → `Head` goes on with a copy;
-* parameters keep gradients, and those they had are wiped → `untouched`;
-* as a context, the package prints and swallows an IndexError → it is never used as one;
-* the sign of a principal component is arbitrary → `_EigenCAM` turns it to the larger side.
+* maps are rescaled to their own minimum and maximum → `Unscaled` keeps the values;
+* targets and images are paired by zip, which drops surplus ones → `raw_maps` checks the counts;
+* inference-mode tensors cannot be used in a backward pass → `outside_inference_mode`;
+* frozen parameters leave nothing to differentiate → the features require gradients;
+* in-place activations overwrite the hooked tensor → `ForwardHead` continues with a copy;
+* gradients of parameters are overwritten → `preserve_state` restores them;
+* as a context manager, the package swallows IndexError → it is not used as one;
+* the sign of a principal component is arbitrary → `_EigenCAM` makes the larger side positive.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Maps = NDArray[np.float32]
 
 
 class Unscaled:
-    """Leaves out the package's stretching of every map to its own minimum and maximum."""
+    """Mixin that skips the package's rescaling of every map to its own minimum and maximum."""
 
     def compute_cam_per_layer(
         self, input_tensor: Tensor, targets: list[Any], eigen_smooth: bool
     ) -> list[Maps]:
-        """Return one array ``(N, h, w)``, not below 0, in place of scaled ones a layer."""
+        """Return one array ``(N, h, w)`` of values at least 0, not rescaled, of the one layer."""
         cam = cast(Any, self)
         tap = cam.activations_and_grads
         values = tap.activations[0].numpy()
@@ -45,7 +45,7 @@ class Unscaled:
         return [np.maximum(found, 0).astype(np.float32)]
 
     def aggregate_multi_layers(self, cams: list[Maps]) -> Maps:
-        """Return the map of the one layer there is."""
+        """Return the maps of the only layer."""
         return cams[0]
 
 
@@ -73,10 +73,10 @@ class _EigenCAM(Unscaled, EigenCAM):  # type: ignore[misc]
     def get_cam_image(
         self, input_tensor: Tensor, layer: nn.Module, targets: list[Any], values: Maps, *_: object
     ) -> Maps:
-        """Return each picture's first principal component.
+        """Return each image's first principal component.
 
-        The package's own decomposition is full: of 1,280 channels it makes a square matrix, 30
-        times the work of the thin one, for the same first component.
+        The package computes a full decomposition, with a square matrix for 1,280 channels: 30
+        times the work of the reduced one, for the same first component.
         """
         return np.stack([_first_component(one) for one in values])
 
@@ -101,11 +101,11 @@ CLASSES: Final[dict[str, type]] = {
 }
 
 CLASS_AGNOSTIC: Final = frozenset({"eigencam"})
-"""Methods that know no label: the same map for all, only its scale differs."""
+"""Methods that ignore the label: maps of all labels differ in scale only."""
 
 
-class Head(nn.Module):
-    """A model from its last feature map on; `tap` is what the package hooks."""
+class ForwardHead(nn.Module):
+    """Model from its last feature map to logits; the package hooks `tap`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -114,64 +114,61 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits ``(N, 6)`` of features ``(N, K, h, w)``."""
-        # the copy keeps the tapped values whole: heads may go on with an activation in place
+        # heads may apply an in-place activation; the copy keeps the hooked values
         return cast(Tensor, cast(Any, self.model).forward_head(self.tap(features).clone()))
 
 
 @contextmanager
 def outside_inference_mode() -> Iterator[None]:
-    """Compute without gradients, but so that a later backward pass may use the results."""
+    """Compute without gradients, on tensors that a later backward pass may use."""
     with torch.inference_mode(False), torch.no_grad():
         yield
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Give a model back as it was: gradients, frozen or not, training or not.
-
-    Inside, its parameters are frozen and it is in eval mode.
-    """
+def preserve_state(model: nn.Module) -> Iterator[None]:
+    """Freeze a model in eval mode, and restore gradients, frozen parameters and modes on exit."""
     parameters = [(one, one.requires_grad, one.grad) for one in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.requires_grad_(False).eval()
         for one, _, _ in parameters:
-            one.grad = None  # held above; the package would drop it
+            one.grad = None  # kept above; the package would overwrite it
         yield
     finally:
-        for one, wanted, gradient in parameters:
-            one.requires_grad_(wanted)
+        for one, required, gradient in parameters:
+            one.requires_grad_(required)
             one.grad = gradient
         for module, mode in modes:
             module.training = mode
 
 
 def raw_maps(model: nn.Module, features: Tensor, targets: Sequence[int], method: str) -> Maps:
-    """Return one map a picture, each for its own label, from one backward pass.
+    """Return one map for each image, each for its own label, from one backward pass.
 
     Parameters
     ----------
     model
-        Has timm's ``forward_head``.
+        Model with timm's ``forward_head``.
     features
-        ``(N, K, h, w)``, what ``forward_features`` gave; repeat a picture for several labels.
+        Result ``(N, K, h, w)`` of ``forward_features``; repeat an image for several labels.
     targets
-        N numbers of logits.
+        Indices of logits, one for each image.
     method
         A key of `CLASSES`.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``(N, h, w)``, at least 0, in the method's own unit.
+        float32 ``(N, h, w)``, at least 0, in the unit of the method.
     """
     if len(targets) != len(features):
-        raise ValueError(f"{len(features)} pictures, but {len(targets)} targets")
-    with torch.inference_mode(False), torch.enable_grad(), untouched(model):
+        raise ValueError(f"{len(features)} images, but {len(targets)} targets")
+    with torch.inference_mode(False), torch.enable_grad(), preserve_state(model):
         copies = features.detach().float().clone().requires_grad_()
-        head = Head(model).eval()
+        head = ForwardHead(model).eval()
         cam = CLASSES[method](model=head, target_layers=[head.tap])
-        try:  # not as a context: that would print and swallow an IndexError
+        try:  # as a context manager it would swallow IndexError
             return np.asarray(cam(copies, [ClassifierOutputTarget(index) for index in targets]))
         finally:
             cam.activations_and_grads.release()

@@ -1,13 +1,12 @@
-"""Where the model looked: one map a label, at the resolution of the slice.
+"""Heat maps of a slice: one for each label, at the resolution of the slice.
 
-A picture's features are computed once, without gradients. The labels' logits are then taken from
-copies of the features, one a label, so that one small backward pass through the head gives all
-maps of a batch: Grad-CAM at the last feature map needs no more than that. A `PatchClassifier` needs
-no gradient: it has a probability for each cell, and those are its map.
+Features are computed once, without gradients. One backward pass through the head, on a copy of the
+features for each label, then gives all maps of a batch; Grad-CAM at the last feature map needs no
+more. A `PatchClassifier` needs no gradient: its probabilities of patches are the map.
 
-Scale: a map's highest value is the label's probability (of an ensemble: of each member, before
-the mean). A label that the model does not believe in so has a weak map; maps stretched to full
-contrast one by one, as is the custom, would show it as bright as a sure one.
+Scale: a map's peak is the label's probability (of an ensemble: each member's, before the mean), so
+that a label with a low probability has a faint map. Maps that are each rescaled to full contrast,
+as is common, would show it as bright as a confident one.
 """
 
 from __future__ import annotations
@@ -35,28 +34,28 @@ from ich_cli.core.viz import METHOD_NAMES
 
 AUTO: Final = "auto"
 """The first of `methods_of`."""
-CELLS: Final = "cells"
-"""The map that a `PatchClassifier` makes itself."""
+PATCH: Final = "patch"
+"""Method that shows the patch probabilities of a `PatchClassifier`."""
 METHODS: Final = tuple(METHOD_NAMES)
-"""What `explain` takes besides `AUTO`. ``eigencam`` knows no label: see `CLASS_AGNOSTIC`."""
+"""Methods of `explain` besides `AUTO`. ``eigencam`` ignores the label: see `CLASS_AGNOSTIC`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What the model says of a slice, and where it looked for it."""
+    """Probabilities of a slice with heat maps."""
 
     ct: CTSlice
     probabilities: Probabilities
-    """Calibrated, in the order of `LABELS`."""
+    """Calibrated probabilities in the order of `LABELS`."""
     positive: tuple[str, ...]
     """Labels that reach their thresholds."""
     maps: dict[str, NDArray[np.float32]]
-    """Label → float32 ``(H, W)`` in [0, 1] over the slice; its peak is near the probability."""
+    """Label → float32 ``(H, W)`` in [0, 1], in pixels of the slice; peak near the probability."""
     method: str
     """One of `METHODS`."""
 
     def peaks(self) -> dict[str, tuple[int, int]]:
-        """Return label → row and column of its map's highest value; none of an empty map."""
+        """Return label → row and column of the peak of its map; empty maps are left out."""
         return {
             label: divmod(int(values.argmax()), values.shape[1])
             for label, values in self.maps.items()
@@ -65,7 +64,7 @@ class Explanation:
 
 
 def methods_of(predictor: Predictor) -> tuple[str, ...]:
-    """Return those of `METHODS` that a predictor has, the one that tells most first."""
+    """Return the methods of `METHODS` that a predictor supports, the default first."""
     if all(isinstance(model, PatchClassifier) for model, _ in predictor.bundle.members):
         return METHODS
     return tuple(CLASSES)
@@ -79,30 +78,30 @@ def explain(
     method: str = AUTO,
     neighbours: Neighbours | None = None,
 ) -> Explanation:
-    """Say where the model looked for each label.
+    """Compute the heat map of each label.
 
     Parameters
     ----------
     predictor
-        Single model or ensemble; an ensemble's map is the mean of its members' over the slice.
+        Single model or ensemble; an ensemble's map is the mean of its members' maps.
     ct
         The slice.
     labels
-        Those wanted; without any, the ones that `choose_labels` takes.
+        Labels to explain; if empty, those of `choose_labels`.
     method
         `AUTO` or one of `methods_of`.
     neighbours
-        As for `Predictor.prepare`.
+        Neighbouring slices, as for `Predictor.prepare`.
 
     Returns
     -------
     Explanation
-        Its maps are in the order of `labels`.
+        With maps in the order of `labels`.
 
     Raises
     ------
     UsageError
-        For an unknown label or method, or one that the predictor hasn't.
+        For an unknown label or method, or a method that the predictor does not support.
     IchError
         If a backbone has no feature map with rows and columns (a plain transformer).
     """
@@ -117,31 +116,31 @@ def explain_batch(
     method: str = AUTO,
     neighbours: Sequence[Neighbours | None] = (),
 ) -> list[Explanation]:
-    """Explain several slices at once: as `explain`, with one backward pass for all of them.
+    """Explain several slices as `explain` does, with one backward pass for all of them.
 
-    Memory grows with the batch: a copy of the features for each slice and label. Give a series
-    in parts of `Predictor.batch_size`.
+    Memory grows with the batch: a copy of the features for each slice and label. Split a series
+    into batches of `Predictor.batch_size`.
 
     Parameters
     ----------
     predictor, labels, method
         As for `explain`.
     slices
-        Of any sizes.
+        Slices of any sizes.
     neighbours
-        One entry a slice; empty where no slice has any.
+        One entry for each slice; empty if no slice has neighbours.
     """
     method = methods_of(predictor)[0] if method == AUTO else method
     _check(predictor, labels, method)
     around = list(neighbours) or [None] * len(slices)
     seen = [
         [
-            _see(predictor, model, config, ct, other, mirrored=method == CELLS)
+            _run_member(predictor, model, config, ct, other, mirrored=method == PATCH)
             for ct, other in zip(slices, around, strict=True)
         ]
         for model, config in predictor.bundle.members
     ]
-    sixes = [_answer(predictor, of_slice) for of_slice in zip(*seen, strict=True)]
+    sixes = [_combine(predictor, of_slice) for of_slice in zip(*seen, strict=True)]
     positive = [over_thresholds(six, predictor.thresholds) for six in sixes]
     wanted = [
         tuple(dict.fromkeys(labels)) or choose_labels(six, over)
@@ -158,32 +157,32 @@ def explain_batch(
 
 
 def choose_labels(probabilities: Probabilities, positive: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels worth a picture: those that are positive, or else the likeliest one."""
+    """Return the labels to show: the positive ones, or else the most likely one."""
     return tuple(positive) or (LABELS[int(np.argmax(probabilities))],)
 
 
 def _check(predictor: Predictor, labels: Sequence[str], method: str) -> None:
     if method not in METHODS:
-        raise UsageError(f"no method is called {method!r}; use one of {', '.join(METHODS)}")
+        raise UsageError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
     if method not in methods_of(predictor):
-        raise UsageError(f"this model has no map of its own; in place of {CELLS} use gradcam")
+        raise UsageError(f"this model has no patch head, which {PATCH} needs; use gradcam")
     unknown = [label for label in labels if label not in LABELS]
     if unknown:
-        raise UsageError(f"no label is called {unknown[0]!r}; use one of {', '.join(LABELS)}")
+        raise UsageError(f"unknown label {unknown[0]!r}; use one of {', '.join(LABELS)}")
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """What one member made of one slice."""
+class _MemberOutput:
+    """Output of one ensemble member for one slice."""
 
     features: Tensor  # (1, K, h, w)
-    mirrored: Tensor | None  # of the mirror image, for `CELLS`
+    mirrored: Tensor | None  # features of the mirror image, for `PATCH`
     logits: NDArray[np.float64]  # (1, 6)
-    probabilities: NDArray[np.float64]  # (6,), by its own calibration
+    probabilities: NDArray[np.float64]  # (6,), calibrated for this member
     placement: Placement
 
 
-def _see(
+def _run_member(
     predictor: Predictor,
     model: nn.Module,
     config: BundleConfig,
@@ -191,7 +190,7 @@ def _see(
     neighbours: Neighbours | None,
     *,
     mirrored: bool,
-) -> _Seen:
+) -> _MemberOutput:
     around = (neighbours or {}).get(config.preprocess.context, ())
     prepared = prepare(ct, config.preprocess, around)
     with outside_inference_mode():
@@ -205,31 +204,31 @@ def _see(
         turned = cast(Any, model).forward_features(pixels.flip(-1)) if mirrored else None
     numbers = logits.float().cpu().numpy().astype(np.float64)
     own = config.calibration.apply(numbers)[0]
-    return _Seen(features, turned, numbers, own, prepared.placement)
+    return _MemberOutput(features, turned, numbers, own, prepared.placement)
 
 
 def _is_nchw(features: Tensor, model: nn.Module) -> bool:
     return features.shape[1] == getattr(model, "num_features", features.shape[1])
 
 
-def _answer(predictor: Predictor, seen: Sequence[_Seen]) -> Probabilities:
-    (six,) = predictor.combine([one.logits for one in seen]).astype(np.float32)
+def _combine(predictor: Predictor, outputs: Sequence[_MemberOutput]) -> Probabilities:
+    (six,) = predictor.combine([one.logits for one in outputs]).astype(np.float32)
     return cast(Probabilities, tuple(map(float, six)))
 
 
 def _member_maps(
     model: nn.Module,
-    seen: Sequence[_Seen],
+    seen: Sequence[_MemberOutput],
     slices: Sequence[CTSlice],
     wanted: Sequence[Sequence[str]],
     method: str,
 ) -> list[dict[str, NDArray[np.float32]]]:
-    """Return each slice's maps by one member, each map's peak at its own probability."""
+    """Return each slice's maps by one member, scaled to the member's probabilities."""
     pairs = [(k, LABELS.index(label)) for k, labels in enumerate(wanted) for label in labels]
-    if method == CELLS:
-        of_slices = [_cell_map(model, one) for one in seen]
+    if method == PATCH:
+        of_slices = [_patch_map(model, one) for one in seen]
         raw = [of_slices[k][index] for k, index in pairs]
-    elif method in CLASS_AGNOSTIC:  # one map a slice serves all its labels
+    elif method in CLASS_AGNOSTIC:  # all labels of a slice share one map
         once = raw_maps(model, torch.cat([one.features for one in seen]), [0] * len(seen), method)
         raw = [once[k] for k, _ in pairs]
     else:
@@ -242,11 +241,11 @@ def _member_maps(
     return out
 
 
-def _cell_map(model: nn.Module, seen: _Seen) -> NDArray[np.float32]:
-    """Return the probability of each label in each cell, float32 ``(6, h, w)``."""
+def _patch_map(model: nn.Module, output: _MemberOutput) -> NDArray[np.float32]:
+    """Return the probability of each label in each patch, float32 ``(6, h, w)``."""
     with outside_inference_mode():
         found = cast(PatchClassifier, model).probability_map(
-            seen.features, cast(Tensor, seen.mirrored)
+            output.features, cast(Tensor, output.mirrored)
         )
     return cast(NDArray[np.float32], found[0].cpu().numpy())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 METHOD_NAMES: Final = {
-    "cells": "Cell map",
+    "patch": "Patch map",
     "gradcam": "Grad-CAM",
     "hirescam": "HiResCAM",
     "layercam": "Layer-CAM",
@@ -13,4 +13,4 @@ METHOD_NAMES: Final = {
     "xgradcam": "XGrad-CAM",
     "eigencam": "Eigen-CAM",
 }
-"""What makes a map of where a model looked, and its name for people."""
+"""Method → name to show."""

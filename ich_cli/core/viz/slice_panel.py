@@ -38,14 +38,14 @@ _MAX_COLUMNS: Final = 4
 
 
 class Measured(Protocol):
-    """What a map's hottest region is worth, as `faithfulness` measures it."""
+    """Probabilities that `faithfulness` measures."""
 
     @property
     def without(self) -> float:
         """Probability with the hottest region replaced."""
 
     @property
-    def elsewhere(self) -> float:
+    def random_region(self) -> float:
         """Mean probability with a random region replaced."""
 
 
@@ -154,7 +154,9 @@ def faithfulness_line(measured: Measured | None) -> str:
     """Return what stands under a map."""
     if measured is None:
         return "the map is empty: nothing here speaks for it"
-    return f"hottest tenth replaced {measured.without:.3f} · a random one {measured.elsewhere:.3f}"
+    return (
+        f"hottest tenth replaced {measured.without:.3f} · a random one {measured.random_region:.3f}"
+    )
 
 
 def titles(axes: Axes, large: str, small: str, color: str) -> None:
@@ -171,8 +173,8 @@ def method_lines(method: str, *, measured: bool) -> list[str]:
         lines = [f"{name} uses no gradient and knows no label: the same map for all, scaled by "
                  "their probabilities."]  # fmt: skip
     else:
-        told = "what the model says of each cell" if method == "cells" else "where the model looked"
-        lines = [f"{name}: {told}. A map's peak is its label's probability in that "
+        shown = "the probability in each patch" if method == "patch" else "where the model looked"
+        lines = [f"{name}: {shown}. A map's peak is its label's probability in that "
                  "slice by itself."]  # fmt: skip
     if measured:
         lines.append("Under a map: the probability with the hottest tenth of the head replaced by "

@@ -49,7 +49,7 @@ def test_each_copy_of_a_picture_has_its_own_label() -> None:
 
 
 def test_a_picture_without_a_target_is_an_error_not_dropped() -> None:
-    with pytest.raises(ValueError, match="2 pictures, but 1 targets"):
+    with pytest.raises(ValueError, match="2 images, but 1 targets"):
         raw_maps(Head(), FEATURES.expand(2, -1, -1, -1), [0], "gradcam")
 
 

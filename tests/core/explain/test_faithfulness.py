@@ -20,7 +20,7 @@ def test_the_hottest_region_of_a_faithful_map_costs_what_the_model_saw() -> None
     assert one.before == pytest.approx(found.probabilities[0], abs=1e-6)
     assert one.without == pytest.approx(0.5, abs=0.02)  # what is left without it
     assert one.drop > 0.1
-    assert one.drop > 3 * one.drop_elsewhere
+    assert one.drop > 3 * one.drop_random
     assert one.to_dict()["drop"] == pytest.approx(one.before - one.without, abs=2e-6)
 
 
@@ -53,7 +53,7 @@ def test_the_seed_fixes_it_and_the_probabilities_are_the_predictors(tiny_bundle:
     once, again = faithfulness(predictor, found, seed=3), faithfulness(predictor, found, seed=3)
     assert once == again
     other = faithfulness(predictor, found, seed=4)
-    assert any(once[label].elsewhere != other[label].elsewhere for label in once)
+    assert any(once[label].random_region != other[label].random_region for label in once)
 
 
 def test_hottest_is_of_the_head_and_of_the_size_asked_for() -> None:

@@ -242,12 +242,12 @@ def test_labels_are_the_positive_ones_or_the_likeliest() -> None:
 
 
 def test_unknown_labels_and_methods_are_refused(predictor: Predictor) -> None:
-    with pytest.raises(UsageError, match="no label is called 'sub'"):
+    with pytest.raises(UsageError, match="unknown label 'sub'"):
         explain(predictor, noise(), ["sub"])
-    with pytest.raises(UsageError, match="no method is called 'magic'"):
+    with pytest.raises(UsageError, match="unknown method 'magic'"):
         explain(predictor, noise(), method="magic")
-    with pytest.raises(UsageError, match="no map of its own; in place of cells use gradcam"):
-        explain(predictor, noise(), method="cells")
+    with pytest.raises(UsageError, match="no patch head, which patch needs; use gradcam"):
+        explain(predictor, noise(), method="patch")
 
 
 @pytest.fixture(scope="module")
@@ -259,16 +259,16 @@ def celled() -> Predictor:
     return Predictor(LoadedBundle(config, (model,), (config,), "", Path()), "cpu")
 
 
-def test_a_model_with_cells_shows_their_probabilities(celled: Predictor) -> None:
+def test_a_patch_head_shows_patch_probabilities(celled: Predictor) -> None:
     ct = noise(shape=(96, 96))
     ct.hu[:] = np.random.default_rng(2).integers(0, 90, (96, 96))  # fills it: nothing is cropped
     found = explain(celled, ct, LABELS)
-    assert found.method == "cells"
+    assert found.method == "patch"
     model, config = celled.bundle.members[0]
     pixels = model_input(celled.prepare(ct)[0].pixels[None], config.preprocess, "cpu")
     with torch.no_grad():
         one, other = (
-            model.cells(model.forward_features(x)).sigmoid()[0]  # type: ignore[operator]
+            model.patch_logits(model.forward_features(x)).sigmoid()[0]  # type: ignore[operator]
             for x in (pixels, pixels.flip(-1))
         )
     mean = ((one + other.flip(-1)) / 2).numpy()
@@ -279,7 +279,7 @@ def test_a_model_with_cells_shows_their_probabilities(celled: Predictor) -> None
         assert 0.8 * found.probabilities[k] <= found.maps[label].max() <= found.probabilities[k]
 
 
-def test_cells_of_a_mirrored_slice_are_mirrored(celled: Predictor) -> None:
+def test_patch_maps_of_a_mirrored_slice_are_mirrored(celled: Predictor) -> None:
     ct = noise()
     turned = CTSlice(ct.hu[:, ::-1].copy(), ct.id)
     maps, others = explain(celled, ct, LABELS).maps, explain(celled, turned, LABELS).maps
@@ -291,7 +291,7 @@ def test_cells_of_a_mirrored_slice_are_mirrored(celled: Predictor) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_model_with_cells_takes_every_method(celled: Predictor, method: str) -> None:
+def test_a_patch_head_supports_every_method(celled: Predictor, method: str) -> None:
     assert explain(celled, noise(), ["any"], method=method).method == method
 
 
