@@ -1,4 +1,4 @@
-"""What the Hub of the tests answers: one function a route."""
+"""Responses of the test Hub: one function per route."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-nc-4.0", "other")
 
 
 def _repository(h: Any, kind: str, repo: str, *, write: bool = False) -> Repository | None:
-    """Return a repository that the token may see, or answer why not."""
+    """Return a repository that the token may read, or send an error."""
     found = h.hub.repositories.get((kind, repo))
     if found is None or (found.private and h.token is None):
         status = 401 if h.token is None else 404
@@ -225,12 +225,12 @@ def validate_yaml(h: Any) -> None:
     parts = asked["content"].split("---\n", 2)
     data = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else {}
     errors = list(_faults_of(data, asked["repoType"]))
-    told = {"errors": [{"message": one} for one in errors], "warnings": []}
-    h.send(400 if errors else 200, told)
+    output = {"errors": [{"message": one} for one in errors], "warnings": []}
+    h.send(400 if errors else 200, output)
 
 
 def _faults_of(data: dict[str, Any], kind: str) -> list[str]:
-    """Return what the Hub holds against front matter; of a card, its model-index too."""
+    """Return the Hub's validation errors of front matter, including the model-index of a card."""
     faults = [] if data.get("license") in LICENSES else ['"license" must be one of those known']
     if kind == "space":
         known = data.get("sdk") in ("gradio", "docker", "static")
@@ -265,7 +265,7 @@ _REV = r"(?P<revision>[^/]+)"
 
 
 def _web(tail: str, answer: Any) -> list[tuple[str, str, Any]]:
-    """Return a route of pages, which have the kind in front only of Spaces."""
+    """Return a route of pages; only Spaces have their kind as a prefix."""
     method, _, path = tail.partition(" ")
     return [
         (method.replace("|", " "), rf"/spaces/{_ID}{path}",

@@ -1,4 +1,4 @@
-"""A Hub on localhost, and the client turned to it."""
+"""Fixtures: a Hub on localhost, and the client configured to use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.hub.server import WRITE, Hub
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """Start a Hub, empty, with the client of this process turned to it and an empty cache."""
+    """Start an empty Hub; configure the client of this process to use it, with an empty cache."""
     from huggingface_hub import constants
     from huggingface_hub.utils import close_session
 
@@ -40,14 +40,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let no time pass between attempts; return what would have been waited."""
+    """Replace sleeping between attempts; return the waiting times in seconds."""
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
     return waited
 
 
 def bundle_files(folder: Path) -> dict[str, bytes]:
-    """Return a bundle's files as a repository holds them."""
+    """Return a bundle's files: path in the repository → content."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -56,7 +56,7 @@ def bundle_files(folder: Path) -> dict[str, bytes]:
 
 
 def client_environment(hub: Hub | None, folder: Path) -> dict[str, str]:
-    """Return the environment of a process whose client talks to `hub`, with a home of its own."""
+    """Return the environment of a process that uses `hub`, with its own home folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "ICH_", "PYTHONPATH"))}
     return kept | {
         "HF_HOME": str(folder / "home"),

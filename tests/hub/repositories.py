@@ -1,4 +1,4 @@
-"""What stands on the Hub of the tests: repositories with commits, branches, tags and variables."""
+"""Repositories of the test Hub: commits, branches, tags and variables."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Blob:
 
     @property
     def pointer(self) -> bytes:
-        """What git holds of a large file."""
+        """Pointer that git stores for a large file."""
         head = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}"
         return f"{head}\nsize {len(self.data)}\n".encode()
 
     @property
     def oid(self) -> str:
-        """Git's own checksum: of a large file, that of its pointer."""
+        """Git's checksum; for a large file, that of its pointer."""
         content = self.pointer if self.is_lfs else self.data
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 

@@ -26,7 +26,7 @@ WRITE, READ = "hf_write", "hf_read"
 
 @dataclass
 class Fault:
-    """Something that goes wrong: for requests whose method and path fit, so many times."""
+    """Simulated failure of requests with a given method and path, a number of times."""
 
     method: str
     path: str
@@ -34,13 +34,13 @@ class Fault:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
-    """Bytes of the body after which the connection is gone."""
+    """Bytes of the body after which the connection is closed."""
     stall_after: int | None = None
-    """Bytes of the body after which nothing more comes."""
+    """Bytes of the body after which the response stalls."""
     flip: bool = False
-    """Turn over the last byte of the body."""
+    """Invert the last byte of the body."""
     before: Callable[[], None] | None = None
-    """Called first."""
+    """Function called before the response."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Seen:
 
 
 class Hub:
-    """The server: its repositories, and what it was asked."""
+    """Server with its repositories and the requests that it received."""
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
@@ -74,7 +74,7 @@ class Hub:
 
     @property
     def storage(self) -> str:
-        """Where large files lie: another host, which must not see a token."""
+        """Address of large files: another host, which must not receive a token."""
         return f"http://localhost:{self._http.server_port}"
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Hub:
     def publish(
         self, repo: str, files: dict[str, bytes], *, kind: str = "model", **settings: Any
     ) -> str:
-        """Let files stand in a repository, and return the commit."""
+        """Commit files to a repository and return the commit."""
         repository = self.repositories.setdefault((kind, repo), Repository(**settings))
         made = repository.commit("main", {p: blob(p, d) for p, d in files.items()}, [], "by hand")
         return made.oid
@@ -105,8 +105,8 @@ class Hub:
                     return one
         return Fault("", "")
 
-    def asked(self, method: str, path: str) -> list[Seen]:
-        """Return the requests whose method and path fit."""
+    def requests(self, method: str, path: str) -> list[Seen]:
+        """Return the requests with this method and path pattern."""
         return [one for one in self.seen if one.method == method and re.search(path, one.path)]
 
     def store(self, data: bytes) -> str:
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub = self.server.hub  # type: ignore[attr-defined]
 
     def log_message(self, *_: Any) -> None:
-        """Keep the tests' output clean."""
+        """Write no log."""
 
     def handle_one_request(self) -> None:
         try:
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.loads(self.body)
 
     def send(self, status: int, content: Any = b"", headers: dict[str, str] | None = None) -> None:
-        """Answer, with whatever goes wrong on the way."""
+        """Send the response, with the simulated failures."""
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         if self.fault.flip:
             data = data[:-1] + bytes([data[-1] ^ 1])

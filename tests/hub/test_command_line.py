@@ -1,4 +1,4 @@
-"""``ich push`` and ``ich pull`` as their users type them."""
+"""``ich push`` and ``ich pull`` on the command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ich(monkeypatch: pytest.MonkeyPatch) -> Ich:
 
 
 def process(environment: dict[str, str], *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ``ich`` as a process of its own, so that the client reads its environment."""
+    """Run ``ich`` in a process, so that the client reads its environment."""
     command = [sys.executable, "-m", "ich_cli", *map(str, words)]
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -36,7 +36,7 @@ def process(environment: dict[str, str], *words: str | Path) -> subprocess.Compl
 
 
 @pytest.mark.slow
-def test_there_and_back_and_then_offline(hub: Hub, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_push_pull_and_offline_use(hub: Hub, tiny_bundle: Path, tmp_path: Path) -> None:
     there = client_environment(hub, tmp_path / "there")
     pushed = process(there, "push", tiny_bundle, REPO)
     assert pushed.returncode == 0, pushed.stderr
@@ -67,7 +67,7 @@ def test_a_wrong_token_is_one_line(hub: Hub, tiny_bundle: Path, tmp_path: Path) 
     )
 
 
-def test_a_dry_run_needs_no_token_and_asks_nobody(
+def test_a_dry_run_needs_no_token_and_sends_no_request(
     hub: Hub, ich: Ich, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "")
@@ -96,16 +96,18 @@ def test_a_dry_run_needs_no_token_and_asks_nobody(
 def test_a_bundle_and_its_space(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
     done = ich("push", tiny_bundle, REPO, "--space", "owner/demo", "--private", "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert told["model"]["commit"] == hub.model(REPO).head.oid
-    assert told["model"]["tag"] == "v1"
+    output = json.loads(done.stdout)
+    assert output["model"]["commit"] == hub.model(REPO).head.oid
+    assert output["model"]["tag"] == "v1"
     space = hub.repositories["space", "owner/demo"]
-    assert space.variables == {"ICH_WEIGHTS": f"{REPO}@{told['model']['commit']}"}
+    assert space.variables == {"ICH_WEIGHTS": f"{REPO}@{output['model']['commit']}"}
     assert space.private
     assert "set a secret HF_TOKEN" in done.stderr
 
 
-def test_a_space_alone_shows_the_bundle_of_its_name(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
+def test_a_space_alone_shows_the_bundle_with_its_name(
+    hub: Hub, ich: Ich, tiny_bundle: Path
+) -> None:
     refused = ich("push", "--space", REPO)
     assert refused.exit_code == 1
     assert "owner/name: not found on the Hub" in refused.stderr
@@ -119,7 +121,7 @@ def test_a_space_alone_shows_the_bundle_of_its_name(hub: Hub, ich: Ich, tiny_bun
     assert "unchanged" in ich("push", "--space", REPO).stderr
 
 
-def test_pull_for_machines(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
+def test_pull_as_json(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
     commit = hub.publish(REPO, bundle_files(tiny_bundle))
     done = ich("pull", REPO, "--json")
     found = json.loads(done.stdout)
@@ -130,7 +132,7 @@ def test_pull_for_machines(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "output"),
     [
         (["push"], 2, "give RUN and OWNER/NAME, or --space OWNER/NAME alone"),
         (["push", "."], 2, "give RUN and OWNER/NAME"),
@@ -140,10 +142,10 @@ def test_pull_for_machines(hub: Hub, ich: Ich, tiny_bundle: Path) -> None:
         (["pull", "name"], 1, "name: not of the form owner/name[@revision]"),
     ],
 )
-def test_wrong_usage_is_one_line(ich: Ich, words: list[str], code: int, told: str) -> None:
+def test_wrong_usage_is_one_line(ich: Ich, words: list[str], code: int, output: str) -> None:
     done = ich(*words)
     assert done.exit_code == code
-    assert told in done.stderr
+    assert output in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong on real networks, on the way to and from the Hub."""
+"""Network failures during pull and push."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def files(tiny_bundle: Path) -> Files:
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client writes, and so goes on, in pieces of 10 MB: too large for a tiny bundle."""
+    """Reduce the client's chunk size of 10 MB, which is too large for a tiny bundle."""
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 250)
 
 
 def ranges(hub: Hub) -> list[str | None]:
-    return [one.headers.get("Range") for one in hub.asked("GET", "/storage/")]
+    return [one.headers.get("Range") for one in hub.requests("GET", "/storage/")]
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_a_cut_download_goes_on_where_it_was(published: Hub, waits: list[float]) -> None:
+def test_an_interrupted_download_is_resumed(published: Hub, waits: list[float]) -> None:
     published.fault("GET", "/storage/", cut_after=1000)
     published.fault("GET", "/storage/", cut_after=500)
     load_bundle(fetch(REPO))
@@ -49,7 +49,7 @@ def test_a_cut_download_goes_on_where_it_was(published: Hub, waits: list[float])
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_a_download_that_stalls_goes_on_where_it_was(
+def test_a_stalled_download_is_resumed(
     published: Hub, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
@@ -58,7 +58,7 @@ def test_a_download_that_stalls_goes_on_where_it_was(
     assert ranges(published) == [None, "bytes=1000-"]
 
 
-def test_a_download_that_is_always_cut_ends_with_a_line(published: Hub, waits: list[float]) -> None:
+def test_a_download_that_always_fails_is_an_error(published: Hub, waits: list[float]) -> None:
     published.fault("GET", "/storage/", cut_after=0, times=100)
     with pytest.raises(HubError, match=r"owner/name: the connection failed .*try again"):
         fetch(REPO)
@@ -66,22 +66,20 @@ def test_a_download_that_is_always_cut_ends_with_a_line(published: Hub, waits: l
     load_bundle(fetch(REPO))  # and leaves nothing behind that stands in the way
 
 
-def test_a_byte_that_turned_over_is_found_and_fetched_again(published: Hub) -> None:
+def test_a_damaged_download_is_repeated(published: Hub) -> None:
     published.fault("GET", "/storage/", flip=True)
     load_bundle(fetch(REPO))
     assert ranges(published) == [None, None]
 
 
-def test_bytes_that_turn_over_again_are_not_kept(published: Hub) -> None:
+def test_a_twice_damaged_download_is_deleted(published: Hub) -> None:
     published.fault("GET", "/storage/", flip=True, times=2)
     with pytest.raises(HubError, match=r"damaged twice during download"):
         fetch(REPO)
     load_bundle(fetch(REPO))
 
 
-def test_a_byte_that_turned_over_in_the_cache(
-    published: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_file_in_the_cache(published: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = fetch(REPO) / "model.safetensors"
     data = weights.read_bytes()
     weights.resolve().write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
@@ -103,7 +101,7 @@ def test_a_byte_that_turned_over_in_the_cache(
         ("GET", "/storage/", 503, [7.0]),
     ],
 )
-def test_a_busy_hub_is_waited_for(
+def test_a_busy_hub_is_retried(
     published: Hub, waits: list[float], method: str, path: str, status: int, waited: list[float]
 ) -> None:
     published.fault(method, path, status=status, headers={"Retry-After": "7"})
@@ -111,19 +109,19 @@ def test_a_busy_hub_is_waited_for(
     assert waits == waited
 
 
-def test_a_hub_that_stays_ill_is_told(published: Hub, waits: list[float]) -> None:
+def test_a_hub_that_keeps_failing_is_an_error(published: Hub, waits: list[float]) -> None:
     published.fault("HEAD", "/resolve/", status=503, times=100)
     with pytest.raises(HubError, match="owner/name: the Hub returned HTTP status 503"):
         fetch(REPO)
 
 
-def test_a_cached_bundle_serves_while_the_hub_is_ill(published: Hub) -> None:
+def test_a_cached_bundle_is_used_while_the_hub_fails(published: Hub) -> None:
     folder = fetch(REPO)
     published.fault("HEAD", "/resolve/", status=503, times=100)
     assert fetch(REPO) == folder
 
 
-def test_nobody_listens(hub: Hub, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
+def test_connection_refused(hub: Hub, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> None:
     for name, value in (
         ("ENDPOINT", "http://127.0.0.1:9"),
         ("HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"),
@@ -149,7 +147,7 @@ def test_nobody_listens(hub: Hub, monkeypatch: pytest.MonkeyPatch, waits: list[f
         ("POST", "/tag/"),
     ],
 )
-def test_every_step_of_a_push_waits_for_a_busy_hub(
+def test_every_step_of_a_push_is_retried(
     hub: Hub, files: Files, waits: list[float], method: str, path: str, status: int
 ) -> None:
     hub.fault(method, path, status=status, times=2)
@@ -159,14 +157,14 @@ def test_every_step_of_a_push_waits_for_a_busy_hub(
     assert hub.model(REPO).tags == {"v1": done.commit}
 
 
-def test_a_push_heeds_retry_after(hub: Hub, files: Files, waits: list[float]) -> None:
+def test_a_push_honours_retry_after(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("POST", "/commit/", status=429, headers={"Retry-After": "7"})
     hub.fault("POST", "/tag/", status=429, headers={"Retry-After": "3600"})
     push(files, REPO)
     assert waits == [7.0, 60.0]
 
 
-def test_a_push_gives_up_with_a_line(hub: Hub, files: Files, waits: list[float]) -> None:
+def test_a_push_that_keeps_failing_is_an_error(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("POST", "/commit/", status=503, times=100)
     with pytest.raises(HubError, match="owner/name: the Hub returned HTTP status 503"):
         push(files, REPO)
@@ -174,7 +172,7 @@ def test_a_push_gives_up_with_a_line(hub: Hub, files: Files, waits: list[float])
     assert len(hub.model(REPO).commits) == 1
 
 
-def test_an_upload_that_is_cut_is_sent_again(hub: Hub, files: Files, waits: list[float]) -> None:
+def test_an_interrupted_upload_is_repeated(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("PUT", "/upload/", cut_after=0)
     push(files, REPO)
     weights = next(one for one in files if one.path == "model.safetensors")
@@ -184,14 +182,14 @@ def test_an_upload_that_is_cut_is_sent_again(hub: Hub, files: Files, waits: list
     )
 
 
-def test_an_upload_that_the_storage_refuses(hub: Hub, files: Files, waits: list[float]) -> None:
+def test_an_upload_rejected_by_the_storage(hub: Hub, files: Files, waits: list[float]) -> None:
     hub.fault("PUT", "/upload/", status=403, times=100)
     with pytest.raises(HubError, match="owner/name: permission denied"):
         push(files, REPO)
     assert len(hub.model(REPO).commits) == 1
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(
+def test_a_commit_whose_response_is_lost_is_not_repeated(
     hub: Hub, files: Files, waits: list[float]
 ) -> None:
     hub.fault("POST", "/commit/", cut_after=0)
@@ -203,7 +201,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(
     assert len(hub.model(REPO).commits) == 2
 
 
-def test_a_hub_without_the_fast_upload_says_how_to_do_without(
+def test_a_failed_xet_upload_names_the_variable_that_disables_it(
     hub: Hub, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
@@ -212,7 +210,7 @@ def test_a_hub_without_the_fast_upload_says_how_to_do_without(
 
 
 def at_once(*pushes: Callable[[], PushResult]) -> list[PushResult | HubError]:
-    """Run pushes in threads of their own and return what each came to."""
+    """Run pushes in threads and return the result or error of each."""
     came: list[PushResult | HubError] = [HubError("never ended")] * len(pushes)
 
     def run(index: int) -> None:
@@ -229,7 +227,7 @@ def at_once(*pushes: Callable[[], PushResult]) -> list[PushResult | HubError]:
     return came
 
 
-def test_two_pushes_at_once_of_different_things(hub: Hub, files: Files, tiny_bundle: Path) -> None:
+def test_concurrent_pushes_of_different_files(hub: Hub, files: Files, tiny_bundle: Path) -> None:
     push(files, REPO)
     both = Barrier(2)
     hub.fault("POST", "/preupload/", times=2, before=lambda: both.wait(20))  # both have read
@@ -245,7 +243,7 @@ def test_two_pushes_at_once_of_different_things(hub: Hub, files: Files, tiny_bun
     assert len(hub.model(REPO).commits) == 3
 
 
-def test_two_pushes_at_once_of_the_same(hub: Hub, files: Files, tiny_bundle: Path) -> None:
+def test_concurrent_pushes_of_the_same_files(hub: Hub, files: Files, tiny_bundle: Path) -> None:
     push(collect_files(tiny_bundle, REPO, license="mit").files, REPO)
     both = Barrier(2)
     hub.fault("POST", "/preupload/", times=2, before=lambda: both.wait(20))

@@ -1,4 +1,4 @@
-"""What a training starts from when that lies on the Hub: real HTTP, the real clients."""
+"""Initial weights of a training from the Hub, with real HTTP and the real clients."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def config(model: str, init: str) -> TrainConfig:
     return TrainConfig(model=model, init=init)
 
 
-def test_a_bundle_of_the_hub_is_where_a_training_starts(hub: Hub, tiny_bundle: Path) -> None:
+def test_a_training_starts_from_a_bundle_on_the_hub(hub: Hub, tiny_bundle: Path) -> None:
     commit = hub.publish("owner/name", bundle_files(tiny_bundle))
     hub.model("owner/name").tags["v1"] = commit
     kept = load_bundle(tiny_bundle)
-    told: list[str] = []
+    output: list[str] = []
     channels = kept.config.preprocess.channels
     start = build_initial_model(
-        config(kept.config.architecture, "owner/name@v1"), channels, told.append
+        config(kept.config.architecture, "owner/name@v1"), channels, output.append
     )
     assert start.origin == f"owner/name@{commit}"
-    assert told == [f"started from the bundle owner/name@{commit}: classifier kept"]
+    assert output == [f"started from the bundle owner/name@{commit}: classifier kept"]
     for key, value in kept.models[0].state_dict().items():
         assert torch.equal(start.model.state_dict()[key], value), key
     with pytest.raises(BundleError, match=rf"owner/name@{commit}: a bundle of .*, not resnet18"):
         build_initial_model(config("resnet18", "owner/name@v1"), channels)
 
 
-def test_what_the_hub_lacks_is_one_line(hub: Hub) -> None:
+def test_a_missing_repository_is_one_line(hub: Hub) -> None:
     with pytest.raises(HubError, match="owner/nothing"):
         build_initial_model(config("test_resnet", "owner/nothing"), 3)
 
@@ -57,9 +57,9 @@ def test_pretrained_weights_come_from_the_hub(hub: Hub) -> None:
     assert ours["fc.weight"].shape[0] == 6
 
 
-def test_offline_it_says_what_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_the_error_names_the_alternatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(IchError, match="--init FILE, or from random weights by --init none"):
+    with pytest.raises(IchError, match="--init FILE, or from random weights with --init none"):
         build_initial_model(config("test_resnet", "imagenet"), 3)
 
 

@@ -1,4 +1,4 @@
-"""From the Hub into the cache: real HTTP, the real client."""
+"""Downloads from the Hub into the cache, with real HTTP and the real client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_then_it_is_there_without_a_network(
+def test_a_pulled_bundle_works_offline(
     hub: Hub, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.publish(REPO, bundle_files(tiny_bundle))
@@ -49,7 +49,7 @@ def test_then_it_is_there_without_a_network(
         fetch(f"{REPO}@v2")
 
 
-def test_a_commit_that_is_cached_asks_nothing(hub: Hub, tiny_bundle: Path) -> None:
+def test_a_cached_commit_needs_no_request(hub: Hub, tiny_bundle: Path) -> None:
     commit = hub.publish(REPO, bundle_files(tiny_bundle))
     fetch(REPO)
     before = len(hub.seen)
@@ -57,17 +57,17 @@ def test_a_commit_that_is_cached_asks_nothing(hub: Hub, tiny_bundle: Path) -> No
     assert len(hub.seen) == before
 
 
-def test_the_newest_of_a_branch_and_the_same_of_a_commit(hub: Hub, tiny_bundle: Path) -> None:
+def test_a_branch_is_updated_and_a_commit_is_fixed(hub: Hub, tiny_bundle: Path) -> None:
     first = hub.publish(REPO, bundle_files(tiny_bundle))
     assert fetch(REPO).name == first
     second = hub.publish(REPO, {"README.md": b"other words"})
     assert fetch(REPO).name == second
     assert fetch(f"{REPO}@{first}").name == first
     assert pin(REPO) == f"{REPO}@{second}"
-    assert len(hub.asked("GET", "/storage/")) == 1  # the weights are the same
+    assert len(hub.requests("GET", "/storage/")) == 1  # the weights are the same
 
 
-def test_only_what_is_needed_and_no_pickle(hub: Hub, tiny_bundle: Path) -> None:
+def test_only_needed_files_are_downloaded_and_no_pickle(hub: Hub, tiny_bundle: Path) -> None:
     extra = dict.fromkeys(
         ("pytorch_model.bin", "x.pt", "optimizer.pkl", "figures/roc.png", "0/model.safetensors"),
         b"\x80\x04never",
@@ -87,7 +87,7 @@ def test_a_card_may_be_missing(hub: Hub, tiny_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "expected"),
     [
         (None, "has no config.json, so it is not a bundle"),
         (b'{"architectures": ["BertModel"]}', "neither a bundle config of ich nor a timm config"),
@@ -97,16 +97,16 @@ def test_a_card_may_be_missing(hub: Hub, tiny_bundle: Path) -> None:
         (b'{"ich": {"format": 2}}', "this version reads format 1"),
     ],
 )
-def test_what_is_no_bundle_is_refused_before_its_weights(
-    hub: Hub, config: bytes | None, told: str
+def test_other_repositories_are_refused_before_any_weights(
+    hub: Hub, config: bytes | None, expected: str
 ) -> None:
     files = {"model.safetensors": b"weights", "pytorch_model.bin": b"\x80\x04never"}
     hub.publish(REPO, {**files, "config.json": config} if config is not None else files)
-    with pytest.raises(HubError, match=rf"owner/name: .*{told}") as raised:
+    with pytest.raises(HubError, match=rf"owner/name: .*{expected}") as raised:
         fetch(REPO)
     assert "snapshots" not in str(raised.value)  # where the cache lies tells nobody anything
-    assert not hub.asked("GET", "safetensors|storage|bin")
-    assert not hub.asked("HEAD", "safetensors|bin")
+    assert not hub.requests("GET", "safetensors|storage|bin")
+    assert not hub.requests("HEAD", "safetensors|bin")
 
 
 def test_pickles_alone_are_refused(hub: Hub, tiny_bundle: Path) -> None:
@@ -121,7 +121,7 @@ def test_pickles_alone_are_refused(hub: Hub, tiny_bundle: Path) -> None:
     assert not [one for one in hub.seen if one.path.endswith(".bin")]
 
 
-def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundle: Path) -> None:
+def test_weights_with_another_checksum_are_deleted(hub: Hub, tiny_bundle: Path) -> None:
     other = b"x" * 1000
     hub.publish(REPO, {**bundle_files(tiny_bundle), "model.safetensors": other})
     with pytest.raises(
@@ -133,7 +133,7 @@ def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundl
 
 
 @pytest.mark.parametrize(
-    ("settings", "token", "told"),
+    ("settings", "token", "expected"),
     [
         ({"private": True}, "", "not found on the Hub, or no access.*HF_TOKEN"),
         ({"gated": True}, "", "gated: request access on its page"),
@@ -141,29 +141,29 @@ def test_weights_that_the_config_does_not_name_are_not_kept(hub: Hub, tiny_bundl
         ({}, "hf_wrong", "the Hub rejects the token"),
     ],
 )
-def test_without_access_the_line_tells_what_to_do(
+def test_without_access_the_error_says_what_to_do(
     hub: Hub,
     tiny_bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, bool],
     token: str,
-    told: str,
+    expected: str,
 ) -> None:
     hub.publish(REPO, bundle_files(tiny_bundle), **settings)
     monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(HubError, match=rf"owner/name: .*{told}"):
+    with pytest.raises(HubError, match=rf"owner/name: .*{expected}"):
         fetch(REPO)
 
 
-def test_a_token_opens_a_private_bundle_and_stays_on_the_hub(hub: Hub, tiny_bundle: Path) -> None:
+def test_a_token_gives_access_and_is_sent_to_the_hub_only(hub: Hub, tiny_bundle: Path) -> None:
     hub.publish(REPO, bundle_files(tiny_bundle), private=True)
     load_bundle(fetch(REPO))
-    assert {one.token for one in hub.asked("GET", "/resolve/")} == {"hf_write"}
-    assert {one.token for one in hub.asked("GET", "/storage/")} == {None}
+    assert {one.token for one in hub.requests("GET", "/resolve/")} == {"hf_write"}
+    assert {one.token for one in hub.requests("GET", "/storage/")} == {None}
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("owner/nothing", "not found on the Hub"),
         (f"{REPO}@v9", "revision not found; check the part after the @"),
@@ -171,9 +171,9 @@ def test_a_token_opens_a_private_bundle_and_stays_on_the_hub(hub: Hub, tiny_bund
         (f"{REPO}:rsna", "a bundle has its own input settings; drop :rsna"),
     ],
 )
-def test_names_that_stand_for_nothing(hub: Hub, tiny_bundle: Path, name: str, told: str) -> None:
+def test_unknown_names_and_revisions(hub: Hub, tiny_bundle: Path, name: str, expected: str) -> None:
     hub.publish(REPO, bundle_files(tiny_bundle))
-    with pytest.raises(HubError, match=rf"{name}: .*{told}"):
+    with pytest.raises(HubError, match=rf"{name}: .*{expected}"):
         fetch(name)
 
 
@@ -183,13 +183,15 @@ def ensemble(folder: Path, members: list[Path | str]) -> Path:
     return folder
 
 
-def test_an_ensemble_brings_its_subfolders(hub: Hub, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_an_ensemble_is_downloaded_with_its_subfolders(
+    hub: Hub, tiny_bundle: Path, tmp_path: Path
+) -> None:
     both = ensemble(tmp_path / "both", [tiny_bundle, tiny_bundle])
     hub.publish("owner/both", bundle_files(both))
     assert len(load_bundle(fetch("owner/both")).models) == 2
 
 
-def test_an_ensemble_brings_its_pinned_members_and_works_offline(
+def test_an_ensemble_is_downloaded_with_its_pinned_members(
     hub: Hub, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = hub.publish(REPO, bundle_files(tiny_bundle))
@@ -232,7 +234,7 @@ def test_a_plain_timm_classifier_with_a_stated_preset(
     commit = hub.publish(REPO, plain_timm(tiny_bundle))
     with pytest.raises(HubError, match="append :rsna or :dlmi"):
         fetch(REPO)
-    assert not hub.asked("GET", "/storage/")
+    assert not hub.requests("GET", "/storage/")
     predictor = Predictor.load(f"{REPO}:rsna", device="cpu")
     assert predictor.preprocess == Predictor.load(tiny_bundle, device="cpu").preprocess
     assert f"not stated by {REPO}@{commit}" in predictor.caveat
@@ -253,7 +255,7 @@ def test_a_plain_classifier_with_other_channels_is_refused(hub: Hub, tiny_bundle
         fetch(f"{REPO}:rsna")
 
 
-def test_what_timm_and_snapshot_download_make_of_it(hub: Hub, tiny_bundle: Path) -> None:
+def test_timm_and_snapshot_download_read_the_bundle(hub: Hub, tiny_bundle: Path) -> None:
     import timm
     import torch
     from huggingface_hub import snapshot_download
@@ -271,7 +273,7 @@ def test_what_timm_and_snapshot_download_make_of_it(hub: Hub, tiny_bundle: Path)
     assert torch.equal(ours, snapshots)
 
 
-def test_a_member_that_is_gone_is_named(
+def test_a_missing_member_is_named(
     hub: Hub, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.publish(REPO, bundle_files(tiny_bundle))

@@ -1,4 +1,4 @@
-"""From a run to the Hub: what goes, what stays, and what the card says."""
+"""Publishing a run: files, removed paths, model card, tags."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRETS = ("annika7", "gpu7", "clinic", "/home", "/mnt", "C:\\", "ct-host-42")
 
 @pytest.fixture
 def run(tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a run as `ich train` leaves it, with a machine's paths in its texts."""
+    """Return the folder of a run as `ich train` writes it, with local paths in its texts."""
     monkeypatch.setattr(platform, "node", lambda: "ct-host-42")
     folder = tmp_path / "runs" / "first"
     shutil.copytree(tiny_bundle, folder / "bundle")
@@ -70,7 +70,7 @@ def by_path(files: tuple[Upload, ...]) -> dict[str, bytes]:
     }
 
 
-def test_only_these_files_go(run: Path) -> None:
+def test_published_files(run: Path) -> None:
     files = by_path(collect_files(run, REPO).files)
     assert sorted(files) == [
         "README.md", "config.json", "figures/calibration.png", "metrics.json", "model.safetensors",
@@ -81,11 +81,11 @@ def test_only_these_files_go(run: Path) -> None:
     )  # the run is found from there too
 
 
-def test_nothing_tells_of_the_machine(run: Path) -> None:
+def test_paths_users_and_hosts_are_removed(run: Path) -> None:
     for path, data in by_path(collect_files(run, REPO).files).items():
         if not path.endswith((".safetensors", ".png")):
-            told = [one for one in SECRETS if one in data.decode()]
-            assert not told, f"{path} tells {told}"
+            found = [one for one in SECRETS if one in data.decode()]
+            assert not found, f"{path} contains {found}"
     training = collect_files(run, REPO).config.training
     assert training["command"] == "ich train ct-ich --init w.safetensors --out=runs"
     assert training["config"] == {"init": "w.safetensors", "epochs": 6, "precision": "bf16"}
@@ -93,18 +93,18 @@ def test_nothing_tells_of_the_machine(run: Path) -> None:
     assert training["data"] == "CT-ICH of scans, 20 slices (CC BY 4.0, doi 10.13026/w8q8-ky94)"
 
 
-def test_a_link_out_of_the_run_does_not_go(run: Path, tmp_path: Path) -> None:
+def test_a_link_out_of_the_run_is_not_published(run: Path, tmp_path: Path) -> None:
     (tmp_path / "private.png").write_bytes(PNG)
     (run / "figures" / "roc.png").symlink_to(tmp_path / "private.png")
     assert "figures/roc.png" not in by_path(collect_files(run, REPO).files)
 
 
-def test_the_weights_go_as_they_are_and_fit_the_config(run: Path, hub: Hub) -> None:
+def test_weights_are_published_unchanged_and_match_the_config(run: Path, hub: Hub) -> None:
     push(collect_files(run, REPO).files, REPO)
     there = load_bundle(fetch(REPO))
     assert there.config.sha256 == read_config(run / "bundle").sha256
     assert there.config.thresholds == read_config(run / "bundle").thresholds
-    assert hub.asked("POST", "/validate-yaml")
+    assert hub.requests("POST", "/validate-yaml")
 
 
 def test_the_card(run: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_card(run: Path, tmp_path: Path) -> None:
         assert text in card, text
 
 
-def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
+def test_card_of_the_shipped_bundle(hub: Hub) -> None:
     from ich_cli.core.bundle.resolve import default_bundle
 
     whole = collect_files(default_bundle(), REPO)
@@ -153,7 +153,7 @@ def test_the_shipped_bundles_card_is_whole(hub: Hub) -> None:
     assert "{{" not in whole.card
 
 
-def test_a_template_of_ones_own(run: Path) -> None:
+def test_a_custom_template(run: Path) -> None:
     (run / "model_card.md").write_text("---\n{{ card_data }}\n---\nOurs: {{ data }}")
     data = "CT-ICH of scans, 20 slices (CC BY 4.0, doi 10.13026/w8q8-ky94)"
     assert collect_files(run, REPO).card.endswith(f"---\nOurs: {data}\n")
@@ -162,7 +162,7 @@ def test_a_template_of_ones_own(run: Path) -> None:
         collect_files(run, REPO)
 
 
-def test_a_card_written_by_hand_is_told_of(run: Path) -> None:
+def test_an_edited_card_is_reported(run: Path) -> None:
     (run / "bundle" / "README.md").write_text("my own words")
     assert (
         "is not published: the card is rendered from model_card.md"
@@ -170,7 +170,7 @@ def test_a_card_written_by_hand_is_told_of(run: Path) -> None:
     )
 
 
-def test_what_cannot_go_is_told(run: Path, tmp_path: Path) -> None:
+def test_errors_before_publishing(run: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="neither a bundle nor a run"):
         collect_files(tmp_path, REPO)
     (run / "metrics.json").write_text("{")
@@ -189,7 +189,7 @@ def publish(run: Path, **options: Any) -> PushResult:
                 **options)  # fmt: skip
 
 
-def test_one_commit_with_a_tag_and_none_the_second_time(run: Path, hub: Hub) -> None:
+def test_one_commit_with_a_tag_and_no_second_commit(run: Path, hub: Hub) -> None:
     first = publish(run, message="Our first")
     repository = hub.model(REPO)
     assert [one.message for one in repository.commits.values()] == ["initial commit", "Our first"]
@@ -197,11 +197,11 @@ def test_one_commit_with_a_tag_and_none_the_second_time(run: Path, hub: Hub) -> 
     assert not repository.private
     again = publish(run)
     assert (again.commit, again.tag, again.changed) == (first.commit, "v1", ())
-    assert len(hub.asked("POST", "/commit/")) == len(hub.asked("PUT", "/upload/")) - 1 == 1
+    assert len(hub.requests("POST", "/commit/")) == len(hub.requests("PUT", "/upload/")) - 1 == 1
     assert repository.tags == {"v1": first.commit}
 
 
-def test_what_changed_goes_and_what_is_out_of_date_is_deleted(run: Path, hub: Hub) -> None:
+def test_changed_files_are_uploaded_and_stale_ones_deleted(run: Path, hub: Hub) -> None:
     publish(run)
     hub.publish(REPO, {"LICENSE": b"theirs", "notes.md": b"theirs"})
     (run / "figures" / "calibration.png").unlink()
@@ -212,7 +212,7 @@ def test_what_changed_goes_and_what_is_out_of_date_is_deleted(run: Path, hub: Hu
         "model.safetensors", "notes.md",
     ]  # fmt: skip
     assert second.tag == "v2"
-    assert len(hub.asked("PUT", "/upload/")) == 2  # weights and figure, once each
+    assert len(hub.requests("PUT", "/upload/")) == 2  # weights and figure, once each
 
 
 def test_tags(run: Path, hub: Hub) -> None:
@@ -225,7 +225,7 @@ def test_tags(run: Path, hub: Hub) -> None:
     assert publish(run, license="mit").tag == "v1"
 
 
-def test_a_tag_that_is_taken_in_between(run: Path, hub: Hub) -> None:
+def test_a_tag_created_in_the_meantime(run: Path, hub: Hub) -> None:
     def take() -> None:
         hub.model(REPO).tags["v1"] = hub.model(REPO).head.oid
 
@@ -252,7 +252,7 @@ def test_private(run: Path, hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "told"),
+    ("token", "output"),
     [
         ("", "publishing needs a token with write access: run `hf auth login`, or set HF_TOKEN"),
         ("hf_wrong", "owner/name: the Hub rejects the token"),
@@ -260,10 +260,10 @@ def test_private(run: Path, hub: Hub) -> None:
     ],
 )
 def test_tokens(
-    run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str, told: str
+    run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str, output: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(HubError, match=told):
+    with pytest.raises(HubError, match=output):
         publish(run)
     assert hub.repositories == {}
 
@@ -275,7 +275,7 @@ def test_offline(run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hub.seen == []
 
 
-def test_a_card_that_the_hub_refuses(run: Path, hub: Hub) -> None:
+def test_a_card_rejected_by_the_hub(run: Path, hub: Hub) -> None:
     with pytest.raises(HubError, match='the Hub rejects the model card: "license" must be one of'):
         publish(run, license="no-such-licence")
     assert len(hub.model(REPO).commits) == 1

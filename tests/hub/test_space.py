@@ -1,4 +1,4 @@
-"""The Space: what goes into it, that it is told which bundle to show, and that it starts."""
+"""The Space: its files, its bundle, and its start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def front_matter(card: bytes) -> dict[str, object]:
 
 
 def stage(folder: Path, weights: str) -> Path:
-    """Write the Space's files as a clone of it has them."""
+    """Write the Space's files as in a clone of it."""
     for one in space_files(weights):
         path = folder / one.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def test_versions_are_those_of_the_project(tmp_path: Path) -> None:
     assert "do not give it scans of patients" in (folder / "README.md").read_text()
 
 
-def test_only_code_goes_along(tmp_path: Path) -> None:
+def test_only_code_is_included(tmp_path: Path) -> None:
     names = {one.path for one in space_files(WEIGHTS)}
     assert {"app.py", "ich_cli/core/predict/predictor.py", "gradio_app/static/viewer.css"} <= names
     assert not [one for one in names if "__pycache__" in one or one.endswith(".safetensors")]
@@ -70,10 +70,10 @@ def test_push(hub: Hub) -> None:
     assert len(repository.head.files) == len(space_files(WEIGHTS)) + 1  # and .gitattributes
     assert push_space(SPACE, WEIGHTS).changed == ()
     assert len(repository.commits) == 2
-    assert len(hub.asked("POST", "/variables")) == 1  # setting it would start the Space anew
+    assert len(hub.requests("POST", "/variables")) == 1  # setting it would start the Space anew
 
 
-def test_push_replaces_what_it_shows_and_drops_old_code(hub: Hub) -> None:
+def test_push_replaces_the_bundle_and_deletes_old_code(hub: Hub) -> None:
     push_space(SPACE, WEIGHTS)
     hub.publish(SPACE, {"ich_cli/old.py": b"", "theirs.txt": b""}, kind="space")
     other = f"someone/else@{'b2' * 20}"
@@ -126,7 +126,7 @@ def test_it_starts_as_a_space_does(hub: Hub, tiny_bundle: Path, tmp_path: Path) 
             watchdog.cancel()
             space.kill()
     assert "Research use only, not a medical device." in page
-    # the caveat of the bundle that it was told of, which is nobody else's
+    # the caveat of the configured bundle, which no other bundle has
     assert "nothing: random numbers" in log.read_text()
 
 

@@ -1,4 +1,4 @@
-"""The planted study, once a module, and a ground for each test."""
+"""Fixtures: the study with planted identifiers, and a workspace for each test."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ NAMES = ("山田花子", "Яковлева", "Grünewäldle")
 
 
 class Planter:
-    """Gives out tokens, and remembers where each was planted."""
+    """Create unique tokens and record where each was planted."""
 
     def __init__(self) -> None:
         self.places: dict[str, str] = {**{v: k for k, v in DATES.items()}}
@@ -46,7 +46,7 @@ class Planter:
 
 
 def plant(folder: Path) -> tuple[Path, Path, Planter]:
-    """Write the study; return the folder of scans, a table of labels, and what was planted."""
+    """Write the study; return the folder of scans, a table of labels, and the planted tokens."""
     planter = Planter()
     write_studies(folder / "source", 2, 3, size=64, slices=(SLICES, SLICES), thickness=(8, 10))
     scans = folder / "scans"
@@ -91,7 +91,7 @@ def _fill(image: Dataset, values: list[tuple[int, str, str]], name: str) -> None
 
 
 def _write(image: Dataset, target: Path, planter: Planter, number: int) -> None:
-    """Write an image with what is planted once, each in an image of its own."""
+    """Write images with one special token each."""
     if number == 1:
         _private(image, planter)
     elif number == 2:
@@ -150,7 +150,7 @@ def _overlays(image: Dataset, planter: Planter) -> None:
 
 
 def _numbers(image: Dataset, planter: Planter) -> None:
-    """Plant where a number belongs: what complains of it must not quote it."""
+    """Plant tokens in numeric elements: error messages must not quote them."""
     for keyword, vr in (
         ("RescaleSlope", "DS"), ("WindowCenter", "DS"), ("InstanceNumber", "IS"),
         ("PixelSpacing", "DS"), ("GantryDetectorTilt", "DS"), ("ImagePositionPatient", "DS"),
@@ -185,7 +185,7 @@ def _report(image: Dataset, planter: Planter) -> None:
 
 
 def _others(home: Path, planter: Planter) -> None:
-    """Write what is no plain DICOM file: a zip, an empty one, a text, a broken zip, a link."""
+    """Write other files: a zip, an empty file, a text, a broken zip, a link."""
     some = next(home.glob("*.dcm")).read_bytes()
     with zipfile.ZipFile(home / f"{planter('zip')}.zip", "w") as archive:
         archive.comment = planter("zip comment").encode()
@@ -200,7 +200,7 @@ def _others(home: Path, planter: Planter) -> None:
 
 
 def _labels(path: Path, slices: list[tuple[str, str]], planter: Planter) -> Path:
-    """Write labels beside columns that nobody asked for."""
+    """Write a label table with additional columns."""
     patient = [planter("label table: patient"), planter("label table: other patient")]
     header = [
         "sop_uid", "patient", "any", "epidural", "intraparenchymal", "intraventricular",

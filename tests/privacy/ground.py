@@ -1,4 +1,4 @@
-"""Where the planted study lies, where a command may write, and the search through all of it."""
+"""Workspace of a privacy test: planted study, output folder, search for identifiers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.privacy.searching import files_of, found_in
 
 @dataclass
 class Ground:
-    """Where the planted study lies, and where a command may write."""
+    """Workspace of a test: planted study and output folder."""
 
     scans: Path
     labels: Path
@@ -23,7 +23,7 @@ class Ground:
     work: Path
     temporary: Path
     bundle: Path
-    told: list[tuple[str, str]] = field(default_factory=list)
+    output: list[tuple[str, str]] = field(default_factory=list)
     more: list[Path] = field(default_factory=list)
     """Other folders to search."""
 
@@ -36,7 +36,7 @@ class Ground:
         done = CliRunner().invoke(app, words, prog_name="ich")
         assert done.exit_code == code, done.output
         assert done.stderr.count("Traceback") == 0
-        self.told += [
+        self.output += [
             ("stdout of " + words[0], done.stdout),
             ("stderr of " + words[0], done.stderr),
         ]
@@ -46,7 +46,7 @@ class Ground:
         return self.ich(*arguments, "--anonymous-paths", self.work / "key", code=code)
 
     def check(self) -> None:
-        """Look through all that was told and written; nothing planted may be there."""
+        """Search all output and files; no planted token may be there."""
         looked = 0
         for name, data in self._all():
             looked += 1
@@ -55,7 +55,7 @@ class Ground:
         assert looked > 2
 
     def _all(self) -> Iterator[tuple[str, bytes]]:
-        yield from ((name, text.encode()) for name, text in self.told)
+        yield from ((name, text.encode()) for name, text in self.output)
         yield from files_of(self.work)
         for folder in (self.temporary, *self.more):
             yield from files_of(folder)

@@ -1,4 +1,4 @@
-"""Look for tokens in bytes, however they may be wrapped."""
+"""Search for tokens in bytes, also in compressed and encoded data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 
 def found_in(data: bytes, tokens: Iterable[str]) -> set[str]:
-    """Return the tokens that lie in the data: plain, escaped, zipped, deflated or in base64."""
+    """Return the tokens in the data: plain, escaped, zipped, deflated or in base64."""
     layers = list(_layers(data))
     return {
         token for token in tokens for form in _forms(token) if any(form in one for one in layers)
@@ -75,7 +75,7 @@ def _png(data: bytes) -> Iterator[bytes]:
 
 
 def _parquet(data: bytes) -> Iterator[bytes]:
-    """Yield the cells of a Parquet table, whose pages are packed, and what is said of them."""
+    """Yield the cells and metadata of a Parquet table, whose pages are compressed."""
     if data[:4] == b"PAR1":
         table = pyarrow.parquet.read_table(io.BytesIO(data))
         yield repr((table.schema.metadata, table.to_pylist())).encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The commands and layouts beside those of `test_privacy`: none lets a planted identifier out."""
+"""Other commands and layouts than in `test_privacy`: none outputs a planted identifier."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_preprocess_of_rsna(ground: Ground, tmp_path: Path) -> None:
 
 
 def ct_ich(root: Path, planter: Planter) -> Path:
-    """Lay out CT-ICH with identifiers wherever its reader does not look, and in its pictures."""
+    """Write CT-ICH with identifiers in unread places and in its pictures."""
     head = np.zeros((64, 64), np.uint8)
     cv2.circle(head, (32, 32), 26, 120, -1)
     rows = []
@@ -95,7 +95,7 @@ def test_preprocess_of_ct_ich_and_what_comes_after(ground: Ground, tmp_path: Pat
 
 
 def test_ct_ich_takes_no_anonymous_paths(ground: Ground, tmp_path: Path) -> None:
-    """Its folders are numbers of the data set: to hash some of it would promise too much."""
+    """Its folders are numbers of the data set, so hashing would be misleading."""
     root = ct_ich(tmp_path / "ct-ich", ground.planter)
     done = ground.anonymous("preprocess", root, "-s", "ct-ich", "-o", "prepared", code=2)
     assert "--anonymous-paths is for DICOM" in done.stderr
@@ -104,7 +104,7 @@ def test_ct_ich_takes_no_anonymous_paths(ground: Ground, tmp_path: Path) -> None
 def test_evaluate_of_a_table_full_of_names(ground: Ground) -> None:
     """The rows of `ich predict` without --anonymous-paths: page, figures and worst name no file."""
     ground.ich("predict", ground.scans, "-o", "../named.csv")
-    ground.told.clear()  # here the names were asked for
+    ground.output.clear()  # file names are expected here
     named = ground.work.parent / "named.csv"
     assert "PLANT" in named.read_text()
     for more in (["-o", "page"], ["--json"], ["--by", "study"]):
@@ -137,7 +137,7 @@ def test_push_to_a_hub_and_pull(hub: Hub, ground: Ground, tmp_path: Path) -> Non
     ground.ich("push", "run", "owner/name")
     ground.ich("pull", "owner/name@v1", "--json")
     ground.ich("info", "-w", "owner/name@v1")
-    (ground.work / "no-bundle").symlink_to(ground.home)  # what lies there is not told
+    (ground.work / "no-bundle").symlink_to(ground.home)  # its content must not be output
     ground.ich("info", "-w", "no-bundle", code=1)
     (ground.work / "no-bundle").unlink()
     files = hub.model("owner/name").head.files
@@ -145,13 +145,13 @@ def test_push_to_a_hub_and_pull(hub: Hub, ground: Ground, tmp_path: Path) -> Non
     with zipfile.ZipFile(ground.work / "published.zip", "w") as archive:
         for name, one in files.items():
             archive.writestr(name, one.data)
-    ground.told += [("asked of the Hub", f"{one.path} {one.headers}") for one in hub.seen]
+    ground.output += [("requests to the Hub", f"{one.path} {one.headers}") for one in hub.seen]
     ground.more.append(tmp_path / "hf-home")
     ground.check()
 
 
 def test_phantom_and_info(ground: Ground) -> None:
-    """They read no scan; what stands around them must not come in."""
+    """They read no scan; files in the current folder must not be included."""
     (ground.work / "labels.csv").write_bytes(ground.labels.read_bytes())
     ground.ich("phantom", "made", "--studies", "1", "--size", "64", "--json")
     ground.ich("info", "--json")

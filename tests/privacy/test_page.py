@@ -1,4 +1,4 @@
-"""The page as a browser has it: what it is sent, shows, keeps and saves names no patient."""
+"""The page in a browser: nothing sent, shown, stored or saved identifies a patient."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ KEPT = """async () => JSON.stringify([
 
 
 def listen(page: Page, ground: Ground) -> None:
-    """Keep all that the server sends, and the console."""
+    """Record all responses of the server, and the console."""
 
     def heard(response: Response) -> None:
         with suppress(Exception):  # a redirect has no body, a stream that goes on has none yet
-            ground.told.append((f"answer to {response.url}", response.text()))
-        ground.told.append((f"headers of {response.url}", str(response.headers)))
+            ground.output.append((f"answer to {response.url}", response.text()))
+        ground.output.append((f"headers of {response.url}", str(response.headers)))
 
     page.on("response", heard)
-    page.on("console", lambda message: ground.told.append(("console", message.text)))
+    page.on("console", lambda message: ground.output.append(("console", message.text)))
 
 
-def test_what_the_page_holds(browser: Browser, ground: Ground) -> None:
+def test_content_of_the_page(browser: Browser, ground: Ground) -> None:
     chromium()
     files = [path for path in sorted(ground.home.iterdir()) if path.is_file()]
     with serving(ground.temporary, "-w", str(ground.bundle)) as served:
@@ -53,13 +53,13 @@ def test_what_the_page_holds(browser: Browser, ground: Ground) -> None:
             name = waiting.value.suggested_filename
             (ground.work / name).write_bytes(Path(waiting.value.path()).read_bytes())
         refused = visit.at("refused").inner_text()
-        ground.told += [("page", page.content()), ("kept by the page", page.evaluate(KEPT))]
+        ground.output += [("page", page.content()), ("kept by the page", page.evaluate(KEPT))]
         context.close()
         served.process.send_signal(signal.SIGTERM)
         out, err = served.process.communicate(timeout=120)
-    ground.told += [("stdout of serve", out), ("stderr of serve", err)]
+    ground.output += [("stdout of serve", out), ("stderr of serve", err)]
 
     assert "not used" in refused
     assert len(list(ground.work.iterdir())) == 4
-    assert any(name.startswith("answer to") and len(text) > 10_000 for name, text in ground.told)
+    assert any(name.startswith("answer to") and len(text) > 10_000 for name, text in ground.output)
     ground.check()

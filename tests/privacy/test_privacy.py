@@ -1,4 +1,4 @@
-"""Identifiers planted in over 200 places: no command lets one out, whatever it writes or says."""
+"""Identifiers planted in over 200 places: no command outputs any of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.serving import serving
 pytestmark = pytest.mark.slow
 
 
-def test_there_are_200_places_and_the_search_finds_what_is_there(
+def test_there_are_200_places_and_the_search_finds_them(
     planted: tuple[Path, Path, Planter],
 ) -> None:
     scans, labels, planter = planted
@@ -129,9 +129,9 @@ def test_a_table_that_does_not_parse_is_not_quoted(column: str, ground: Ground) 
         ["evaluate", "--predictions", ground.temporary.parent / "mixed.csv", "-l", ground.labels],
     ):
         done = CliRunner().invoke(app, list(map(str, command)))
-        ground.told.append((str(command[0]), done.stderr + done.stdout))
-    assert any("line 2" in text for _, text in ground.told)
-    ground.told.append(("nothing more", ""))
+        ground.output.append((str(command[0]), done.stderr + done.stdout))
+    assert any("line 2" in text for _, text in ground.output)
+    ground.output.append(("nothing more", ""))
     ground.check()
 
 
@@ -157,8 +157,8 @@ def test_serve(ground: Ground) -> None:
         assert asked.returncode == 0, asked.stderr
         served.process.send_signal(signal.SIGINT)
         out, err = served.process.communicate(timeout=60)
-    ground.told += [("the answers of serve", asked.stdout), ("stdout of serve", out)]
-    ground.told += [("stderr of serve", err)]
+    ground.output += [("responses of serve", asked.stdout), ("stdout of serve", out)]
+    ground.output += [("stderr of serve", err)]
     ground.check()
 
 

@@ -30,7 +30,7 @@ TRAINING = {"real_ct": True, "data": "CT of a test"}
 
 @pytest.fixture
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """A copy to be spoiled."""
+    """Return a copy that a test may change."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
 
 
@@ -48,7 +48,7 @@ def _weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) 
     _change(folder, lambda values: values["ich"].update(sha256=sum_))
 
 
-def test_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_save_and_load(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build_model("test_resnet", in_chans=9).eval()
     config = BundleConfig(
@@ -65,10 +65,10 @@ def test_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert loaded.card == "# A card"
     x = torch.rand(2, 9, 64, 64)
     assert torch.equal(loaded.models[0](x), model(x))
-    assert not list(tmp_path.glob(".b*"))  # nothing is left aside
+    assert not list(tmp_path.glob(".b*"))  # no temporary folder is left
 
 
-def test_config_is_that_of_the_design(tiny_bundle: Path) -> None:
+def test_keys_of_the_config(tiny_bundle: Path) -> None:
     values = json.loads((tiny_bundle / "config.json").read_text())
     assert values["architecture"] == "test_resnet"
     assert values["num_classes"] == 6
@@ -81,7 +81,7 @@ def test_config_is_that_of_the_design(tiny_bundle: Path) -> None:
     }  # fmt: skip
 
 
-def test_half_precision_comes_back_as_float32(tiny_bundle: Path) -> None:
+def test_half_precision_is_loaded_as_float32(tiny_bundle: Path) -> None:
     stored = load_file(tiny_bundle / "model.safetensors")
     kernels = [value for value in stored.values() if value.ndim == 4]
     assert {value.dtype for value in kernels} == {torch.float16}
@@ -106,7 +106,7 @@ def test_timm_loads_it_with_equal_logits(tmp_path: Path, context: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda v: v.pop("ich"), '"ich" is missing'),
         (lambda v: v["ich"].update(format=2), "reads format 1"),
@@ -134,16 +134,16 @@ def test_timm_loads_it_with_equal_logits(tmp_path: Path, context: int) -> None:
         (lambda v: v["ich"].update(members=["a"]), "ich.preprocess is unknown"),
     ],
 )
-def test_wrong_config_is_named(bundle: Path, change: Any, told: str) -> None:
+def test_wrong_config_is_named(bundle: Path, change: Any, expected: str) -> None:
     _change(bundle, change)
-    with pytest.raises(BundleError, match=told) as error:
+    with pytest.raises(BundleError, match=expected) as error:
         load_bundle(bundle)
     assert "copy" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"ich": NaN}', "[" * 100_000])
-def test_config_that_is_no_json_object(bundle: Path, text: str) -> None:
+def test_config_that_is_not_a_json_object(bundle: Path, text: str) -> None:
     (bundle / "config.json").write_text(text)
     with pytest.raises(
         BundleError, match=r"config\.json: (not JSON|config.json must be an object)"
@@ -152,7 +152,7 @@ def test_config_that_is_no_json_object(bundle: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda t: t.pop("fc.weight"), "missing fc.weight"),
         (lambda t: t.update(extra=torch.zeros(2)), "unexpected extra"),
@@ -161,9 +161,9 @@ def test_config_that_is_no_json_object(bundle: Path, text: str) -> None:
         (lambda t: t["fc.weight"].fill_(torch.inf), "fc.weight has values that are not finite"),
     ],
 )
-def test_wrong_weights_are_named(bundle: Path, change: Any, told: str) -> None:
+def test_wrong_weights_are_named(bundle: Path, change: Any, expected: str) -> None:
     _weights(bundle, change)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=expected):
         load_bundle(bundle)
 
 
@@ -210,7 +210,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_saving_replaces_a_bundle_and_nothing_else(bundle: Path) -> None:
+def test_saving_replaces_a_bundle_and_no_other_folder(bundle: Path) -> None:
     config, model = BundleConfig("test_resnet", TRAINING), build_model("test_resnet")
     save_bundle(bundle, model, config)
     assert read_config(bundle).training == TRAINING
@@ -220,14 +220,14 @@ def test_saving_replaces_a_bundle_and_nothing_else(bundle: Path) -> None:
     assert (bundle / "notes.txt").read_text() == "mine"
 
 
-def test_card_says_what_must_be_said(tiny_bundle: Path) -> None:
+def test_card_has_the_required_statements(tiny_bundle: Path) -> None:
     card = load_bundle(tiny_bundle).card
     assert "Research use only, not a medical device." in card
     assert "never saw a real CT" in card
     assert "nothing: random numbers" in card
 
 
-def test_ensemble_comes_back(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_save_and_load_an_ensemble(tiny_bundle: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     other = tmp_path / "other"
     config = BundleConfig("test_resnet", TRAINING, PreprocessConfig(size=96))

@@ -1,4 +1,4 @@
-"""Weights and configs that lie: each is refused by name, in one line."""
+"""Malicious weights and configs: each is refused by name, in one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refusal(folder: Path) -> str:
 
 
 def reseal(folder: Path) -> None:
-    """Make the checksum right, as an attacker would."""
+    """Correct the checksum, as an attacker would."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["ich"]["sha256"] = sha256_of(folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
@@ -64,7 +64,7 @@ def test_values_that_are_not_finite(bundle: Path, value: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
-def test_a_weight_that_is_no_float(bundle: Path, dtype: torch.dtype) -> None:
+def test_a_weight_that_is_not_a_float(bundle: Path, dtype: torch.dtype) -> None:
     change_weights(bundle, lambda t: t.update({"fc.weight": t["fc.weight"].to(dtype)}))
     text = refusal(bundle)
     assert "fc.weight" in text
@@ -72,7 +72,7 @@ def test_a_weight_that_is_no_float(bundle: Path, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_floats_of_another_size_are_fine(bundle: Path, dtype: torch.dtype) -> None:
+def test_other_float_types_are_accepted(bundle: Path, dtype: torch.dtype) -> None:
     change_weights(bundle, lambda t: t.update({"fc.weight": t["fc.weight"].to(dtype)}))
     (model,) = load_bundle(bundle).models
     assert model.state_dict()["fc.weight"].dtype == torch.float32
@@ -96,7 +96,7 @@ HEADERS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_a_header_that_lies(tmp_path: Path, name: str) -> None:
+def test_a_false_header(tmp_path: Path, name: str) -> None:
     path, head = tmp_path / "w.safetensors", HEADERS[name]
     path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(8))
     for read in (read_shapes, read_weights):
@@ -144,18 +144,18 @@ def test_weights_over_the_limit(tmp_path: Path) -> None:
         (["ich", "members"], ["../elsewhere"], "config.json"),
     ],
 )
-def test_a_config_that_asks_for_more(bundle: Path, path: list[str], value: Any, words: str) -> None:
+def test_a_malicious_config(bundle: Path, path: list[str], value: Any, words: str) -> None:
     change_config(bundle, *path, value=value)
     assert words in refusal(bundle)
 
 
 @settings(max_examples=300, deadline=None)
-@given(head=st.binary(max_size=200), told=st.none() | st.integers(0, 2**64 - 1))
+@given(head=st.binary(max_size=200), output=st.none() | st.integers(0, 2**64 - 1))
 def test_any_header(
-    tmp_path_factory: pytest.TempPathFactory, head: bytes, told: int | None
+    tmp_path_factory: pytest.TempPathFactory, head: bytes, output: int | None
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
-    length = len(head) if told is None else told
+    length = len(head) if output is None else output
     path.write_bytes(length.to_bytes(8, "little") + head)
     with suppress(BundleError):
         assert isinstance(read_shapes(path), dict)

@@ -35,19 +35,21 @@ def test_form_of_hub_ids(text: str, is_id: bool, is_pinned: bool) -> None:
     assert bundle.is_pinned(text) is is_pinned
 
 
-def test_folder_wins_over_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_takes_precedence_over_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert bundle.resolve_weights("owner/name") == Path("owner/name")
 
 
 @pytest.mark.parametrize("value", ["no such folder", "a/b/c"])
-def test_what_is_neither_folder_nor_hub_id(value: str) -> None:
+def test_neither_folder_nor_hub_id(value: str) -> None:
     with pytest.raises(BundleError, match="neither a folder nor owner/name"):
         bundle.resolve_weights(value)
 
 
-def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(BundleError, match="give the folder"):
         bundle.resolve_weights(tmp_path / "model.safetensors")
@@ -62,7 +64,7 @@ def test_default_bundle_is_found_in_package_or_checkout(
     for folder in (tmp_path / "hub" / "default", tmp_path / "ich_cli" / "bundles" / "default"):
         folder.mkdir(parents=True)
         (folder / "config.json").touch()
-        assert bundle.resolve_weights("") == folder  # that in the package wins
+        assert bundle.resolve_weights("") == folder  # the package takes precedence
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,13 @@ def test_parts_of_hub_ids(text: str, parts: tuple[str, str | None, str | None]) 
 
 
 @pytest.mark.parametrize("text", ["name", "owner/name:other", "owner/name@", "C:/x", "a/b@../c"])
-def test_what_is_no_hub_id(text: str) -> None:
+def test_invalid_hub_ids(text: str) -> None:
     with pytest.raises(BundleError, match="not of the form"):
         bundle.HubId.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (errors.RepositoryNotFoundError("x", response=_response(404)), "not found on the Hub"),
         (errors.RepositoryNotFoundError("x", response=_response(401)), "not found on the Hub"),
@@ -100,14 +102,14 @@ def test_what_is_no_hub_id(text: str) -> None:
     ],
 )
 def test_each_failure_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+    monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
 ) -> None:
     def fail(*args: object, **kwargs: object) -> str:
         raise error
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # it waits for a Hub that is ill
-    with pytest.raises(HubError, match=f"owner/name@v1: .*{told}") as raised:
+    with pytest.raises(HubError, match=f"owner/name@v1: .*{expected}") as raised:
         bundle.fetch("owner/name@v1")
     assert "secret" not in str(raised.value)
     assert "\n" not in str(raised.value)
