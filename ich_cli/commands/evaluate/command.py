@@ -28,7 +28,7 @@ def evaluate(
         typer.Option(
             "--bundle", "--weights", "-w", metavar="BUNDLE", show_default=False,
             help="Bundle to evaluate: a folder or owner/name@revision; may be repeated to compare. "
-            "By default ICH_WEIGHTS, or the bundle that ships.",
+            "By default ICH_WEIGHTS, or the default bundle.",
         ),
     ] = None,
     data: Annotated[

@@ -104,7 +104,7 @@ class Predictor:
         Parameters
         ----------
         weights
-            None for ``ICH_WEIGHTS`` or else the bundle that ships; a folder; or
+            None for ``ICH_WEIGHTS`` or else the default bundle; a folder; or
             ``owner/name[@revision]`` on the Hugging Face Hub, of a plain timm classifier with
             ``:rsna`` or ``:dlmi`` behind it.
         device
