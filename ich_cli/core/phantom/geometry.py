@@ -1,4 +1,4 @@
-"""Where the slices lie: pose of the head, gantry tilt, and the DICOM attributes of both."""
+"""Pose of the head, gantry tilt and positions of the slices, with their DICOM attributes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ich_cli.core.phantom.noise import Plane
+from ich_cli.core.phantom.drawing import Plane
 
 Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """Geometry of a series in the patient's LPS system (PS3.3 C.7.6.2), mm."""
+class PhantomGeometry:
+    """PhantomGeometry of a series in the patient's LPS system (PS3.3 C.7.6.2), mm."""
 
     spacing: tuple[float, float]
-    """PixelSpacing: rows, columns."""
+    """PixelSpacing: between rows, between columns."""
     thickness: float
-    """SliceThickness, and the distance of neighbours along the slice's normal."""
+    """SliceThickness, equal to the distance between slices along their normal."""
     tilt: float
     """GantryDetectorTilt in degrees."""
     orientation: tuple[float, ...]
@@ -29,11 +29,11 @@ class Geometry:
     to_head: Vector
     """`(3, 4)` affine from LPS to the standard head."""
     rest_height: float
-    """Lowest skin of the back of the head in the picture, mm below its center."""
+    """Distance of the headrest below the center of the slice, mm."""
 
     @property
     def axes(self) -> Vector:
-        """Return directions of a row, of a column, and the normal as rows `(3, 3)`."""
+        """Direction along a row, along a column, and the normal, as rows `(3, 3)`."""
         right, down = np.array(self.orientation[:3]), np.array(self.orientation[3:])
         return np.stack([right, down, np.cross(right, down)])
 
@@ -52,7 +52,7 @@ class Geometry:
         )
 
 
-def _turn(axis: int, degrees: float) -> Vector:
+def _rotation(axis: int, degrees: float) -> Vector:
     a, b = [k for k in range(3) if k != axis]
     out = np.eye(3)
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
@@ -67,10 +67,10 @@ def make_geometry(
     slices: tuple[int, int],
     thickness: tuple[float, float],
     interest: list[float],
-) -> Geometry:
+) -> PhantomGeometry:
     """Draw pose, tilt, field of view and the heights of the slices.
 
-    `interest` are heights in the head (mm) of which a short series must meet one.
+    A short series covers one of the heights in `interest` (mm in the head).
     """
     spacing = round(float(rng.uniform(0.40, 0.55)) * 512 / size, 6)
     tilt = round(float(rng.uniform(-25, 25)), 1) if rng.random() < 0.4 else 0.0
@@ -82,14 +82,14 @@ def make_geometry(
     down = np.round(down, 9)
     frame = np.stack([right, down, np.cross(right, down)])
     yaw = rng.normal(0, 6) + (rng.normal(0, 14) if rng.random() < 0.3 else 0)
-    pose = _turn(0, rng.normal(2, 6)) @ _turn(1, rng.normal(0, 3)) @ _turn(2, yaw)
+    pose = _rotation(0, rng.normal(2, 6)) @ _rotation(1, rng.normal(0, 3)) @ _rotation(2, yaw)
     scale = rng.normal(1.0, 0.035) * rng.normal(1, 0.025, 3)
     matrix = np.diag(1 / scale) @ pose @ frame
     shift = np.array([rng.normal(0, 5), rng.normal(8, 6), 0.0])
     heights = _heights(rng, slices, thick, interest, scale[2])
     half = (size - 1) / 2 * spacing * (right + down)
     positions = [np.array([0, 0, h / frame[2, 2]]) - half for h in heights]
-    return Geometry(
+    return PhantomGeometry(
         (spacing, spacing), thick, tilt, (*right.tolist(), *down.tolist()),
         tuple(_rounded(p) for p in positions),
         np.concatenate([matrix, -(matrix @ shift)[:, None]], 1),
@@ -108,7 +108,7 @@ def _heights(
     interest: list[float],
     scale: float,
 ) -> Vector:
-    """Return the slices' heights above the head's center along the normal, ascending."""
+    """Return the heights of the slices above the head's center along the normal, ascending."""
     bottom, top = rng.uniform(-82, -45) * scale, rng.uniform(84, 100) * scale
     count = int(np.clip(np.ceil((top - bottom) / thick), *slices))
     length = (count - 1) * thick

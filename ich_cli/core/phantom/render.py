@@ -1,4 +1,4 @@
-"""One slice: thin sections through head and lesions, averaged, then seen by the scanner."""
+"""Render a slice: average thin sections through head and lesions, then simulate the scanner."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import cv2
 import numpy as np
 
 from ich_cli.core.phantom import scanner as physics
-from ich_cli.core.phantom.anatomy import CENTER, Head
-from ich_cli.core.phantom.brain import paint_brain, paint_dura
-from ich_cli.core.phantom.geometry import Geometry
-from ich_cli.core.phantom.lesion import Lesions, displace, flood_weight
-from ich_cli.core.phantom.mimics import Mimics, paint_mimics, swell
-from ich_cli.core.phantom.noise import TEXTURE, Array, Canvas, Plane, lambert
-from ich_cli.core.phantom.paint_hemorrhage import paint_bleeds
+from ich_cli.core.phantom.anatomy.brain import paint_brain, paint_dura
+from ich_cli.core.phantom.anatomy.head import CENTER, PhantomHead
+from ich_cli.core.phantom.anatomy.mimics import Mimics, paint_mimics, swell
+from ich_cli.core.phantom.anatomy.skull import AIR, Radial, paint_base, paint_outside
+from ich_cli.core.phantom.drawing import TEXTURE, Array, Canvas, Plane, lambert
+from ich_cli.core.phantom.geometry import PhantomGeometry
+from ich_cli.core.phantom.hemorrhage.lesions import Lesions, displace, flood_weight
+from ich_cli.core.phantom.hemorrhage.painting import paint_bleeds
 from ich_cli.core.phantom.scanner import Scanner
-from ich_cli.core.phantom.skull import AIR, Radial, paint_base, paint_outside
 
 Blood = dict[int, Array]
 
 
 @dataclass
 class Patient:
-    """All that lies in the scanner."""
+    """Head with all its findings."""
 
-    head: Head
+    head: PhantomHead
     lesions: Lesions
     mimics: Mimics
 
@@ -33,7 +33,7 @@ class Patient:
 def render_slice(
     patient: Patient,
     scanner: Scanner,
-    geometry: Geometry,
+    geometry: PhantomGeometry,
     index: int,
     size: int,
     rng: np.random.Generator,
@@ -51,7 +51,7 @@ def render_slice(
             blood.setdefault(kind, np.zeros((work, work), np.float32))[box] += alpha / count
     total /= np.float32(count)
     step = geometry.spacing[0] * size / work
-    picture = _see(total, scanner, geometry, index, step, rng)
+    picture = _simulate_scan(total, scanner, geometry, index, step, rng)
     return _finish(picture, scanner, size, geometry, rng), {
         kind: _enlarge(alpha, size) for kind, alpha in blood.items()
     }
@@ -63,7 +63,7 @@ def _enlarge(picture: Array, size: int, how: int = cv2.INTER_LINEAR) -> Array:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=how))
 
 
-def _look(maps: Array, place: Array) -> Array:
+def _sample(maps: Array, place: Array) -> Array:
     """Sample `maps (T, T, C)` at texel coordinates `place (2, H, W)`, periodic."""
     return np.asarray(
         cv2.remap(maps, place[0], place[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
@@ -76,11 +76,11 @@ def _directions(p: Array) -> tuple[Array, Array]:
     return offset / r, r
 
 
-def _bounds(head: Head, plane: Plane) -> tuple[slice, slice] | None:
+def _bounds(head: PhantomHead, plane: Plane) -> tuple[slice, slice] | None:
     """Return the pixels that the head may cover, or None if the plane passes above it."""
     stride = 8
     direction, r = _directions(plane.points(stride))
-    inside = r < _look(head.surface, lambert(direction))[..., 3] + 9
+    inside = r < _sample(head.surface, lambert(direction))[..., 3] + 9
     rows, cols = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return None
@@ -91,8 +91,8 @@ def _bounds(head: Head, plane: Plane) -> tuple[slice, slice] | None:
     )
 
 
-def _wobbled(head: Head, plane: Plane) -> Array:
-    """Return the points of a plane in the standard head, gently deformed, `(3, H, W)`."""
+def _deformed_points(head: PhantomHead, plane: Plane) -> Array:
+    """Return the points of a plane in the standard head after a smooth deformation, `(3, H, W)`."""
     stride = 8
     coarse = plane.points(stride)
     bend = np.zeros_like(coarse)
@@ -117,17 +117,17 @@ def _section(
     if box is None:
         return picture, {}
     part = plane.crop(box[0].start, box[1].start, box[0].stop, box[1].stop)
-    p = _wobbled(head, part)
+    p = _deformed_points(head, part)
     direction, r = _directions(p)
     texel = lambert(direction)
-    surface = _look(head.surface, texel)
+    surface = _sample(head.surface, texel)
     tile = np.stack([p[0] + 0.61 * p[2], p[1] + 0.79 * p[2]]).astype(np.float32)
-    noise = _look(head.tiles, tile)
-    base = _look(head.base, p[:2] * 2 + TEXTURE / 2)
+    noise = _sample(head.tiles, tile)
+    base = _sample(head.base, p[:2] * 2 + TEXTURE / 2)
     inner, outer, muscle, skin = np.moveaxis(surface, -1, 0)
     skin = skin + swell(mimics, direction)
     at = Radial(r, inner, outer, muscle, skin, direction, p[2] - base[..., 0], base[..., 1])
-    shells = [_look(s.thickness, texel) for s in lesions.shells]
+    shells = [_sample(s.thickness, texel) for s in lesions.shells]
     thickness = sum(shells, np.zeros_like(r))
     moved = bool(lesions.shells or lesions.foci or any(lesions.shift))
     b = displace(p, thickness, at.inner, lesions) if moved else p
@@ -138,17 +138,17 @@ def _section(
     place = lambert(_directions(b)[0]) if moved else texel
     place = place + np.stack([4 * noise[..., 0], np.float32(2.5) * noise[..., 1]])
     flood = flood_weight(b, noise, lesions.floods)
-    inside = paint_brain(canvas, head, at, _look(head.cortex, place), lesions.effect, flood)
+    inside = paint_brain(canvas, head, at, _sample(head.cortex, place), lesions.effect, flood)
     paint_dura(canvas, head, inside, mimics.venous)
     paint_mimics(canvas, mimics, head, at, inside)
     found = paint_bleeds(canvas, inside, lesions, (r, shells, at.inner), flood)
     return picture, {kind: (alpha, box) for kind, alpha in found.items()}
 
 
-def _see(
+def _simulate_scan(
     picture: Array,
     scanner: Scanner,
-    geometry: Geometry,
+    geometry: PhantomGeometry,
     index: int,
     step: float,
     rng: np.random.Generator,
@@ -169,7 +169,7 @@ def _see(
 
 
 def _finish(
-    picture: Array, scanner: Scanner, size: int, geometry: Geometry, rng: np.random.Generator
+    picture: Array, scanner: Scanner, size: int, geometry: PhantomGeometry, rng: np.random.Generator
 ) -> Array:
     """Enlarge, apply the kernel, add noise and calibration error."""
     level = physics.noise_level(picture)

@@ -1,4 +1,4 @@
-"""What the scanner adds: beam hardening, scatter, noise, kernel, headrest."""
+"""Simulate a scanner: beam hardening, scatter, noise, kernel, headrest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from ich_cli.core.phantom.noise import Array, ramp, smooth_noise
+from ich_cli.core.phantom.drawing import Array, ramp, smooth_noise
 
 SIDE: Final = 72
 """Side of the coarse grid on which rays are traced."""
@@ -19,10 +19,10 @@ ANGLES: Final = 90
 
 @dataclass
 class Scanner:
-    """The traits of one scanner and protocol."""
+    """Parameters of one scanner and protocol."""
 
     noise: float
-    """Standard deviation in the middle of the head at 5 mm, HU."""
+    """Standard deviation in the center of the head for slices of 5 mm, HU."""
     grain: float
     """Correlation length of the noise in pixels."""
     sharp: float
@@ -31,7 +31,7 @@ class Scanner:
     hardening: float
     """Scale of the beam-hardening error; 1 = a poorly corrected scanner."""
     glare: float
-    """HU that bone adds to the brain beside it."""
+    """Increase of HU in the brain next to bone."""
     offset: float
     gain: float
     rest: tuple[float, float, float]
@@ -40,7 +40,7 @@ class Scanner:
 
 
 def make_scanner(rng: np.random.Generator) -> Scanner:
-    """Draw a scanner."""
+    """Sample a scanner."""
     return Scanner(
         noise=float(np.exp(rng.uniform(np.log(1.6), np.log(6.5)))),
         grain=float(rng.uniform(0.55, 1.15)),
@@ -104,13 +104,13 @@ def hardening(picture: Array, step: float) -> Array:
 
 
 def glare(picture: Array, step: float) -> Array:
-    """Return in [0, 1] how much bone is near each pixel: scatter brightens the brain beside it."""
+    """Return the share of bone near each pixel, in [0, 1]: scatter brightens the brain there."""
     bone = np.clip((picture - 150) / 850, 0, 1).astype(np.float32)
     return np.asarray(cv2.GaussianBlur(bone, (0, 0), 5.0 / step))
 
 
 def noise_field(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Array:
-    """Return CT-like noise `(H, W)`, variance 1: band-pass, for ramp and kernel shape it."""
+    """Return CT-like noise `(H, W)`, variance 1: band-pass, as from ramp filter and kernel."""
     white = rng.standard_normal(shape, dtype=np.float32)
     fine = cv2.GaussianBlur(white, (0, 0), grain)
     fine = fine - 0.75 * cv2.GaussianBlur(fine, (0, 0), 2.2 * grain)
@@ -118,7 +118,7 @@ def noise_field(rng: np.random.Generator, shape: tuple[int, int], grain: float) 
 
 
 def noise_level(picture: Array) -> Array:
-    """Return the noise's relative strength: 1 in the middle, less at the rim and in air."""
+    """Return the relative strength of the noise: 1 in the center, less at the rim and in air."""
     body = np.clip((picture + 1000) / 1000, 0, 2.2).astype(np.float32)
     small = cv2.resize(body, (48, 48), interpolation=cv2.INTER_AREA)
     across = small.sum(1, keepdims=True) + small.sum(0, keepdims=True)

@@ -1,4 +1,4 @@
-"""From a seed to a whole series of synthetic head CT with exact labels and masks."""
+"""Synthesise a series of head CT with exact labels and masks from a seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
-from ich_cli.core.phantom.anatomy import Head, make_head
-from ich_cli.core.phantom.geometry import Geometry, make_geometry
-from ich_cli.core.phantom.lesion import Lesions
-from ich_cli.core.phantom.mimics import Mimics, make_mimics
+from ich_cli.core.phantom.anatomy.head import PhantomHead, make_head
+from ich_cli.core.phantom.anatomy.mimics import Mimics, make_mimics
+from ich_cli.core.phantom.geometry import PhantomGeometry, make_geometry
+from ich_cli.core.phantom.hemorrhage.lesions import Lesions
+from ich_cli.core.phantom.hemorrhage.sampling import add_bleed
 from ich_cli.core.phantom.render import Patient, render_slice
-from ich_cli.core.phantom.sample_hemorrhage import add_bleed
 from ich_cli.core.phantom.scanner import Scanner, make_scanner
 from ich_cli.core.system import require
 
@@ -28,20 +28,20 @@ _ODDS = (0.28, 0.24, 0.14, 0.18, 0.28)  # of each subtype in a random mixture, b
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """What to synthesise. The same config gives the same bytes on the same library versions."""
+    """Settings of a phantom; equal settings and library versions give equal bytes."""
 
     seed: int
     """Non-negative; the only source of randomness."""
     subtypes: tuple[str, ...] | None = None
-    """Hemorrhages to plant; `()` none; None a random mixture, 45 % of the heads without."""
+    """Subtypes to include; `()` for none; None for a random mixture with 45 % normal heads."""
     size: int = 512
-    """Rows and columns. Smaller ones keep the field of view and are faster."""
+    """Rows and columns; the field of view is the same for all sizes."""
     slices: tuple[int, int] = (16, 40)
-    """Fewest and most slices. A short series is laid over a hemorrhage where there is one."""
+    """Smallest and largest number of slices; a short series covers a hemorrhage, if any."""
     thickness: tuple[float, float] = (2.5, 8.0)
-    """Range of the slice thickness in mm; slices touch each other."""
+    """Range of the slice thickness in mm; there are no gaps between slices."""
     mimics: bool = True
-    """Whether to add findings that look like blood but are none."""
+    """Add findings that look like blood."""
 
     def __post_init__(self) -> None:
         if self.subtypes is not None:
@@ -68,8 +68,8 @@ class PhantomStudy:
     """`(N, H, W)` bit field: bit k is set where there is blood of `SUBTYPES[k]`."""
     labels: npt.NDArray[np.uint8]
     """`(N, 6)` in the order of `LABELS`, 0 or 1."""
-    geometry: Geometry
-    """Spacing, positions and orientation, as DICOM has them."""
+    geometry: PhantomGeometry
+    """Spacing, positions and orientation, as in DICOM."""
     config: PhantomConfig
 
     def mask(self, subtype: str) -> npt.NDArray[np.bool_]:
@@ -86,7 +86,7 @@ def generate_phantom(config: PhantomConfig) -> PhantomStudy:
     Parameters
     ----------
     config
-        What to make; everything random comes from `config.seed`.
+        Settings; `seed` is the only source of randomness.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def generate_phantom(config: PhantomConfig) -> PhantomStudy:
     return _scan(config, Patient(head, lesions, mimics), scanner, geometry, streams[4])
 
 
-def _make_lesions(rng: np.random.Generator, head: Head, config: PhantomConfig) -> Lesions:
+def _make_lesions(rng: np.random.Generator, head: PhantomHead, config: PhantomConfig) -> Lesions:
     lesions = Lesions()
     wanted = config.subtypes if config.subtypes is not None else _mixture(rng)
     for kind, name in enumerate(SUBTYPES):
@@ -129,7 +129,7 @@ def _scan(
     config: PhantomConfig,
     patient: Patient,
     scanner: Scanner,
-    geometry: Geometry,
+    geometry: PhantomGeometry,
     rng: np.random.Generator,
 ) -> PhantomStudy:
     count, size = len(geometry.positions), config.size

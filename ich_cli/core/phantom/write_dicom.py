@@ -1,4 +1,4 @@
-"""Phantoms as CT Image Storage files, with their labels and masks beside them."""
+"""Write phantoms as CT Image Storage files, with a table of labels and files of masks."""
 
 from __future__ import annotations
 
@@ -56,29 +56,29 @@ def write_studies(
     Parameters
     ----------
     out
-        Folder to write into; made when it is absent.
+        Output folder; created if absent.
     n
         Number of studies: `study-0001` …
     seed
-        With the other settings it fixes every byte, UIDs included.
+        Determines, with the other settings, every byte including the UIDs.
     subtypes, size, slices, thickness, mimics
         As in `PhantomConfig`.
     overwrite
-        Whether studies and a table of that name may be replaced.
+        Replace existing studies and an existing table.
     on_study
-        Called after each study has appeared.
+        Called after each study is written.
 
     Returns
     -------
     Path
-        The table `labels.csv`: one row a file, with columns `COLUMNS`.
+        The table `labels.csv`: one row per file, with columns `COLUMNS`.
 
     Raises
     ------
     UsageError
-        If a setting is out of its range.
+        If a setting is out of range.
     OutputError
-        If the folder cannot be written, or holds such studies and `overwrite` is off.
+        If the folder cannot be written, or contains such studies and `overwrite` is False.
     """
     if n < 1:
         raise UsageError("the number of studies must be at least 1")
@@ -88,9 +88,9 @@ def write_studies(
     ]
     table = out / "labels.csv"
     rows: list[tuple[str, ...]] = []
-    with _told(out):
+    with _output_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        _refuse(out, table, n, overwrite=overwrite)
+        _check_absent(out, table, n, overwrite=overwrite)
         for number, config in enumerate(settings, 1):
             study = generate_phantom(config)
             rows += _write_folder(out / f"study-{number:04d}", study, number, overwrite=overwrite)
@@ -101,8 +101,8 @@ def write_studies(
 
 
 @contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into an OutputError."""
+def _output_errors(out: Path) -> Iterator[None]:
+    """Convert an OSError to an OutputError."""
     try:
         yield
     except OSError as error:
@@ -112,31 +112,33 @@ def _told(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _refuse(out: Path, table: Path, n: int, *, overwrite: bool) -> None:
-    taken = [p for p in (table, *(out / f"study-{k:04d}" for k in range(1, n + 1))) if p.exists()]
-    if taken and not overwrite:
-        raise OutputError(f"{taken[0]} is there already; choose an empty folder, or overwrite")
+def _check_absent(out: Path, table: Path, n: int, *, overwrite: bool) -> None:
+    existing = [
+        p for p in (table, *(out / f"study-{k:04d}" for k in range(1, n + 1))) if p.exists()
+    ]
+    if existing and not overwrite:
+        raise OutputError(f"{existing[0]} is there already; choose an empty folder, or overwrite")
 
 
 def _write_folder(
     folder: Path, study: PhantomStudy, number: int, *, overwrite: bool
 ) -> list[tuple[str, ...]]:
-    """Write one study aside, then rename it into place; return its rows of the table."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    """Write one study to a temporary folder, then rename it; return its rows of the table."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         rows = []
         datasets = list(to_datasets(study, number))
         for k, dataset in enumerate(datasets):
             name = f"slice-{k + 1:03d}.dcm"
-            dataset.save_as(aside / name, enforce_file_format=True)
+            dataset.save_as(temporary / name, enforce_file_format=True)
             rows.append(_row(f"{folder.name}/{name}", dataset, study.labels[k]))
-        _write_masks(aside / "masks.npz", study, [str(d.SOPInstanceUID) for d in datasets])
-        aside.chmod(0o755)
+        _write_masks(temporary / "masks.npz", study, [str(d.SOPInstanceUID) for d in datasets])
+        temporary.chmod(0o755)
         if overwrite and folder.is_dir():
             shutil.rmtree(folder)
-        aside.rename(folder)
+        temporary.rename(folder)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
     return rows
 
@@ -174,13 +176,13 @@ def _write_table(table: Path, rows: list[tuple[str, ...]]) -> None:
 def to_datasets(study: PhantomStudy, number: int = 1) -> Iterator[Dataset]:
     """Yield a study's slices as CT Image Storage datasets (PS3.3 A.3), caudal first.
 
-    `number` names the made-up patient: `PHANTOM^0001`, `PHANTOM-0001`.
+    `number` is part of the patient's name and ID: `PHANTOM^0001`, `PHANTOM-0001`.
     """
     for index in range(len(study.hu)):
         dataset = Dataset()
-        _identify(dataset, study, number, index)
-        _place(dataset, study, index)
-        _fill(dataset, study.hu[index])
+        _set_identity(dataset, study, number, index)
+        _set_plane(dataset, study, index)
+        _set_pixels(dataset, study.hu[index])
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = CTImageStorage
         meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -189,7 +191,7 @@ def to_datasets(study: PhantomStudy, number: int = 1) -> Iterator[Dataset]:
         yield dataset
 
 
-def _identify(dataset: Dataset, study: PhantomStudy, number: int, index: int) -> None:
+def _set_identity(dataset: Dataset, study: PhantomStudy, number: int, index: int) -> None:
     """Set the Patient, Study, Series, Equipment and SOP Common modules (PS3.3 C.7.1 … C.12.1)."""
     key = (study.config, number)
     dataset.SOPClassUID = CTImageStorage
@@ -209,8 +211,8 @@ def _identify(dataset: Dataset, study: PhantomStudy, number: int, index: int) ->
     dataset.AcquisitionNumber, dataset.InstanceNumber = 1, index + 1
 
 
-def _place(dataset: Dataset, study: PhantomStudy, index: int) -> None:
-    """Set the Image Plane module (PS3.3 C.7.6.2) and the scan's settings (PS3.3 C.8.2.1)."""
+def _set_plane(dataset: Dataset, study: PhantomStudy, index: int) -> None:
+    """Set the Image Plane module (PS3.3 C.7.6.2) and scan settings (PS3.3 C.8.2.1)."""
     geometry = study.geometry
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.KVP = 120
@@ -222,7 +224,7 @@ def _place(dataset: Dataset, study: PhantomStudy, index: int) -> None:
     dataset.GantryDetectorTilt = geometry.tilt
 
 
-def _fill(dataset: Dataset, hu: npt.NDArray[np.int16]) -> None:
+def _set_pixels(dataset: Dataset, hu: npt.NDArray[np.int16]) -> None:
     """Set the Image Pixel module (PS3.3 C.7.6.3) and the CT Image module (PS3.3 C.8.2.1)."""
     stored = (hu.astype(np.int32) - INTERCEPT).astype("<u2")
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"

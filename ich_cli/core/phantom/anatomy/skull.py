@@ -1,4 +1,4 @@
-"""Scalp, vault, skull base and face of one thin section."""
+"""Draw scalp, vault, skull base and face into a thin section."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ich_cli.core.phantom.anatomy import Head
-from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
+from ich_cli.core.phantom.anatomy.head import PhantomHead
+from ich_cli.core.phantom.drawing import Array, Canvas, capsule, cover, ellipsoid, ramp
 
 AIR = -1000.0
 SIDES = (-1.0, 1.0)
@@ -15,7 +15,7 @@ SIDES = (-1.0, 1.0)
 
 @dataclass
 class Radial:
-    """What the direction maps say about each pixel `(H, W)`."""
+    """Values of the direction maps at each pixel `(H, W)`."""
 
     r: Array
     """Distance from the head's center."""
@@ -31,7 +31,7 @@ class Radial:
     """Thickness of the skull base."""
 
 
-def paint_outside(canvas: Canvas, head: Head, at: Radial) -> None:
+def paint_outside(canvas: Canvas, head: PhantomHead, at: Radial) -> None:
     """Paint skin, fat, muscle and the vault of the skull over the air."""
     soft = canvas.soft
     canvas.paint(at.r - at.skin, 15.0)
@@ -50,12 +50,12 @@ def paint_outside(canvas: Canvas, head: Head, at: Radial) -> None:
 
 
 def _shell(d: Array) -> Array:
-    """Return where the vault is: down to the brows in front, the nape behind."""
+    """Return the region of the vault: down to the brows in front, to the nape behind."""
     limit = -0.46 + 0.28 * np.maximum(-d[1], 0) - 0.30 * np.maximum(d[1], 0)
     return ramp(d[2] - limit, -0.05, 0.05)
 
 
-def paint_base(canvas: Canvas, head: Head, at: Radial) -> None:
+def paint_base(canvas: Canvas, head: PhantomHead, at: Radial) -> None:
     """Paint the plates of the skull base with the petrous bones, the sinuses and mastoid cells."""
     soft = canvas.soft
     plate = cover(at.floor, 1.6 * soft) * cover(-at.floor - at.plate, 2 * soft)
@@ -68,7 +68,11 @@ def paint_base(canvas: Canvas, head: Head, at: Radial) -> None:
 
 
 def _paint_cavity(
-    canvas: Canvas, head: Head, center: tuple[float, ...], radii: tuple[float, ...], scale: float
+    canvas: Canvas,
+    head: PhantomHead,
+    center: tuple[float, ...],
+    radii: tuple[float, ...],
+    scale: float,
 ) -> None:
     """Paint an air sinus with its bony wall."""
     part = canvas.near(center, max(radii) * scale + 4)
@@ -80,7 +84,7 @@ def _paint_cavity(
     part.paint(distance, AIR)
 
 
-def _paint_frontal_sinus(canvas: Canvas, head: Head, at: Radial) -> None:
+def _paint_frontal_sinus(canvas: Canvas, head: PhantomHead, at: Radial) -> None:
     """Paint air between the tables of the frontal bone above the nose, in two lobes."""
     d, size = at.direction, head.sinus
     lobe = np.abs(d[0] + 0.03 * canvas.noise[..., 0]) - 0.13 * size
@@ -102,7 +106,7 @@ def _paint_ears(canvas: Canvas, at: Radial) -> None:
     canvas.mix(alpha, 10.0)
 
 
-def _paint_mastoid(canvas: Canvas, head: Head, side: float) -> None:
+def _paint_mastoid(canvas: Canvas, head: PhantomHead, side: float) -> None:
     center = (side * 54, 26, -40)
     part = canvas.near(center, 24)
     if part is None:
@@ -119,8 +123,8 @@ def _paint_mastoid(canvas: Canvas, head: Head, side: float) -> None:
         canal.paint(tube, AIR)
 
 
-def _paint_face(canvas: Canvas, head: Head, at: Radial) -> None:
-    """Paint what lies below and in front of the skull: flesh, orbits, nose, cheek bones, neck."""
+def _paint_face(canvas: Canvas, head: PhantomHead, at: Radial) -> None:
+    """Paint the parts below and in front of the skull: flesh, orbits, nose, cheek bones, neck."""
     flesh = cover(at.r - at.skin + 5.0, 3.0) * ramp(canvas.p[2], -4, -22)
     flesh *= 1 - _shell(at.direction)
     canvas.mix(flesh, np.where(canvas.noise[..., 1] > -0.25, 52.0, head.fat).astype(np.float32))
@@ -133,7 +137,7 @@ def _paint_face(canvas: Canvas, head: Head, at: Radial) -> None:
     _paint_canal(canvas, head)
 
 
-def _paint_orbit(canvas: Canvas, head: Head, side: float) -> None:
+def _paint_orbit(canvas: Canvas, head: PhantomHead, side: float) -> None:
     part = canvas.near((side * 31, -68, -31), 34)
     if part is None:
         return
@@ -154,7 +158,7 @@ def _paint_orbit(canvas: Canvas, head: Head, side: float) -> None:
     part.paint(ellipsoid(part.p, (side * 32, -92.5, -31), (4.6, 2.2, 4.6)), 90.0)
 
 
-def _paint_cheek(canvas: Canvas, head: Head, side: float) -> None:
+def _paint_cheek(canvas: Canvas, head: PhantomHead, side: float) -> None:
     """Paint the cheek bone, its arch, the lateral rim of the orbit, jaw and pterygoid."""
     bones = (
         ((50, -68, -52), (62, -42, -50), 4.5, 3.0),
@@ -170,7 +174,7 @@ def _paint_cheek(canvas: Canvas, head: Head, side: float) -> None:
             part.paint(capsule(part.p, a, b, ra, rb), head.bone * 0.85)
 
 
-def _paint_nose(canvas: Canvas, head: Head) -> None:
+def _paint_nose(canvas: Canvas, head: PhantomHead) -> None:
     part = canvas.near((0, -64, -46), 46)
     if part is None:
         return
@@ -189,7 +193,7 @@ def _paint_nose(canvas: Canvas, head: Head) -> None:
     part.paint(bridge, head.bone * 0.7)
 
 
-def _paint_canal(canvas: Canvas, head: Head) -> None:
+def _paint_canal(canvas: Canvas, head: PhantomHead) -> None:
     """Paint the rim of the foramen magnum, the first vertebra's ring, and the cord in it."""
     part = canvas.near((0, 42, -92), 48)
     if part is None:

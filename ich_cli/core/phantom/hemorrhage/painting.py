@@ -1,11 +1,12 @@
-"""How the five subtypes are painted into a thin section."""
+"""Draw the hemorrhages into a thin section."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ich_cli.core.phantom.brain import Compartments, tentorium
-from ich_cli.core.phantom.lesion import (
+from ich_cli.core.phantom.anatomy.brain import Compartments, tentorium
+from ich_cli.core.phantom.drawing import Array, Canvas, cover, ellipsoid, ramp
+from ich_cli.core.phantom.hemorrhage.lesions import (
     INTRAVENTRICULAR,
     PARENCHYMAL,
     SUBARACHNOID,
@@ -15,7 +16,6 @@ from ich_cli.core.phantom.lesion import (
     Lesions,
     Sheet,
 )
-from ich_cli.core.phantom.noise import Array, Canvas, cover, ellipsoid, ramp
 
 
 def paint_bleeds(
@@ -54,8 +54,8 @@ def paint_bleeds(
         alpha = cover(inner - depth - thickness - r, canvas.soft)
         alpha *= cover(r - inner + depth, canvas.soft)
         alpha *= inside.cavity * ramp(thickness, 0.2, 1.0)
-        sunk = shell.layers * ramp(canvas.p[1], -20, 60) if shell.layers else 0.0
-        canvas.mix(alpha, shell.hu + shell.swirl * canvas.noise[..., 1] + sunk)
+        sediment = shell.layers * ramp(canvas.p[1], -20, 60) if shell.layers else 0.0
+        canvas.mix(alpha, shell.hu + shell.swirl * canvas.noise[..., 1] + sediment)
         note(shell.kind, alpha)
         depth = depth + thickness
     return found

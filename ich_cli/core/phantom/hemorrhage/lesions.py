@@ -1,4 +1,4 @@
-"""What the five subtypes are made of, and how they push the brain."""
+"""Shapes of the five subtypes, and how they displace the brain."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ich_cli.core.labels import SUBTYPES
-from ich_cli.core.phantom.anatomy import CENTER
-from ich_cli.core.phantom.noise import Array, ellipsoid, ramp
-from ich_cli.core.phantom.ventricles import Effect, Point
+from ich_cli.core.phantom.anatomy.head import CENTER
+from ich_cli.core.phantom.anatomy.ventricles import Effect, Point
+from ich_cli.core.phantom.drawing import Array, ellipsoid, ramp
 
 EPIDURAL, PARENCHYMAL, INTRAVENTRICULAR, SUBARACHNOID, SUBDURAL = range(len(SUBTYPES))
 
@@ -23,9 +23,9 @@ class Shell:
     """`(T, T)` over directions, mm."""
     hu: float
     swirl: float
-    """Standard deviation of its inner density, HU."""
+    """Standard deviation of its density, HU."""
     layers: float
-    """HU that sink from its front to its back (sedimentation)."""
+    """Increase of density from front to back in HU (sedimentation)."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Sheet:
 
 @dataclass
 class Focus:
-    """An intraparenchymal hematoma: a rough, turned ellipsoid with a halo of oedema."""
+    """An intraparenchymal hematoma: a rough, rotated ellipsoid with a rim of oedema."""
 
     center: Point
     radii: Point
@@ -66,18 +66,18 @@ class Flood:
 
 @dataclass
 class Cast:
-    """Blood in the ventricles: the dependent part behind `level`, or all of it."""
+    """Blood in the ventricles: in the dependent part behind `level`, or everywhere."""
 
     center: Point
     radii: Point
     level: float
-    """Posterior of this (mm, head frame) the ventricle holds blood; -1000 = cast."""
+    """Front end of the blood in mm; -1000 fills the whole ventricle."""
     hu: float
 
 
 @dataclass
 class Lesions:
-    """All that is wrong with one head."""
+    """All hemorrhages of one head."""
 
     shells: list[Shell] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
@@ -86,9 +86,9 @@ class Lesions:
     casts: list[Cast] = field(default_factory=list)
     effect: Effect = field(default_factory=Effect)
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """How far the anatomy at the brain's center has moved (mm)."""
+    """Displacement of the brain's center, mm."""
     focus_of_interest: list[float] = field(default_factory=list)
-    """Heights of the lesions, so that a short series can be laid over one of them."""
+    """Heights of the lesions in mm, of which a short series covers one."""
 
     @property
     def reach(self) -> float:
@@ -99,7 +99,7 @@ class Lesions:
 
 
 def displace(p: Array, thickness: Array, inner: Array, lesions: Lesions) -> Array:
-    """Return where each point `p (3, H, W)` lay before the hemorrhages pushed the brain."""
+    """Return the positions of points `p (3, H, W)` before the brain was displaced."""
     offset = p - CENTER[:, None, None]
     r = np.sqrt(np.square(offset).sum(0)) + np.float32(1e-3)
     q = np.square(np.clip(r / np.maximum(inner - thickness, 8), 0, 1))
@@ -118,7 +118,7 @@ def displace(p: Array, thickness: Array, inner: Array, lesions: Lesions) -> Arra
 
 
 def flood_weight(b: Array, noise: Array, floods: list[Flood]) -> Array:
-    """Return how bloody the subarachnoid CSF is at each point, `(H, W)` in [0, 1]."""
+    """Return the share of blood in the subarachnoid CSF at each point, `(H, W)` in [0, 1]."""
     out = np.zeros(b.shape[1:], np.float32)
     for flood in floods:
         distance = ellipsoid(b, flood.center, flood.radii) / min(flood.radii)

@@ -1,4 +1,4 @@
-"""Findings that look like blood and are none, and other things seen on head CT."""
+"""Sample and draw findings that look like blood, and other findings of head CT."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ich_cli.core.phantom.anatomy import Head
-from ich_cli.core.phantom.brain import Compartments
-from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
-from ich_cli.core.phantom.skull import Radial
-from ich_cli.core.phantom.ventricles import Point
+from ich_cli.core.phantom.anatomy.brain import Compartments
+from ich_cli.core.phantom.anatomy.head import PhantomHead
+from ich_cli.core.phantom.anatomy.skull import Radial
+from ich_cli.core.phantom.anatomy.ventricles import Point
+from ich_cli.core.phantom.drawing import Array, Canvas, capsule, cover, ellipsoid, ramp
 
 METAL = 6000.0
 
 
 @dataclass
 class Mimics:
-    """What else one head shows."""
+    """Findings of one head besides hemorrhages."""
 
     spots: list[tuple[Point, Point, float]] = field(default_factory=list)
     """Calcifications and small masses: center, radii, HU."""
@@ -40,23 +40,36 @@ class Mimics:
 
 
 def make_mimics(rng: np.random.Generator, injured: bool) -> Mimics:
-    """Draw the other findings; swellings and fractures are commoner in the `injured`."""
+    """Sample the findings; scalp hematomas and fractures are more frequent if `injured`."""
     out = Mimics()
     if rng.random() < 0.16:
         out.infarcts = [_infarct(rng) for _ in range(int(rng.integers(1, 3)))]
     if rng.random() < 0.20:
         out.spots = [_spot(rng) for _ in range(int(rng.integers(1, 4)))]
     if rng.random() < 0.06:
-        out.hygroma = (_side_way(rng), float(rng.uniform(0.5, 0.9)), float(rng.uniform(2, 9)))
+        out.hygroma = (
+            _on_convexity(rng),
+            float(rng.uniform(0.5, 0.9)),
+            float(rng.uniform(2, 9)),
+        )
     if rng.random() < (0.35 if injured else 0.12):
         thick = float(rng.uniform(3, 14))
-        out.swelling = (_side_way(rng), float(rng.uniform(0.25, 0.6)), thick, rng.uniform(15, 65))
+        out.swelling = (
+            _on_convexity(rng),
+            float(rng.uniform(0.25, 0.6)),
+            thick,
+            rng.uniform(15, 65),
+        )
     if rng.random() < (0.22 if injured else 0.05):
-        way = _side_way(rng)
+        way = _on_convexity(rng)
         normal = np.cross(way, rng.normal(size=3))
         out.fracture = (normal / np.linalg.norm(normal), way, float(rng.uniform(0.2, 0.6)))
     if rng.random() < 0.03:
-        out.meningioma = (_side_way(rng), float(rng.uniform(5, 16)), float(rng.uniform(40, 75)))
+        out.meningioma = (
+            _on_convexity(rng),
+            float(rng.uniform(5, 16)),
+            float(rng.uniform(40, 75)),
+        )
     if rng.random() < 0.03:
         out.clip = (float(rng.normal(0, 18)), float(rng.normal(-12, 8)), float(rng.uniform(-22, 2)))
     if rng.random() < 0.03:
@@ -67,8 +80,8 @@ def make_mimics(rng: np.random.Generator, injured: bool) -> Mimics:
     return out
 
 
-def _side_way(rng: np.random.Generator) -> Array:
-    """Return a unit vector to somewhere on the convexity."""
+def _on_convexity(rng: np.random.Generator) -> Array:
+    """Return a random unit vector towards the convexity."""
     way = np.array(
         [rng.choice([-1, 1]) * rng.uniform(0.4, 1), rng.normal(0, 0.6), rng.uniform(0, 0.8)]
     )
@@ -95,7 +108,7 @@ def _angle(direction: Array, way: Array) -> Array:
 
 
 def swell(mimics: Mimics, direction: Array) -> Array | float:
-    """Return how far the scalp is lifted by a hematoma of the scalp, mm."""
+    """Return the thickness of a scalp hematoma, mm."""
     if mimics.swelling is None:
         return 0.0
     way, extent, thick, _ = mimics.swelling
@@ -103,9 +116,9 @@ def swell(mimics: Mimics, direction: Array) -> Array | float:
 
 
 def paint_mimics(
-    canvas: Canvas, mimics: Mimics, head: Head, at: Radial, inside: Compartments
+    canvas: Canvas, mimics: Mimics, head: PhantomHead, at: Radial, inside: Compartments
 ) -> None:
-    """Paint what lies inside the head or in its bone; hemorrhages go on top of it."""
+    """Draw the findings in head and bone, before the hemorrhages."""
     if mimics.hygroma is not None:
         way, extent, thick = mimics.hygroma
         lens = thick * ramp(_angle(at.direction, way) / extent, 1.0, 0.4)

@@ -1,4 +1,4 @@
-"""The ventricles of one thin section."""
+"""Draw the ventricles into a thin section."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from ich_cli.core.phantom.anatomy import Head
-from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid
-from ich_cli.core.phantom.skull import SIDES
+from ich_cli.core.phantom.anatomy.head import PhantomHead
+from ich_cli.core.phantom.anatomy.skull import SIDES
+from ich_cli.core.phantom.drawing import Array, Canvas, capsule, cover, ellipsoid
 
 Point = tuple[float, float, float]
 
@@ -30,7 +30,7 @@ TEMPORAL: Final = ((23.0, 32.0, 6.0, 4.5), (31.0, 20.0, -9.0, 2.4), (29.0, -8.0,
 
 @dataclass
 class Effect:
-    """What mass effect does to the brain beyond displacing it."""
+    """Effects on the brain besides displacement."""
 
     sulci: tuple[float, float] = (1.0, 1.0)
     """Scale of the sulci's width right and left (x < 0, x > 0)."""
@@ -39,8 +39,8 @@ class Effect:
     """Center, radii, HU to subtract."""
 
 
-def fill_ventricles(canvas: Canvas, head: Head, effect: Effect) -> Array:
-    """Return how much of each pixel `(H, W)` is ventricle, in [0, 1]."""
+def fill_ventricles(canvas: Canvas, head: PhantomHead, effect: Effect) -> Array:
+    """Return the share of ventricle in each pixel, `(H, W)` in [0, 1]."""
     out = np.zeros_like(canvas.hu)
     for k, side in enumerate(SIDES):
         scale = head.ventricle[k] * effect.ventricles[k]

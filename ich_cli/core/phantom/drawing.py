@@ -1,4 +1,4 @@
-"""Building blocks of the phantom: smooth noise, soft edges, and the canvas of one thin section."""
+"""Drawing of thin sections: smooth noise, soft edges, simple shapes, and the canvas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
-"""float32 array; lengths are millimetres of the standard head unless said otherwise."""
+"""float32 array; lengths are in millimetres of the standard head unless stated otherwise."""
 
 TEXTURE: Final = 512
 """Side of the maps over directions and of the noise tiles, in texels."""
@@ -26,7 +26,7 @@ def smooth_noise(rng: np.random.Generator, size: int, sigma: float) -> Array:
     size
         Side in texels.
     sigma
-        Standard deviation of the filter in texels; large ones are made coarse, then enlarged.
+        Standard deviation of the filter in texels; large ones are computed on a coarse grid.
     """
     step = max(1, int(sigma / 3))
     coarse = -(-size // step)
@@ -41,9 +41,9 @@ def smooth_noise(rng: np.random.Generator, size: int, sigma: float) -> Array:
 
 
 def cover(distance: Array, soft: float) -> Array:
-    """Return how much of a pixel lies inside, in [0, 1], from a signed distance (negative inside).
+    """Return the share of a pixel inside a shape, in [0, 1], from a signed distance.
 
-    `soft` is the width of the edge in the distance's unit.
+    `distance` is negative inside; `soft` is the width of the edge in its unit.
     """
     out: Array = distance * np.float32(-1.0 / soft)
     out += np.float32(0.5)
@@ -60,8 +60,8 @@ def ramp(value: Array, low: float, high: float) -> Array:
 def lambert(direction: Array) -> Array:
     """Map unit vectors `(3, …)` onto texel coordinates `(2, …)` of a direction map.
 
-    Lambert's equal-area projection about the vertex (+z): seamless everywhere but straight below,
-    where there is no cortex and no vault.
+    Lambert's equal-area projection about the vertex (+z): continuous everywhere except straight
+    below, where there is neither cortex nor vault.
     """
     factor = np.sqrt(np.float32(2) / np.maximum(1 + direction[2], np.float32(1e-4)))
     half = np.float32((TEXTURE - 1) / 2)
@@ -105,7 +105,7 @@ def capsule(p: Array, a: npt.ArrayLike, b: npt.ArrayLike, ra: float, rb: float) 
 
 @dataclass
 class Plane:
-    """Where a section lies in the standard head: `p = origin + row · down + col · right`."""
+    """Plane of a section in the standard head: `p = origin + row · down + col · right`."""
 
     origin: npt.NDArray[np.float64]
     right: npt.NDArray[np.float64]
@@ -131,7 +131,7 @@ class Plane:
         return Plane(origin, self.right, self.down, (bottom - top, right - left))
 
     def box(self, center: npt.ArrayLike, reach: float) -> tuple[slice, slice] | None:
-        """Return the pixels within `reach` of `center`, or None if the plane passes it by."""
+        """Return the pixels within `reach` of `center`, or None if the plane is farther away."""
         offset = np.asarray(center, np.float64) - self.origin
         basis = np.stack([self.down, self.right], 1)
         place = np.linalg.lstsq(basis, offset, rcond=None)[0]
@@ -147,7 +147,7 @@ class Plane:
 
 @dataclass
 class Canvas:
-    """One thin section while it is painted.
+    """A thin section being drawn.
 
     `p` holds the coordinates in the skull, `b` those in the undisturbed brain (they differ by the
     mass effect), both float32 `(3, H, W)`; `noise` four noise fields `(H, W, 4)`; `hu` the picture.

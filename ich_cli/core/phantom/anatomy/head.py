@@ -1,4 +1,4 @@
-"""One random normal head: its numbers, and its maps over directions from the brain's center."""
+"""Sample a normal head: its parameters, and its maps over directions from the brain's center."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 import cv2
 import numpy as np
 
-from ich_cli.core.phantom.noise import TEXTURE, Array, lambert_directions, ramp, smooth_noise
+from ich_cli.core.phantom.drawing import TEXTURE, Array, lambert_directions, ramp, smooth_noise
 
 CENTER: Final = np.array([0.0, 5.0, 0.0], np.float32)
-"""The point from which all direction maps are seen (mm, left / posterior / superior)."""
+"""Origin of all direction maps (mm, left / posterior / superior)."""
 
 MM_PER_TEXEL: Final = 4 * 72 / (TEXTURE - 1)
-"""Length of a texel on the cortex, for the Lambert map is equal-area."""
+"""Length of a texel on the cortex; the Lambert projection is equal-area."""
 
 
 @dataclass
-class Head:
+class PhantomHead:
     """A normal head before pose and scan. Lengths in mm, densities in HU."""
 
     age: float
@@ -48,14 +48,14 @@ class Head:
     """`(3, 3, 5)`: amplitude, three wave numbers, phase of the deformation of each axis."""
 
 
-def make_head(rng: np.random.Generator) -> Head:
-    """Draw a head. Every number is random within what is seen in adults."""
+def make_head(rng: np.random.Generator) -> PhantomHead:
+    """Sample a head; all parameters are in the range of adults."""
     age = float(rng.beta(1.2, 1.3))
     grey = float(rng.normal(37.0, 1.6))
     size = float((0.55 + 0.95 * age) * rng.lognormal(0, 0.18))
     side = float(rng.normal(1, 0.08))
     directions = lambert_directions()
-    return Head(
+    return PhantomHead(
         age=age,
         grey=grey,
         white=grey - float(rng.uniform(5.0, 9.5)),
@@ -124,7 +124,7 @@ def _surface(rng: np.random.Generator, d: Array) -> Array:
 
 
 def _brow(d: Array) -> Array:
-    """Return in [0, 1] where the frontal bone holds its sinus."""
+    """Return the region of the frontal sinus, in [0, 1]."""
     return np.asarray(
         np.exp(-np.square(d[0] / 0.22) - np.square((d[2] + 0.10) / 0.14)) * (d[1] < 0), np.float32
     )

@@ -1,4 +1,4 @@
-"""Brain, cisterns, falx and tentorium of one thin section."""
+"""Draw brain, cisterns, falx and tentorium into a thin section."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from ich_cli.core.phantom.anatomy import CENTER, Head
-from ich_cli.core.phantom.noise import Array, Canvas, capsule, cover, ellipsoid, ramp
-from ich_cli.core.phantom.skull import SIDES, Radial
-from ich_cli.core.phantom.ventricles import Effect, Point, fill_ventricles
+from ich_cli.core.phantom.anatomy.head import CENTER, PhantomHead
+from ich_cli.core.phantom.anatomy.skull import SIDES, Radial
+from ich_cli.core.phantom.anatomy.ventricles import Effect, Point, fill_ventricles
+from ich_cli.core.phantom.drawing import Array, Canvas, capsule, cover, ellipsoid, ramp
 
 # Grey nuclei: center, radii, difference to grey matter in HU.
 NUCLEI: Final = (
@@ -39,7 +39,7 @@ STEM: Final = (
 
 @dataclass
 class Compartments:
-    """Where CSF is in one thin section; hemorrhages flow into these. All `(H, W)` in [0, 1]."""
+    """CSF spaces of one thin section, into which hemorrhages spread; all `(H, W)` in [0, 1]."""
 
     cavity: Array
     brain: Array
@@ -49,12 +49,12 @@ class Compartments:
 
 
 def paint_brain(
-    canvas: Canvas, head: Head, at: Radial, maps: Array, effect: Effect, flood: Array
+    canvas: Canvas, head: PhantomHead, at: Radial, maps: Array, effect: Effect, flood: Array
 ) -> Compartments:
     """Paint everything inside the dura; return its CSF spaces.
 
-    `maps` is `head.cortex` seen by the brain's coordinates; `flood` `(H, W)` in [0, 1] says where
-    sulci are swollen with blood.
+    `maps` is `head.cortex` at the brain's coordinates; `flood` `(H, W)` is the share of blood in
+    sulci, in [0, 1].
     """
     soft = canvas.soft
     cavity = cover(at.r - at.inner, soft) * cover(-at.floor, 1.5 * soft)
@@ -87,7 +87,7 @@ def paint_brain(
 
 
 def _folds(
-    canvas: Canvas, head: Head, depth: Array, maps: Array, squeeze: Array, flood: Array
+    canvas: Canvas, head: PhantomHead, depth: Array, maps: Array, squeeze: Array, flood: Array
 ) -> tuple[Array, Array]:
     """Return the opacity of CSF in sulci and fissures, and of cortex, both `(H, W)`."""
     soft = canvas.soft
@@ -122,13 +122,13 @@ def middle(canvas: Canvas) -> Array:
     return out
 
 
-def _midline(canvas: Canvas, head: Head) -> Array:
+def _midline(canvas: Canvas, head: PhantomHead) -> Array:
     b = canvas.b
     half = 0.35 + 0.9 * head.sulcus * (0.4 + 0.6 * ramp(-b[1], 30, 75))
     return np.maximum(np.abs(middle(canvas)) - half, -_callosum(b))
 
 
-def _sylvian(b: Array, noise: Array, head: Head) -> Array:
+def _sylvian(b: Array, noise: Array, head: PhantomHead) -> Array:
     """Return the distance to the Sylvian fissures: insula, stem, and the cleft to the surface."""
     out = np.full(b.shape[1:], 50, np.float32)
     low, high = b[2].min(), b[2].max()
@@ -157,7 +157,9 @@ def tentorium(b: Array) -> Array:
     return out
 
 
-def _cerebellum(canvas: Canvas, head: Head, tissue: Array, below: Array, depth: Array) -> None:
+def _cerebellum(
+    canvas: Canvas, head: PhantomHead, tissue: Array, below: Array, depth: Array
+) -> None:
     if not below.any():
         return
     b = canvas.b
@@ -173,7 +175,7 @@ def _infarct(canvas: Canvas, tissue: Array, center: Point, radii: Point, drop: f
     tissue -= cover(distance, 4.0) * drop
 
 
-def _nuclei(canvas: Canvas, head: Head) -> None:
+def _nuclei(canvas: Canvas, head: PhantomHead) -> None:
     for side in SIDES:
         for (x, y, z), radii, offset in NUCLEI:
             part = canvas.near((side * x, y, z), max(radii) + 2)
@@ -183,7 +185,7 @@ def _nuclei(canvas: Canvas, head: Head) -> None:
             part.mix(cover(distance, 3.6) * 0.85, head.grey + offset)
 
 
-def _cisterns(canvas: Canvas, head: Head, space: Array) -> None:
+def _cisterns(canvas: Canvas, head: PhantomHead, space: Array) -> None:
     grow = 0.78 + 0.26 * head.sulcus
     for (x, y, z), radii in CISTERNS:
         for side in SIDES if x else (1.0,):
@@ -196,7 +198,7 @@ def _cisterns(canvas: Canvas, head: Head, space: Array) -> None:
             np.maximum(space[box], cover(distance, canvas.soft * 1.4), out=space[box])
 
 
-def _brainstem(canvas: Canvas, head: Head, space: Array) -> None:
+def _brainstem(canvas: Canvas, head: PhantomHead, space: Array) -> None:
     for center, radii in STEM:
         box = canvas.plane.box(center, max(radii) + canvas.margin + 2)
         if box is None:
@@ -206,7 +208,9 @@ def _brainstem(canvas: Canvas, head: Head, space: Array) -> None:
         space[box] *= 1 - alpha
 
 
-def paint_dura(canvas: Canvas, head: Head, inside: Compartments, bright: float = 0.0) -> None:
+def paint_dura(
+    canvas: Canvas, head: PhantomHead, inside: Compartments, bright: float = 0.0
+) -> None:
     """Paint falx, tentorium, venous sinuses and the calcifications everybody has."""
     b = canvas.b
     sheet = cover(np.abs(middle(canvas)) - 0.5, canvas.soft) * ramp(_callosum(b), 4, 9)
@@ -220,7 +224,7 @@ def paint_dura(canvas: Canvas, head: Head, inside: Compartments, bright: float =
     _calcifications(canvas, head)
 
 
-def _calcifications(canvas: Canvas, head: Head) -> None:
+def _calcifications(canvas: Canvas, head: PhantomHead) -> None:
     spots: list[tuple[Point, float, float]] = []
     if head.calcified["plexus"]:
         spots += [((s * 20, 34, 8), 2.6, head.calcified["plexus"]) for s in SIDES]

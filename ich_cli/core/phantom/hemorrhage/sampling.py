@@ -1,12 +1,14 @@
-"""The five subtypes drawn at random, where anatomy puts them."""
+"""Sample hemorrhages of the five subtypes at plausible places."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from ich_cli.core.phantom.anatomy import CENTER, Head
-from ich_cli.core.phantom.lesion import (
+from ich_cli.core.phantom.anatomy.head import CENTER, PhantomHead
+from ich_cli.core.phantom.anatomy.ventricles import HORN, Point
+from ich_cli.core.phantom.drawing import TEXTURE, Array, lambert_directions, ramp, smooth_noise
+from ich_cli.core.phantom.hemorrhage.lesions import (
     EPIDURAL,
     SUBDURAL,
     Cast,
@@ -16,17 +18,15 @@ from ich_cli.core.phantom.lesion import (
     Sheet,
     Shell,
 )
-from ich_cli.core.phantom.noise import TEXTURE, Array, lambert_directions, ramp, smooth_noise
-from ich_cli.core.phantom.ventricles import HORN, Point
 
 
 def acute(rng: np.random.Generator) -> float:
-    """Draw the density of blood: mostly acute (50 … 85 HU), sometimes fading to isodense."""
+    """Sample the density of blood: mostly acute (52 … 82 HU), sometimes nearly isodense."""
     return float(rng.uniform(52, 82) if rng.random() < 0.82 else rng.uniform(38, 54))
 
 
-def add_bleed(rng: np.random.Generator, head: Head, kind: int, lesions: Lesions) -> None:
-    """Draw one hemorrhage of subtype number `kind` and add it to `lesions`."""
+def add_bleed(rng: np.random.Generator, head: PhantomHead, kind: int, lesions: Lesions) -> None:
+    """Sample one hemorrhage of subtype number `kind` and add it to `lesions`."""
     (_add_epidural, _add_focal, _add_cast, _add_flood, _add_subdural)[kind](rng, head, lesions)
 
 
@@ -53,7 +53,7 @@ def _push(lesions: Lesions, side: float, amount: float, direction: Array) -> Non
     lesions.effect.sulci, lesions.effect.ventricles = (sulci[0], sulci[1]), (vents[0], vents[1])
 
 
-def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
+def _add_epidural(rng: np.random.Generator, head: PhantomHead, lesions: Lesions) -> None:
     side = float(rng.choice([-1, 1]))
     low, high, turn = [
         (-0.35, 0.25, 0.0),
@@ -68,12 +68,12 @@ def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> Non
     q = np.arccos(np.clip((d * center[:, None, None]).sum(0), -1, 1)) / extent
     q *= 1 + 0.09 * smooth_noise(rng, TEXTURE, 22)
     lens = peak * np.clip(1 - q * q, 0, None) ** 0.7
-    coronal = d[1] + 0.30 - 0.25 * d[2]  # sutures hold the dura: blood stops there
+    coronal = d[1] + 0.30 - 0.25 * d[2]  # the dura is attached at sutures: blood stops there
     lambdoid = d[1] - 0.72 + 0.35 * d[2]
     for plane in (coronal, lambdoid):
         mine = np.sign(float(plane.ravel()[np.argmin(q)]))
         lens *= ramp(plane * mine, -0.02, 0.10)
-    lens = cv2.GaussianBlur(lens.astype(np.float32), (0, 0), 6.0)  # the dura makes no corner
+    lens = cv2.GaussianBlur(lens.astype(np.float32), (0, 0), 6.0)  # the dura has no corners
     shell = Shell(EPIDURAL, lens, acute(rng), 0.0, 0.0)
     shell.swirl = float(rng.choice([1.0, 4.0, 9.0]))
     lesions.shells.append(shell)
@@ -81,7 +81,7 @@ def _add_epidural(rng: np.random.Generator, head: Head, lesions: Lesions) -> Non
     _push(lesions, side, max(0.0, peak - 7) * float(rng.uniform(0.1, 0.4)), center)
 
 
-def _add_subdural(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
+def _add_subdural(rng: np.random.Generator, head: PhantomHead, lesions: Lesions) -> None:
     side = float(rng.choice([-1, 1]))
     pattern = rng.random()
     if pattern < 0.14:
@@ -94,7 +94,9 @@ def _add_subdural(rng: np.random.Generator, head: Head, lesions: Lesions) -> Non
             _add_crescent(rng, head, lesions, -side)
 
 
-def _add_crescent(rng: np.random.Generator, head: Head, lesions: Lesions, side: float) -> None:
+def _add_crescent(
+    rng: np.random.Generator, head: PhantomHead, lesions: Lesions, side: float
+) -> None:
     turn = float(rng.normal(0.0, 0.35))
     center = _direction(rng, 0.0, 0.55, side, turn)
     peak = float(np.exp(rng.uniform(np.log(2.8), np.log(22))))
@@ -126,7 +128,7 @@ def _add_sheet(rng: np.random.Generator, lesions: Lesions, side: float, *, tento
     lesions.focus_of_interest.append(center[2])
 
 
-def _add_focal(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
+def _add_focal(rng: np.random.Generator, head: PhantomHead, lesions: Lesions) -> None:
     place = rng.choice(["deep", "lobar", "contusion", "rear"], p=[0.38, 0.34, 0.2, 0.08])
     side = float(rng.choice([-1, 1]))
     radius = float(np.exp(rng.uniform(np.log(3.2), np.log(27))))
@@ -167,7 +169,7 @@ def _focus_place(rng: np.random.Generator, place: str, side: float) -> tuple[flo
     return float(x), float(y), float(z)
 
 
-def _add_flood(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
+def _add_flood(rng: np.random.Generator, head: PhantomHead, lesions: Lesions) -> None:
     pattern = rng.choice(["cisterns", "convexity", "sylvian", "diffuse"], p=[0.3, 0.4, 0.17, 0.13])
     side = float(rng.choice([-1, 1]))
     hu, strength = float(rng.uniform(52, 80)), float(rng.uniform(0.75, 1.0))
@@ -190,7 +192,7 @@ def _add_flood(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
     lesions.focus_of_interest.append(float(places[0][0][2]))
 
 
-def _add_cast(rng: np.random.Generator, head: Head, lesions: Lesions) -> None:
+def _add_cast(rng: np.random.Generator, head: PhantomHead, lesions: Lesions) -> None:
     vents = [max(v, 0.75) for v in lesions.effect.ventricles]
     lesions.effect.ventricles = (vents[0], vents[1])
     head.ventricle = (max(head.ventricle[0], 0.8), max(head.ventricle[1], 0.8))

@@ -1,0 +1,1 @@
+"""PhantomHead without hemorrhage: skull, brain, ventricles, and findings that look like blood."""
