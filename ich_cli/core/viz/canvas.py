@@ -1,4 +1,4 @@
-"""What all figures share: two themes, a canvas without a display, PNGs that carry no metadata."""
+"""Shared parts of figures: themes, a canvas without a display, PNG files without metadata."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 DPI: Final = 160
 _BARS_MM: Final = (100, 50, 20, 10, 5)
-_WIDEST_BAR: Final = 0.34  # of the picture
+_MAX_BAR: Final = 0.34  # largest width of the scale bar, as a share of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of a figure, as matplotlib takes them."""
+    """Colours of a figure, in matplotlib's notation."""
 
     ground: str
     text: str
     quiet: str
     alert: str
-    """What is over its threshold."""
+    """Colour of values above their threshold."""
     line: str
-    """What is drawn below its threshold."""
+    """Colour of values below their threshold."""
 
 
 DARK: Final = Theme("#0d1117", "#e6edf3", "#8b949e", "#ffb454", "#6e7f94")
-"""For screens, like a viewing station."""
+"""Theme for screens."""
 LIGHT: Final = Theme("#ffffff", "#1b1f24", "#5a636d", "#b45309", "#8795a5")
-"""For paper."""
+"""Theme for print."""
 
 
 def new_figure(width: float, height: float, theme: Theme = DARK) -> Figure:
@@ -52,7 +52,7 @@ def new_figure(width: float, height: float, theme: Theme = DARK) -> Figure:
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all, without any metadata.
+    """Write a figure as PNG without metadata; the file appears only when complete.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write_text(
 def draw_slice(
     axes: Axes, shown: NDArray[np.uint8], geometry: Geometry, theme: Theme = DARK
 ) -> None:
-    """Draw a slice's picture with the letters of its edges and a scale bar, where they are known.
+    """Draw a slice with orientation letters and a scale bar, where they are known.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def draw_slice(
 def _mark() -> dict[str, Any]:
     from matplotlib.patheffects import withStroke
 
-    outline = withStroke(linewidth=2, foreground=DARK.ground)  # readable over bone, too
+    outline = withStroke(linewidth=2, foreground=DARK.ground)  # readable on bone
     return {"color": DARK.text, "ha": "center", "va": "center", "path_effects": [outline]}
 
 
@@ -120,7 +120,7 @@ def _draw_bar(axes: Axes, field_mm: float) -> None:
     """Draw a bar of a round length in the lower left corner."""
     from matplotlib.patheffects import withStroke
 
-    length = next((mm for mm in _BARS_MM if mm <= _WIDEST_BAR * field_mm), None)
+    length = next((mm for mm in _BARS_MM if mm <= _MAX_BAR * field_mm), None)
     if length is None:
         return
     ends = [0.04, 0.04 + length / field_mm]
@@ -131,7 +131,7 @@ def _draw_bar(axes: Axes, field_mm: float) -> None:
 
 
 def draw_scale(axes: Axes, style: Style, opacity: float, theme: Theme = DARK) -> None:
-    """Draw what the colours of a map, or of its lines, mean, as they look over black."""
+    """Draw the colour scale of a map, or of its contours, on black."""
     if style == "contour":
         places = [(n + 0.5) / len(LEVELS) for n in range(len(LEVELS))]
         for place, level in zip(places, LEVELS, strict=True):

@@ -1,4 +1,4 @@
-"""Names of explanation methods, as figures and pages show them."""
+"""Names of explanation methods for figures and pages."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ METHOD_NAMES: Final = {
     "xgradcam": "XGrad-CAM",
     "eigencam": "Eigen-CAM",
 }
-"""Method → name to show."""
+"""Explanation method → name shown to the user."""

@@ -1,4 +1,4 @@
-"""The six probabilities along the slices of a series."""
+"""Draw the six probabilities along the slices of a series."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW: Final = 0.42
-"""Inches that one label takes."""
-_NAME, _NUMBER, _BELOW, _ABOVE = 1.42, 0.66, 0.42, 0.24  # inches around the curves
+"""Height of a label's strip in inches."""
+_NAME_WIDTH, _NUMBER_WIDTH, _BOTTOM_MARGIN, _TOP_MARGIN = (
+    1.42,
+    0.66,
+    0.42,
+    0.24,
+)  # inches around the curves
 _TICKS: Final = (0.0, 0.25, 1.0)
 
 
 def strip_height() -> float:
-    """Return the inches that a chart takes."""
-    return _ABOVE + len(LABELS) * ROW + _BELOW
+    """Return the height of the chart in inches."""
+    return _TOP_MARGIN + len(LABELS) * ROW + _BOTTOM_MARGIN
 
 
 def strip_chart(
@@ -49,7 +54,7 @@ def strip_chart(
     marked
         Indices of slices to mark, such as those shown large.
     width
-        Of the figure, in inches.
+        Width of the figure in inches.
     theme
         `DARK` for screens, `LIGHT` for paper.
 
@@ -75,12 +80,12 @@ def draw_strips(
     marked: Sequence[int] = (),
     theme: Theme = DARK,
 ) -> None:
-    """Draw the same into a figure, at a place in inches."""
+    """Draw the chart into a figure, at a position in inches."""
     values = as_array(probabilities)
-    wide = width - _NAME - _NUMBER
+    wide = width - _NAME_WIDTH - _NUMBER_WIDTH
     for place, label in enumerate(LABELS):
-        low = bottom + _BELOW + (len(LABELS) - 1 - place) * ROW
-        axes = add_axes(figure, left + _NAME, low, wide, 0.82 * ROW)
+        low = bottom + _BOTTOM_MARGIN + (len(LABELS) - 1 - place) * ROW
+        axes = add_axes(figure, left + _NAME_WIDTH, low, wide, 0.82 * ROW)
         _draw_strip(axes, label, values[:, place], thresholds[label], marked, theme)
         if place == 0:
             axes.annotate("highest", (1, 1), (6, 3), xycoords="axes fraction", fontsize=6.5,
@@ -89,7 +94,7 @@ def draw_strips(
 
 
 def as_array(probabilities: Sequence[Probabilities | None]) -> NDArray[np.float64]:
-    """Return ``(N, 6)``; not a number where a slice could not be read."""
+    """Return ``(N, 6)``; NaN where a slice could not be read."""
     rows = [(np.nan,) * len(LABELS) if six is None else six for six in probabilities]
     return np.asarray(rows, np.float64).reshape(-1, len(LABELS))
 

@@ -1,4 +1,4 @@
-"""One page for a series: the probabilities along its slices, the worst ones large, all small."""
+"""Draw a summary of a series: probabilities, top slices in large, all slices as thumbnails."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ich_cli.core.viz.slice_panel import (
     Panel,
     faithfulness_line,
     method_lines,
+    threshold_text,
     titles,
-    told,
     window_name,
     wrapped,
 )
@@ -40,40 +40,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THUMBNAILS: Final = 48
-"""At most; of longer series every second, third … slice is shown small."""
+"""Largest number of thumbnails; longer series show every second, third … slice."""
 
 _WIDTH: Final = 12.0  # inches
 _SIDE, _GAP, _TITLE, _UNDER, _HEAD, _FOOT, _LINE = 0.3, 0.14, 0.58, 0.26, 0.62, 0.3, 0.2
 _SCALE: Final = 0.75
 _COLUMNS: Final = 12
-_SMALL: Final = 128  # pixels, the longer side of a thumbnail
+_SMALL: Final = 128  # longer side of a thumbnail in pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A slice made small."""
+    """Thumbnail of a slice."""
 
     index: int
-    """Of the slice in its series, from 0."""
+    """Index of the slice in its series, from 0."""
     grey: NDArray[np.uint8]
     """``(h, w)``, square pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class ContactSheet:
-    """What the page shows."""
+    """Content of the summary."""
 
     probabilities: Sequence[Probabilities | None]
-    """One entry a slice in anatomical order; None where a slice could not be read."""
-    worst: Sequence[tuple[int, Panel]]
-    """Index and content of the slices shown large, the worst first; at least one."""
+    """One entry per slice in anatomical order; None where a slice could not be read."""
+    top: Sequence[tuple[int, Panel]]
+    """Index and content of the slices shown in large, highest probability first; at least one."""
     thumbnails: Sequence[Thumbnail]
     ranked_by: str = LABELS[ANY]
-    """The label whose probability makes a slice the worst."""
+    """Label by whose probability the slices shown in large are chosen."""
 
 
 def write_sheet(path: Path, sheet: ContactSheet) -> None:
-    """Write the page as PNG, whole or not at all, without any metadata.
+    """Write the summary as PNG without metadata; the file appears only when complete.
 
     Raises
     ------
@@ -84,15 +84,15 @@ def write_sheet(path: Path, sheet: ContactSheet) -> None:
 
 
 def draw_sheet(sheet: ContactSheet) -> Figure:
-    """Draw the page. Nothing of a file's name or of the patient is drawn.
+    """Draw the summary, without file names or patient data.
 
     Returns
     -------
     matplotlib.figure.Figure
         On the Agg canvas; needs no display and touches no global state.
     """
-    first = sheet.worst[0][1]
-    wide = (_WIDTH - 2 * _SIDE - _SCALE - (len(sheet.worst) - 1) * _GAP) / max(3, len(sheet.worst))
+    first = sheet.top[0][1]
+    wide = (_WIDTH - 2 * _SIDE - _SCALE - (len(sheet.top) - 1) * _GAP) / max(3, len(sheet.top))
     large = _TITLE + wide + len(first.maps) * (_TITLE + wide + _UNDER)
     small = (_WIDTH - 2 * _SIDE) / _COLUMNS
     rows = -(-len(sheet.thumbnails) // _COLUMNS)
@@ -102,11 +102,11 @@ def draw_sheet(sheet: ContactSheet) -> Figure:
     figure = new_figure(_WIDTH, height)
     _draw_head(figure, sheet, height)
     top = height - _HEAD - strip_height()
-    marked = [index for index, _ in sheet.worst]
+    marked = [index for index, _ in sheet.top]
     draw_strips(figure, sheet.probabilities, first.thresholds, left=_SIDE / 2, bottom=top,
                 width=_WIDTH - _SIDE, marked=marked)  # fmt: skip
     top -= 0.15
-    for place, (index, panel) in enumerate(sheet.worst):
+    for place, (index, panel) in enumerate(sheet.top):
         _draw_column(figure, panel, index, _SIDE + place * (wide + _GAP), top, wide)
     scale = add_axes(figure, _WIDTH - _SIDE - 0.5, top - large + _UNDER + 0.1, 0.13, wide - 0.2)
     draw_scale(scale, first.style, first.opacity)
@@ -117,7 +117,7 @@ def draw_sheet(sheet: ContactSheet) -> Figure:
 
 
 def thumbnail(ct: CTSlice, index: int, window: Window = BRAIN) -> Thumbnail:
-    """Make a slice small: its longer side 128 pixels."""
+    """Return a thumbnail of 128 pixels on its longer side."""
     down, across = ct.geometry.spacing or (1.0, 1.0)
     height, width = ct.shape[0] * down, ct.shape[1] * across
     scale = _SMALL / max(height, width)
@@ -133,21 +133,21 @@ def spread(count: int, most: int = THUMBNAILS) -> list[int]:
 
 
 def _draw_head(figure: Figure, sheet: ContactSheet, height: float) -> None:
-    index, panel = sheet.worst[0]
-    large, small, over = told(sheet.ranked_by, panel.probabilities, panel.thresholds)
+    index, panel = sheet.top[0]
+    large, small, over = threshold_text(sheet.ranked_by, panel.probabilities, panel.thresholds)
     color = DARK.alert if over else DARK.text
     title = f"{large}  in slice {index + 1} of {len(sheet.probabilities)}"
     write_text(figure, _SIDE, height - 0.32, title, 14, color, fontweight="bold", va="center")
     unread = sum(six is None for six in sheet.probabilities)
-    told_unread = f" · {unread} could not be read (x)" if unread else ""
-    line = f"the highest of the series; {small}{told_unread}"
+    missing = f" · {unread} could not be read (x)" if unread else ""
+    line = f"the highest of the series; {small}{missing}"
     write_text(figure, _SIDE, height - 0.57, line, 8, DARK.quiet, va="center")
 
 
 def _draw_column(
     figure: Figure, panel: Panel, index: int, left: float, top: float, wide: float
 ) -> None:
-    """Draw one of the worst slices: as it is, and a map over it for each label."""
+    """Draw a slice in large, and again with the map of each label."""
     bottom = top - _TITLE - wide
     axes = add_axes(figure, left, bottom, wide, wide)
     window = panel.windows[0]
@@ -159,7 +159,7 @@ def _draw_column(
         axes = add_axes(figure, left, bottom, wide, wide)
         shown = overlay(panel.ct.hu, values, panel.opacity, panel.style, window)
         draw_slice(axes, shown, panel.ct.geometry)
-        large, small, over = told(label, panel.probabilities, panel.thresholds)
+        large, small, over = threshold_text(label, panel.probabilities, panel.thresholds)
         titles(axes, large, small, DARK.alert if over else DARK.text)
         if panel.faithfulness:
             axes.text(0.0, -0.022, faithfulness_line(panel.faithfulness.get(label)), fontsize=7.5,
@@ -174,7 +174,7 @@ def _draw_thumbnails(figure: Figure, sheet: ContactSheet, top: float, small: flo
     which = "all slices" if shown == count else f"{shown} of {count} slices"
     line = f"{which}, from the feet to the head; framed: any hemorrhage reaches its threshold"
     write_text(figure, _SIDE, top + 0.14, line, 8, DARK.quiet, va="center")
-    threshold = sheet.worst[0][1].thresholds[LABELS[ANY]]
+    threshold = sheet.top[0][1].thresholds[LABELS[ANY]]
     for place, one in enumerate(sheet.thumbnails):
         row, column = divmod(place, _COLUMNS)
         axes = add_axes(figure, _SIDE + column * small, top - (row + 1) * small + 0.03,
@@ -202,7 +202,7 @@ def _draw_thumbnail(
 
 
 def _foot_lines(sheet: ContactSheet) -> list[str]:
-    panel = sheet.worst[0][1]
+    panel = sheet.top[0][1]
     chosen = "Large: the slices with the highest probability, no two of them neighbours."
     lines = [chosen, *method_lines(panel.method, measured=bool(panel.faithfulness))]
     lines.append(f"{RESEARCH_ONLY} {panel.caveat}".strip())

@@ -1,4 +1,4 @@
-"""One picture that explains a slice: the slice beside a map for each label."""
+"""Draw a slice beside its maps, one for each label."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TILE: Final = 3.2  # inches, the side of one picture
+_TILE: Final = 3.2  # side of a picture in inches
 _TITLE, _UNDER, _FOOT, _LINE, _SIDE, _GAP = 0.58, 0.24, 0.3, 0.2, 0.22, 0.12  # inches
-_LETTERS_AN_INCH: Final = 16  # of the small type
+_LETTERS_PER_INCH: Final = 16  # in the small font
 _SCALE_WIDTH: Final = 0.95
 _MAX_COLUMNS: Final = 4
 
 
-class Measured(Protocol):
-    """Probabilities that `faithfulness` measures."""
+class FaithfulnessValues(Protocol):
+    """Effect of replacing a map's hottest region, as measured by `faithfulness`."""
 
     @property
     def without(self) -> float:
@@ -51,7 +51,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """What the picture shows."""
+    """Content of the picture."""
 
     ct: CTSlice
     maps: Mapping[str, NDArray[np.float32]]
@@ -60,17 +60,17 @@ class Panel:
     thresholds: Mapping[str, float]
     method: str = "gradcam"
     caveat: str = ""
-    """What must stand beside the probabilities."""
+    """Warning to show with the predictions."""
     windows: tuple[Window, ...] = (BRAIN,)
-    """The slice is shown in each of them; the maps lie over the first."""
+    """Windows in which the slice is shown; maps are drawn over the first."""
     style: Style = "heat"
     opacity: float = OPACITY
-    faithfulness: Mapping[str, Measured] = field(default_factory=dict)
-    """Label → what is told under its map."""
+    faithfulness: Mapping[str, FaithfulnessValues] = field(default_factory=dict)
+    """Label → effect of replacing its hottest region, shown below the map."""
 
 
 def write_panel(path: Path, panel: Panel) -> None:
-    """Write the picture as PNG, whole or not at all, without any metadata.
+    """Write the picture as PNG without metadata; the file appears only when complete.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def write_panel(path: Path, panel: Panel) -> None:
 
 
 def draw_panel(panel: Panel) -> Figure:
-    """Draw the slice in its windows, and beside it a map over it for each label.
+    """Draw the slice in its windows and with the map of each label.
 
     Nothing of the file's name or of the patient is drawn.
 
@@ -120,7 +120,7 @@ def _draw_tile(axes: Axes, what: Window | str, panel: Panel) -> None:
     values = panel.maps[what]
     shown = overlay(panel.ct.hu, values, panel.opacity, panel.style, panel.windows[0])
     draw_slice(axes, shown, panel.ct.geometry)
-    large, small, over = told(what, panel.probabilities, panel.thresholds)
+    large, small, over = threshold_text(what, panel.probabilities, panel.thresholds)
     titles(axes, large, small, DARK.alert if over else DARK.text)
     if panel.faithfulness:
         line = faithfulness_line(panel.faithfulness.get(what))
@@ -129,18 +129,18 @@ def _draw_tile(axes: Axes, what: Window | str, panel: Panel) -> None:
 
 
 def window_name(window: Window) -> str:
-    """Return what a window is called, or its numbers."""
+    """Return the name of a window, or its numbers."""
     names = {value: name for name, value in DISPLAY_WINDOWS.items()}
     return names.get(window, f"{window.center:g} / {window.width:g}")
 
 
-def told(
+def threshold_text(
     label: str, probabilities: Probabilities, thresholds: Mapping[str, float]
 ) -> tuple[str, str, bool]:
     """Return a label with its probability, a line on its threshold, and whether it reaches that."""
     probability, threshold = probabilities[LABELS.index(label)], thresholds[label]
     over = probability >= threshold
-    digits = 2 if round(probability, 2) != round(threshold, 2) else 4  # tell them apart
+    digits = 2 if round(probability, 2) != round(threshold, 2) else 4  # so that they differ
     name = "any hemorrhage" if label == "any" else label
     relation = "reaches" if over else "under"
     return (
@@ -150,8 +150,8 @@ def told(
     )
 
 
-def faithfulness_line(measured: Measured | None) -> str:
-    """Return what stands under a map."""
+def faithfulness_line(measured: FaithfulnessValues | None) -> str:
+    """Return the text below a map."""
     if measured is None:
         return "the map is empty: nothing here speaks for it"
     return (
@@ -167,10 +167,10 @@ def titles(axes: Axes, large: str, small: str, color: str) -> None:
 
 
 def method_lines(method: str, *, measured: bool) -> list[str]:
-    """Return what must be known to read the maps."""
+    """Return the explanation of the maps."""
     name = METHOD_NAMES.get(method, method)
     if method == "eigencam":
-        lines = [f"{name} uses no gradient and knows no label: the same map for all, scaled by "
+        lines = [f"{name} uses no gradients: all labels have the same map, scaled by "
                  "their probabilities."]  # fmt: skip
     else:
         shown = "the probability in each patch" if method == "patch" else "where the model looked"
@@ -183,13 +183,13 @@ def method_lines(method: str, *, measured: bool) -> list[str]:
 
 
 def wrapped(lines: list[str], width: float) -> list[str]:
-    """Break lines of the small type so that they fit into a figure of a width in inches."""
-    fits = int((width - 2 * _SIDE) * _LETTERS_AN_INCH)
+    """Wrap lines in the small font to a width in inches."""
+    fits = int((width - 2 * _SIDE) * _LETTERS_PER_INCH)
     return [line for one in lines for line in wrap(one, fits)]
 
 
 def _foot_lines(panel: Panel, width: float) -> list[str]:
-    """Return the lines under the pictures, the first one the probabilities."""
+    """Return the lines below the pictures; the first has the probabilities."""
     six = (f"{label} {p:.2f}" for label, p in zip(LABELS, panel.probabilities, strict=True))
     lines = method_lines(panel.method, measured=bool(panel.faithfulness))
     lines.append(f"{RESEARCH_ONLY} {panel.caveat}".strip())

@@ -39,10 +39,10 @@ def test_what_reaches_its_threshold_stands_out(theme: Theme) -> None:
     assert colors == [over, under, under, under, over, over]
 
 
-def test_the_highest_is_told_and_a_slice_that_failed_is_marked() -> None:
+def test_the_highest_is_labels_and_a_slice_that_failed_is_marked() -> None:
     axes = strip_chart([None, SIX], THRESHOLDS).axes[0]
-    told = [text.get_text() for text in axes.texts]
-    assert told == ["any hemorrhage", "0.490", "highest"]
+    labels = [text.get_text() for text in axes.texts]
+    assert labels == ["any hemorrhage", "0.490", "highest"]
     assert [line.get_marker() for line in axes.lines].count("x") == 1
 
 

@@ -30,11 +30,11 @@ def sheet(count: int = 20, worst: int = 3, labels: tuple[str, ...] = ("any",)) -
         of_slice = six[count - 1 - 2 * place]
         assert of_slice is not None
         maps = {label: np.full((64, 48), 0.3, np.float32) for label in labels}
-        told = {label: Faithfulness(0.9, 0.2, 0.8) for label in labels}
+        measured = {label: Faithfulness(0.9, 0.2, 0.8) for label in labels}
         panels.append(
             (
                 count - 1 - 2 * place,
-                Panel(ct(), maps, of_slice, dict.fromkeys(LABELS, 0.5), faithfulness=told),
+                Panel(ct(), maps, of_slice, dict.fromkeys(LABELS, 0.5), faithfulness=measured),
             )
         )
     small = [thumbnail(ct(), index) for index in spread(count) if six[index] is not None]
@@ -48,14 +48,14 @@ def texts(drawn: ContactSheet) -> list[str]:
 
 
 def test_the_page_says_what_a_reader_needs() -> None:
-    told = "\n".join(texts(sheet()))
-    assert "any hemorrhage  0.86  in slice 20 of 20" in told
-    assert "reaches its threshold 0.50 · 1 could not be read (x)" in told
-    assert "slice 20\nbrain window 40 / 80 HU" in told
-    assert "any hemorrhage  0.78\nreaches its threshold 0.50" in told
-    assert "hottest tenth replaced 0.200 · a random one 0.800" in told
-    assert "Research use only, not a medical device." in told
-    assert "PLANTED" not in told
+    text = "\n".join(texts(sheet()))
+    assert "any hemorrhage  0.86  in slice 20 of 20" in text
+    assert "reaches its threshold 0.50 · 1 could not be read (x)" in text
+    assert "slice 20\nbrain window 40 / 80 HU" in text
+    assert "any hemorrhage  0.78\nreaches its threshold 0.50" in text
+    assert "hottest tenth replaced 0.200 · a random one 0.800" in text
+    assert "Research use only, not a medical device." in text
+    assert "PLANTED" not in text
 
 
 def test_all_slices_are_small_unless_there_are_too_many() -> None:
