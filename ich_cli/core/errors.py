@@ -27,6 +27,7 @@ class ReasonCode(StrEnum):
 
     NOT_DICOM = "not-dicom"
     NOT_AXIAL = "not-axial"
+    COPY = "copy"
     TIMEOUT = "timeout"
 
 

@@ -54,7 +54,12 @@ def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
             voxels = _voxels(fmt.volume, ref.source, ref.stamp, limits)
         hu = plane_hu(voxels, fmt, name)
         return CTSlice(hu, ref.id, ref.geometry, notes=ref.notes, patient=ref.patient)
-    file = ref.source, ref.stamp
+    return decode_slice(ref, fmt, read_stored(ref, fmt, limits))
+
+
+def read_stored(ref: SliceRef, fmt: PixelFormat, limits: Limits) -> bytes:
+    """Read the bytes of a slice's frame as they are in its file; see `load`."""
+    name, file = ref.source.name, (ref.source, ref.stamp)
 
     def read(raw: Seekable, size: int | None) -> bytes:
         _check_unchanged(*file)
@@ -62,7 +67,7 @@ def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
             raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
         return read_frame(raw, size, fmt, ref.id.frame - 1, name, limits, file)
 
-    return decode_slice(ref, fmt, read_file(ref.source, limits, read))
+    return read_file(ref.source, limits, read)
 
 
 def decode_slice(ref: SliceRef, fmt: PixelFormat, data: bytes) -> CTSlice:

@@ -8,7 +8,7 @@ ct = load(ref)                      # decodes one slice to HU
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -41,6 +41,7 @@ from ich_cli.core.errors import (
     ReasonCode,
 )
 from ich_cli.core.nifti import NiftiFrame, read_planes
+from ich_cli.core.series.copies import without_copies
 from ich_cli.core.series.grouping import group
 from ich_cli.core.series.loading import load
 from ich_cli.core.series.types import Refused, Scan, SliceRef
@@ -99,7 +100,7 @@ def scan(
     if not found:
         shown = ", ".join(names(printable(str(path))) for path in paths) or "no path given"
         raise NothingFoundError(f"{shown}: no file there; name DICOM files, folders or zips")
-    result = group(found)
+    result = group(without_copies(found, limits))
     if any(not ref.format.native for series in result.series for ref in series.slices):
         CODECS.warm()  # started here, ready by the time the model is
     return result
@@ -160,16 +161,22 @@ def read_slices(*paths: str | Path, limits: Limits = DEFAULT_LIMITS) -> Iterator
     Raises
     ------
     IchError
-        At the first file that cannot be used. Use `scan` and `load` to go on after it.
+        At the first file that cannot be used and is no copy. Use `scan` and `load` to go on
+        after it.
     """
     found = scan(paths, limits)
     for series in found.series:
         for ref in series.slices:
             yield load(ref, limits)
-        for refused in series.refused:
-            raise refused.error
-    for refused in found.refused:
-        raise refused.error
+        _raise_first(series.refused)
+    _raise_first(found.refused)
+
+
+def _raise_first(refused: Iterable[Refused]) -> None:
+    """Raise the error of the first file that is not merely a copy."""
+    for one in refused:
+        if one.error.code is not ReasonCode.COPY:
+            raise one.error
 
 
 def neighbours(

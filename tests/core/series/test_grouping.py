@@ -81,7 +81,7 @@ def test_overlapping_stacks_of_kernels_or_acquisitions_are_two_series(
     tmp_path: Path, keyword: str
 ) -> None:
     series(tmp_path / "a", [0, 5, 10], **{keyword: "1"})
-    series(tmp_path / "b", [0, 5, 10], **{keyword: "2"})
+    series(tmp_path / "b", [0, 5, 10], **{keyword: "2", "SOPInstanceUID": None})
     assert [len(one) for one in scan([tmp_path]).series] == [3, 3]
 
 

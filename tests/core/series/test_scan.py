@@ -56,7 +56,8 @@ def test_without_positions_slice_locations_decide(tmp_path: Path) -> None:
 
 def test_names_decide_last_and_naturally(tmp_path: Path) -> None:
     for name in ("s10", "s2", "s1"):
-        save(tmp_path / name, ct(position=None, instance=None))
+        uid = f"1.{name[1:]}"
+        save(tmp_path / name, ct(position=None, instance=None, SOPInstanceUID=uid))
     (only,) = scan([tmp_path]).series
     assert [Path(ref.source.name).name for ref in only.slices] == ["s1", "s2", "s10"]
     assert only.notes == ("3 of 3 slices without a position: ordered by file name",)

@@ -102,6 +102,16 @@ def test_progress_counts_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX files")
+def test_a_loop_of_links_is_a_row_for_each_link(tmp_path: Path) -> None:
+    series(tmp_path, [0, 5])
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    found = scan([tmp_path])
+    assert [len(one) for one in found.series] == [2]
+    reason = "cannot be read: Too many levels of symbolic links"
+    assert [one.error.reason for one in found.refused] == [reason, reason]
+
+
 def test_links_and_pipes(tmp_path: Path) -> None:
     (real,) = series(tmp_path / "real", [0], ["IM0"])
     tree = tmp_path / "tree"
@@ -143,17 +153,16 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
         f"dir/IM{at}": encoded(ct(tissue(hu=10 * at), position=(0, 0, 20 - at), instance=at))
         for at in (1, 2, 3)
     }
-    path = zipped(
-        tmp_path / "a", {**members, "dir/README": b"text", "../../up": members["dir/IM1"]}
-    )
+    up = encoded(ct(position=(0, 0, 30), instance=4))
+    path = zipped(tmp_path / "a", {**members, "dir/README": b"text", "../../up": up})
     entries = scan([path]).rows
     names = [one.name if isinstance(one, InputError) else one.source.name for one in entries]
     assert names == [
-        f"{path}!{one}" for one in ("dir/IM3", "dir/IM2", "../../up", "dir/IM1", "dir/README")
+        f"{path}!{one}" for one in ("dir/IM3", "dir/IM2", "dir/IM1", "../../up", "dir/README")
     ]
     assert statuses(entries)["README"] == "skipped"
     found = [load(one).hu[16, 16] for one in entries if isinstance(one, SliceRef)]
-    assert found == [30.0, 20.0, 10.0, 10.0]
+    assert found == [30.0, 20.0, 10.0, 40.0]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a"]
 
 
@@ -266,7 +275,8 @@ def test_a_zip_without_dicom(tmp_path: Path) -> None:
 def test_many_frames_in_a_zip_and_deflated(tmp_path: Path) -> None:
     stored = np.stack([tissue(hu=at) for at in range(20)])
     ds = enhanced(stored, [(0, 0, at) for at in range(20)])
-    path = zipped(tmp_path / "a.zip", {"m": encoded(ds), "d": encoded(ds, DEFLATED)})
+    deflated = enhanced(stored, [(0, 0, at) for at in range(20)], SOPInstanceUID="1.2.9")
+    path = zipped(tmp_path / "a.zip", {"m": encoded(ds), "d": encoded(deflated, DEFLATED)})
     values = [one.hu[16, 16] for one in read_slices(path)]
     assert values == [float(at) for at in range(20) for _ in "md"]
 
@@ -312,7 +322,8 @@ def test_processes_that_are_killed_cost_no_file(
     monkeypatch.setattr(finder, "_MANY", 1)
     monkeypatch.setattr(finder, "_PIECE", 1)
     for name in "ab":
-        zipped(tmp_path / f"{name}.zip", {"1": encoded(ct()), "2": encoded(ct())})
+        ds = [ct(SOPInstanceUID=f"1.{at}.{ord(name)}") for at in (1, 2)]
+        zipped(tmp_path / f"{name}.zip", {"1": encoded(ds[0]), "2": encoded(ds[1])})
     with worker_processes(2) as pool:
         found = scan([tmp_path], names=dies_elsewhere, pool=pool).rows
     assert [type(one) for one in found] == [SliceRef] * 4

@@ -116,9 +116,12 @@ def _list(folder: Path) -> list[tuple[str, str]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    if entry.is_dir(follow_symlinks=False):
-        return "folder"
-    return "link" if entry.is_symlink() and entry.is_dir() else "file"
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return "folder"
+        return "link" if entry.is_symlink() and entry.is_dir() else "file"
+    except OSError:  # a loop of links: opening it as a file gives its row
+        return "file"
 
 
 def _file(
