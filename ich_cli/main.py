@@ -146,7 +146,7 @@ def _stop(number: int, _: object) -> None:
 
 
 def _stop_now(number: int, _: object) -> None:
-    # as safe as a kill: a file takes its name when it is whole, kept rows lie in the journal
+    # as safe as a kill: files are replaced atomically, and finished series are kept
     os.write(2, b"ich: stopped at once\n")
     os._exit(128 + number)
 

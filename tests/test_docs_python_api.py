@@ -30,7 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
     return folder
 
 
-def test_there_is_one_recipe_per_heading() -> None:
+def test_there_are_ten_recipes() -> None:
+    assert len(RECIPES) == 10
     assert len(RECIPES) == len(re.findall(r"^## ", TEXT, re.M)) == TEXT.count("```python")
 
 

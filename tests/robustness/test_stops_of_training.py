@@ -21,7 +21,6 @@ from ich_cli.core.data.sources.base import LabelledSeries
 from ich_cli.core.errors import OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import exclusive_lock, temporary_sibling, worker_processes
-from ich_cli.core.system.atomic import is_same_file
 from tests.robustness.long_run import ROOT, make_corpus
 from tests.support.prepared import BlobSeries, blobs
 
@@ -163,13 +162,13 @@ def test_a_second_training_of_the_same_fold_is_turned_away(data: Path, tmp_path:
     assert second.stderr.count("\n") == 1
 
 
-def test_a_lock_whose_file_was_removed_is_none(tmp_path: Path) -> None:
-    with (tmp_path / "a").open("wb") as file:
-        assert is_same_file(file, tmp_path / "a")
-        (tmp_path / "a").unlink()
-        assert not is_same_file(file, tmp_path / "a")
-        (tmp_path / "a").touch()
-        assert not is_same_file(file, tmp_path / "a")
+def test_a_lock_leaves_no_file_and_can_be_taken_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with exclusive_lock(tmp_path / "data"):
+            with pytest.raises(OutputError, match=r"data: another run is writing it"):
+                exclusive_lock(tmp_path / "data").__enter__()
+            assert [path.name for path in tmp_path.iterdir()] == [".data.lock"]
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:

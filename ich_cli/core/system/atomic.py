@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +26,6 @@ _REASONS: Final = {
     errno.ENAMETOOLONG: "the name is too long",
 }
 _BUSY: Final = "busy"  # file in an unfinished folder that its writer holds locked
-_LOCK_BYTE: Final = 2**40  # far beyond the content: Windows locks bytes against readers, too
 
 
 def output_error(path: Path, error: OSError, remedy: str = "") -> OutputError:
@@ -165,43 +163,3 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows does not remove open files
             lock_path.unlink()
         file_lock.release()
-
-
-def is_locked(file: BinaryIO) -> bool:
-    """Say whether another process holds the file; two that ask at once are no hindrance."""
-    return _try_lock(file, shared=True) is False
-
-
-def is_same_file(file: BinaryIO, path: Path) -> bool:
-    """Say whether an open file still bears its name; a run that just ended may have removed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False
-
-
-def lock(file: BinaryIO) -> bool:
-    """Take the file for this process until it is closed; False where another one holds it.
-
-    The system drops the lock when the process ends, however it ends. File systems that know no
-    locks count as free.
-    """
-    return _try_lock(file) is not False
-
-
-def _try_lock(file: BinaryIO, *, shared: bool = False) -> bool | None:
-    """Take a lock: True; False where another one holds it; None where there are no locks."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(_LOCK_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            file.seek(0)
-        else:
-            import fcntl
-
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
-    return True
