@@ -27,7 +27,7 @@ from ich_cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from ich_cli.core.explain import Looks
+    from ich_cli.core.explain import RenderOptions
 
 Scans = Annotated[
     list[Path] | None,
@@ -132,13 +132,13 @@ def explain(
             as_json=json, quiet=quiet,
         )  # fmt: skip
         return
-    from ich_cli.core.explain import Asked
+    from ich_cli.core.explain import ExplainOptions
 
     wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
-    asked = Asked(wanted, method or "auto", seed, limits)
-    looks = _looks(window, style, opacity)
+    options = ExplainOptions(wanted, method or "auto", seed, limits)
+    render = _render_options(window, style, opacity)
     entries = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
-    run(entries, asked, looks, output, frame, weights, device, as_json=json, quiet=quiet)
+    run(entries, options, render, output, frame, weights, device, as_json=json, quiet=quiet)
 
 
 def _check(
@@ -165,12 +165,12 @@ def _check(
             raise UsageError(f"--label {one}: a label is one of {', '.join(LABELS)}")
 
 
-def _looks(names: list[str] | None, style: str, opacity: float) -> Looks:
-    from ich_cli.core.explain import Looks
+def _render_options(names: list[str] | None, style: str, opacity: float) -> RenderOptions:
+    from ich_cli.core.explain import RenderOptions
 
     chosen = tuple(dict.fromkeys(names or ["brain"]))
     for name in chosen:
         if name not in DISPLAY_WINDOWS:
             raise UsageError(f"--window {name}: a window is one of {', '.join(DISPLAY_WINDOWS)}")
     windows = tuple(DISPLAY_WINDOWS[name] for name in chosen)
-    return Looks(windows, cast(Style, style), opacity)
+    return RenderOptions(windows, cast(Style, style), opacity)

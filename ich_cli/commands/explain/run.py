@@ -1,4 +1,4 @@
-"""The run of ``ich explain``: find, explain, write pictures, tell."""
+"""Steps of ``ich explain``: find slices, explain them, write images and print a summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ich_cli.terminal import note, progress, warn
 
 if TYPE_CHECKING:
     from ich_cli.core.dicom import Limits
-    from ich_cli.core.explain import Asked, Explained, ExplainedSeries, Looks
+    from ich_cli.core.explain import Explained, ExplainedSeries, ExplainOptions, RenderOptions
     from ich_cli.core.predict import Predictor
     from ich_cli.core.series import Entry
     from ich_cli.core.study import SlicePrediction
@@ -29,7 +29,7 @@ _SERIES_NAME = "series.explain.png"
 def find(
     paths: Sequence[Path], frame: int | None, limits: Limits, names: Names, quiet: bool
 ) -> list[Entry]:
-    """Look for slices; there is at least one, of frame number `frame` if that is asked for."""
+    """Scan for slices; at least one is found, with frame number `frame` if it is given."""
     from ich_cli.core.series import scan
 
     with progress("Looking for slices", unit="files", quiet=quiet) as advance:
@@ -43,8 +43,8 @@ def find(
 
 def run(
     entries: Sequence[Entry],
-    asked: Asked,
-    looks: Looks,
+    options: ExplainOptions,
+    render: RenderOptions,
     output: Path | None,
     frame: int | None,
     weights: str | None,
@@ -53,16 +53,16 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Explain one slice, or each series that was found, and write a picture of each."""
+    """Explain one slice, or each series that was found, and write an image of each."""
     predictor = _load(weights, device, quiet)
     if predictor.caveat:
         warn(predictor.caveat)
     candidates = _candidates(entries, frame)
     if len(candidates) == 1 or frame:
-        index = _likeliest(predictor, entries, candidates, asked.limits, quiet)
-        _one(predictor, entries, index, asked, looks, output, frame, as_json, quiet)
+        index = _likeliest(predictor, entries, candidates, options.limits, quiet)
+        _one(predictor, entries, index, options, render, output, frame, as_json, quiet)
     else:
-        _series(predictor, entries, asked, looks, output, as_json, quiet)
+        _series(predictor, entries, options, render, output, as_json, quiet)
     if not as_json:
         note(RESEARCH_ONLY, quiet=quiet)
 
@@ -109,12 +109,12 @@ def _likeliest(
     predictor: Predictor, entries: Sequence[Entry], among: list[int], limits: Limits, quiet: bool
 ) -> int:
     """Return which of some entries is most likely to show a hemorrhage."""
-    from ich_cli.core.explain import worst_slices
+    from ich_cli.core.explain import top_slices
 
     if len(among) == 1:
         return among[0]
     rows = _predict(predictor, entries, limits, quiet)
-    worst = worst_slices([rows[index] for index in among], count=1)
+    worst = top_slices([rows[index] for index in among], count=1)
     if not worst:
         raise NothingFoundError("no slice could be read; ich predict tells of each file why")
     return among[worst[0]]
@@ -135,8 +135,8 @@ def _one(
     predictor: Predictor,
     entries: Sequence[Entry],
     index: int,
-    asked: Asked,
-    looks: Looks,
+    options: ExplainOptions,
+    render: RenderOptions,
     output: Path | None,
     frame: int | None,
     as_json: bool,
@@ -145,22 +145,22 @@ def _one(
     from ich_cli.core.explain import explain_entry
     from ich_cli.core.viz import write_panel
 
-    found = explain_entry(predictor, entries, index, asked)
-    _warn_of_names([entries[index]], asked.limits)
+    found = explain_entry(predictor, entries, index, options)
+    _warn_of_names([entries[index]], options.limits)
     path = output or Path(default_name(found.explanation.ct.id.path, frame))
-    write_panel(path, found.panel(predictor, looks))
+    write_panel(path, found.panel(predictor, render))
     if as_json:
-        typer.echo(json.dumps(record(path, found, predictor, chosen=bool(asked.labels))))
+        typer.echo(json.dumps(record(path, found, predictor, chosen=bool(options.labels))))
         return
-    _tell(found, chosen=bool(asked.labels), quiet=quiet)
+    _tell(found, chosen=bool(options.labels), quiet=quiet)
     typer.echo(str(path))
 
 
 def _series(
     predictor: Predictor,
     entries: Sequence[Entry],
-    asked: Asked,
-    looks: Looks,
+    options: ExplainOptions,
+    render: RenderOptions,
     output: Path | None,
     as_json: bool,
     quiet: bool,
@@ -168,19 +168,19 @@ def _series(
     from ich_cli.core.explain import by_series, explain_series
     from ich_cli.core.viz import write_sheet
 
-    found = by_series(entries, _predict(predictor, entries, asked.limits, quiet))
+    found = by_series(entries, _predict(predictor, entries, options.limits, quiet))
     if not found:
         raise NothingFoundError("no slice could be read; ich predict tells of each file why")
     with progress("Explaining", len(found), unit="series", quiet=quiet) as advance:
         for number, (of_series, rows) in enumerate(found, 1):
-            one = explain_series(predictor, of_series, rows, asked, window=looks.windows[0])
-            _warn_of_names(of_series, asked.limits)
+            one = explain_series(predictor, of_series, rows, options, window=render.windows[0])
+            _warn_of_names(of_series, options.limits)
             path = numbered(output or Path(_SERIES_NAME), number)
-            write_sheet(path, one.sheet(predictor, looks))
+            write_sheet(path, one.sheet(predictor, render))
             advance(1)
             if as_json:
                 typer.echo(
-                    json.dumps(series_record(path, one, predictor, chosen=bool(asked.labels)))
+                    json.dumps(series_record(path, one, predictor, chosen=bool(options.labels)))
                 )
                 continue
             _tell_series(one, quiet)
@@ -188,7 +188,7 @@ def _series(
 
 
 def _warn_of_names(entries: Sequence[Entry], limits: Limits) -> None:
-    """Say so where a picture may show a patient's name: it is drawn all the same, as asked for."""
+    """Warn if an image may show patient data burned into the pixels."""
     from ich_cli.core.series import shows_patient
 
     refs = [entry for entry in entries if not isinstance(entry, InputError)]

@@ -1,12 +1,12 @@
 from .maps import explain as explain, explain_batch as explain_batch, methods_of as methods_of
 from .perturbation import Faithfulness as Faithfulness, Probe as Probe, faithfulness as faithfulness
 from .series import (
-    Asked as Asked,
     Explained as Explained,
     ExplainedSeries as ExplainedSeries,
-    Looks as Looks,
+    ExplainOptions as ExplainOptions,
+    RenderOptions as RenderOptions,
     by_series as by_series,
     explain_entry as explain_entry,
     explain_series as explain_series,
-    worst_slices as worst_slices,
+    top_slices as top_slices,
 )

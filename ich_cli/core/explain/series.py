@@ -1,4 +1,4 @@
-"""Explain what was found in files: one slice, or a series with its worst slices."""
+"""Explain one slice, or the slices of a series with the highest probability."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ich_cli.core.viz import ContactSheet, Panel, Thumbnail, spread, thumbnail
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be explained, and how; the same for all slices of a run."""
+class ExplainOptions:
+    """Options of explaining, the same for all slices of a run."""
 
     labels: tuple[str, ...] = ()
-    """Empty: of a slice those over their thresholds or the likeliest, of a series `any`."""
+    """If empty: of a slice the positive labels or the most likely one, of a series `any`."""
     method: str = AUTO
     seed: int = 0
-    """Of the random regions of the faithfulness."""
+    """Seed of the random regions for faithfulness."""
     limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
-class Looks:
-    """How a picture is drawn."""
+class RenderOptions:
+    """Options of drawing an image."""
 
     windows: tuple[Window, ...] = (BRAIN,)
     style: Style = "heat"
@@ -41,40 +41,40 @@ class Looks:
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """A slice's explanation and how far it can be trusted."""
+    """Explanation of a slice with the faithfulness of its maps."""
 
     explanation: Explanation
     faithfulness: dict[str, Faithfulness] = field(default_factory=dict)
-    """Label → measured; without labels whose map is empty."""
+    """Label → faithfulness, without labels with an empty map."""
 
-    def panel(self, predictor: Predictor, looks: Looks) -> Panel:
-        """Return the picture's content."""
+    def panel(self, predictor: Predictor, render: RenderOptions) -> Panel:
+        """Return the content of the image."""
         found = self.explanation
         return Panel(
             found.ct, found.maps, found.probabilities, predictor.thresholds, found.method,
-            predictor.caveat, looks.windows, looks.style, looks.opacity, self.faithfulness,
+            predictor.caveat, render.windows, render.style, render.opacity, self.faithfulness,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
-    """A series' answers, and explanations of its worst slices."""
+    """Predictions of a series, with explanations of its top slices."""
 
     rows: Sequence[SlicePrediction]
     worst: Sequence[tuple[int, Explained]]
-    """Index among the rows, and explanation; the worst first."""
+    """Index of the row, and explanation; highest probability first."""
     thumbnails: Sequence[Thumbnail]
     ranked_by: str
 
-    def sheet(self, predictor: Predictor, looks: Looks) -> ContactSheet:
-        """Return the page's content."""
-        worst = [(index, one.panel(predictor, looks)) for index, one in self.worst]
+    def sheet(self, predictor: Predictor, render: RenderOptions) -> ContactSheet:
+        """Return the content of the page."""
+        worst = [(index, one.panel(predictor, render)) for index, one in self.worst]
         six = [row.probabilities for row in self.rows]
         return ContactSheet(six, worst, self.thumbnails, self.ranked_by)
 
 
 def explain_entry(
-    predictor: Predictor, entries: Sequence[Entry], index: int, asked: Asked
+    predictor: Predictor, entries: Sequence[Entry], index: int, options: ExplainOptions
 ) -> Explained:
     """Read one of the entries, explain it, and measure how faithful its maps are.
 
@@ -83,21 +83,21 @@ def explain_entry(
     InputError
         If it cannot be read.
     """
-    ct, around = predictor.read(entries, index, asked.limits)
-    found = explain(predictor, ct, asked.labels, method=asked.method, neighbours=around)
-    return Explained(found, faithfulness(predictor, found, around, seed=asked.seed))
+    ct, around = predictor.read(entries, index, options.limits)
+    found = explain(predictor, ct, options.labels, method=options.method, neighbours=around)
+    return Explained(found, faithfulness(predictor, found, around, seed=options.seed))
 
 
 def explain_series(
     predictor: Predictor,
     entries: Sequence[Entry],
     rows: Sequence[SlicePrediction],
-    asked: Asked,
+    options: ExplainOptions,
     *,
     count: int = 3,
     window: Window = BRAIN,
 ) -> ExplainedSeries:
-    """Explain the worst slices of one series.
+    """Explain the slices of one series with the highest probability.
 
     Parameters
     ----------
@@ -107,20 +107,20 @@ def explain_series(
         Those of the series, in anatomical order.
     rows
         The predictor's answers for them; at least one has probabilities.
-    asked
-        Of several labels, the first ranks the slices; without labels it is `any`.
+    options
+        The first label ranks the slices; without labels `any` does.
     count
-        Slices to explain, at most.
+        Largest number of slices to explain.
     window
-        Of the small pictures.
+        Window of the thumbnails.
     """
-    labels = asked.labels or (LABELS[ANY],)
-    chosen = Asked(labels, asked.method, asked.seed, asked.limits)
+    labels = options.labels or (LABELS[ANY],)
+    chosen = ExplainOptions(labels, options.method, options.seed, options.limits)
     worst = [
         (index, _answered(explain_entry(predictor, entries, index, chosen), rows[index]))
-        for index in worst_slices(rows, labels[0], count)
+        for index in top_slices(rows, labels[0], count)
     ]
-    small = _thumbnails(entries, rows, asked.limits, window)
+    small = _thumbnails(entries, rows, options.limits, window)
     return ExplainedSeries(rows, worst, small, labels[0])
 
 
@@ -132,12 +132,12 @@ def _answered(explained: Explained, row: SlicePrediction) -> Explained:
     return replace(explained, explanation=found)
 
 
-def worst_slices(
+def top_slices(
     rows: Sequence[SlicePrediction], label: str = LABELS[ANY], count: int = 3
 ) -> list[int]:
     """Return the indices of the slices with the highest probability, the highest first.
 
-    No two are neighbours, which look nearly the same, unless only neighbours are left.
+    Neighbours, which are nearly the same, are left out unless only neighbours are left.
     """
     at = LABELS.index(label)
     ranked = sorted(

@@ -38,7 +38,7 @@ def noise(seed: int = 0, shape: tuple[int, int] = (90, 70)) -> CTSlice:
 
 
 class Bright(nn.Module):
-    """Looks at a bright spot and nothing else: a feature map of means over cells of 4 pixels.
+    """Model of a bright spot and nothing else: a feature map of means over 4 by 4 pixels.
 
     `any` grows with the spot, `epidural` shrinks with it, the rest does not know of it.
     """

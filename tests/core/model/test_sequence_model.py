@@ -22,7 +22,7 @@ from ich_cli.core.bundle import (
 from ich_cli.core.errors import BundleError
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.evaluate.run_bundle import predict_prepared
-from ich_cli.core.explain import Asked, explain, explain_entry, explain_series
+from ich_cli.core.explain import ExplainOptions, explain, explain_entry, explain_series
 from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
 from ich_cli.core.predict import Predictor
@@ -190,10 +190,10 @@ def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
     entries = series.scan([study]).rows
     rows = list(predictor.stream(entries, workers=0))
-    ((index, worst),) = explain_series(predictor, entries, rows, Asked(), count=1).worst
+    ((index, worst),) = explain_series(predictor, entries, rows, ExplainOptions(), count=1).worst
     assert worst.explanation.probabilities == rows[index].probabilities
     assert worst.explanation.positive == rows[index].positive
-    alone = explain_entry(predictor, entries, index, Asked()).explanation
+    alone = explain_entry(predictor, entries, index, ExplainOptions()).explanation
     assert abs(alone.probabilities[0] - rows[index].probabilities[0]) > 1e-3
 
 
