@@ -75,8 +75,8 @@ function drawSeries() {
   box.hidden = found.length < 2;
   const several = S.view && S.view.studies && S.view.studies.length > 1;
   box.replaceChildren(...(found.length < 2 ? [] : found.map((one, at) => {
-    const answered = one.slices.filter((s) => s[1]);
-    const top = answered.length ? Math.max(...answered.map((s) => s[1][0])) : null;
+    const predicted = one.slices.filter((s) => s[1]);
+    const top = predicted.length ? Math.max(...predicted.map((s) => s[1][0])) : null;
     const name = (several ? 'Study ' + (one.study + 1) + ' · ' : '') + 'Series ' + (at + 1);
     const about = one.slices.length + (one.slices.length === 1 ? ' slice' : ' slices') + (one.thickness ? ' · ' + Number(one.thickness.toFixed(1)) + ' mm' : '');
     return makeElement('button', { type: 'button', role: 'tab', 'aria-selected': String(at === S.series), tabindex: at === S.series ? 0 : -1, on: { click: () => chooseSeries(at) } },
@@ -95,9 +95,9 @@ async function exportFile(format) {
   const button = element.querySelector('[data-export="' + format + '"]');
   button.disabled = true;
   try {
-    const answer = await call('on_export', { token: S.view.token, bundle: S.view.bundle, index: currentSlice()[0], label: LABELS[S.label], format });
-    const bytes = Uint8Array.from(atob(answer.data), (c) => c.charCodeAt(0));
-    const link = makeElement('a', { href: URL.createObjectURL(new Blob([bytes], { type: answer.type })), download: answer.name });
+    const result = await call('on_export', { ...mapParams(currentSlice()[0]), format });
+    const bytes = Uint8Array.from(atob(result.data), (c) => c.charCodeAt(0));
+    const link = makeElement('a', { href: URL.createObjectURL(new Blob([bytes], { type: result.type })), download: result.name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   } catch (error) { showError(error.message); } finally { button.disabled = false; }
@@ -105,8 +105,8 @@ async function exportFile(format) {
 
 async function showCard() {
   try {
-    const answer = await call('on_card', { bundle: $('bundle').value });
-    $('cardtext').innerHTML = answer.html;   // rendered from Markdown by the server, without raw HTML
+    const result = await call('on_card', { bundle: $('bundle').value });
+    $('cardtext').innerHTML = result.html;   // rendered from Markdown by the server, without raw HTML
     $('card').showModal();
   } catch (error) { showError(error.message); }
 }

@@ -15,8 +15,8 @@ async function inflate(text) {
   return new Response(stream).arrayBuffer();
 }
 
-async function decodeSlice(answer) {
-  return { ...answer, hu: undoDeltas(new Int16Array(await inflate(answer.hu)), answer.columns) };
+async function decodeSlice(result) {
+  return { ...result, hu: undoDeltas(new Int16Array(await inflate(result.hu)), result.columns) };
 }
 
 function undoDeltas(steps, columns) {   // values are stored as differences to the left neighbour
@@ -43,8 +43,8 @@ async function fetchNext() {
   pictures.set(name, null);
   fetching++;
   try {
-    const answer = await call('on_slice', { token, index });
-    cacheSlice(name, await decodeSlice(answer));
+    const result = await call('on_slice', { token, index });
+    cacheSlice(name, await decodeSlice(result));
     if (S.view && S.view.token === token) onSliceLoaded(index);
   } catch (error) {
     pictures.delete(name);
@@ -56,8 +56,8 @@ async function fetchNext() {
 }
 
 // Show the slice that is sent before the scan; it stays current afterwards.
-async function showPreview(token, answer) {
-  const picture = await decodeSlice(answer);
+async function showPreview(token, result) {
+  const picture = await decodeSlice(result);
   if (S.token !== token) return;
   S.preview = { token, picture };
   if (S.view) usePreview();
@@ -85,6 +85,8 @@ function clearCaches() {
 }
 
 const mapKey = (index) => [S.view.token, S.view.bundle, index, S.label].join(' ');
+const mapParams = (index) => ({ token: S.view.token, bundle: S.view.bundle, index, label: LABELS[S.label] });
+const isCurrentMap = (key) => S.view && currentSlice() && mapKey(currentSlice()[0]) === key;
 
 // Request the map when the user stays at a slice that has its probabilities.
 function requestMap() {
@@ -100,14 +102,14 @@ async function fetchMap(index, name) {
   if (!S.view || maps.has(name)) return;
   maps.set(name, null);
   try {
-    const answer = await call('on_map', { token: S.view.token, bundle: S.view.bundle, index, label: LABELS[S.label] });
-    if (answer.stale) { maps.delete(name); return; }
-    maps.set(name, { values: undoDeltas(new Uint8Array(await inflate(answer.map)), answer.columns), faithfulness: '', note: answer.note });
+    const result = await call('on_map', mapParams(index));
+    if (result.stale) { maps.delete(name); return; }
+    maps.set(name, { values: undoDeltas(new Uint8Array(await inflate(result.map)), result.columns), faithfulness: '', note: result.note });
     while (maps.size > 200) maps.delete(maps.keys().next().value);
-    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) { paint(); drawFaithfulness(); requestMap(); }
+    if (isCurrentMap(name)) { paint(); drawFaithfulness(); requestMap(); }
   } catch (error) {
     maps.set(name, { values: null, note: error.message });
-    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) drawFaithfulness();
+    if (isCurrentMap(name)) drawFaithfulness();
   }
 }
 
@@ -117,9 +119,9 @@ async function fetchFaithfulness(index, name) {
   if (!S.view || !map || map.note || map.faithfulness || map.requested) return;
   map.requested = true;
   try {
-    const answer = await call('on_faithfulness', { token: S.view.token, bundle: S.view.bundle, index, label: LABELS[S.label] });
-    map.faithfulness = answer.text || '';
-    map.requested = !answer.stale;
-    if (S.view && currentSlice() && mapKey(currentSlice()[0]) === name) drawFaithfulness();
+    const result = await call('on_faithfulness', mapParams(index));
+    map.faithfulness = result.text || '';
+    map.requested = !result.stale;
+    if (isCurrentMap(name)) drawFaithfulness();
   } catch (error) { map.faithfulness = error.message; }
 }

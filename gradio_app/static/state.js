@@ -47,10 +47,10 @@ const formatProbability = (p) => (p === null || p === undefined ? '–' : p.toFi
 
 // Call a server function; throws its error message.
 async function call(name, params) {
-  const answer = await server[name](params);
-  if (!answer) throw new Error('The server cannot be reached; check your connection and reload the page.');
-  if (answer.error) throw new Error(answer.error);
-  return answer;
+  const result = await server[name](params);
+  if (!result) throw new Error('The server cannot be reached; check your connection and reload the page.');
+  if (result.error) throw new Error(result.error);
+  return result;
 }
 
 function showError(text) {
