@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pydicom
 import pytest
 
 from ich_cli.core.labels import LABELS
@@ -208,10 +210,12 @@ def test_unreadable_upload_shows_an_error_and_the_next_one_works(
 
 
 def many(study: list[Path], folder: Path) -> list[Path]:
-    """Write 320 files: a few seconds of work."""
+    """Write 320 slices, each with a UID of its own: a few seconds of work."""
     paths = [folder / f"{number:03d}" for number in range(320)]
     for number, path in enumerate(paths):
-        path.write_bytes(study[number % len(study)].read_bytes())
+        data = study[number % len(study)].read_bytes()
+        uid = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).SOPInstanceUID
+        path.write_bytes(data.replace(uid.encode(), f"{uid[:-3]}{number:03d}".encode()))
     return paths
 
 
