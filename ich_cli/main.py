@@ -24,7 +24,7 @@ from ich_cli.core.system import Terminated, destroy_group
 from ich_cli.terminal import command_class, note
 
 COMMANDS = {  # ich_cli/commands/<name>.py, each with a function of that name, in display order
-    "predict": "Predict intracranial hemorrhage and its subtypes for each slice.",
+    "predict": "Predict the probability of a hemorrhage and of its subtypes for each slice.",
     "explain": "Explain predictions with heat maps, and measure how faithful the maps are.",
     "serve": "Serve a web page that shows studies, probabilities and heat maps.",
     "preprocess": "Prepare labelled CT for training: windows, head crop, one array, splits by "

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 
 import pytest
@@ -59,9 +61,11 @@ def test_help_lists_every_command_with_the_first_line_of_its_docstring() -> None
     result = CliRunner().invoke(entry.app, ["--help"])
 
     assert result.exit_code == 0
-    for name in entry.COMMANDS:
+    for name, text in entry.COMMANDS.items():
         assert f" {name} " in result.stdout
-    assert "Predict intracranial hemorrhage and its subtypes" in result.stdout
+        command = getattr(import_module(f"ich_cli.commands.{name}"), name)
+        assert text == " ".join(getdoc(command).split("\n\n")[0].split())
+    assert "Predict the probability of a hemorrhage" in result.stdout
 
 
 @pytest.mark.parametrize("name", entry.COMMANDS)

@@ -45,7 +45,7 @@ def ensemble(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Put several runs' bundles together: the mean of their answers, measured out of fold.
+    """Join the bundles of several runs into an ensemble, measured out of fold.
 
     Example: ich ensemble runs/seresnet50 runs/resnext50 --data prepared -o runs/both
     """

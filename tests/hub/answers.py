@@ -37,16 +37,16 @@ def _commit_at(h: Any, found: Repository | None, revision: str) -> Commit | None
 
 
 def create(h: Any) -> None:
-    asked = h.json
-    kind, repo = asked.get("type", "model"), f"{asked['organization']}/{asked['name']}"
+    request = h.json
+    kind, repo = request.get("type", "model"), f"{request['organization']}/{request['name']}"
     if h.token != "hf_write":
         h.send(403 if h.token else 401, {"error": "Forbidden"}, {"X-Error-Message": "Forbidden"})
         return
     with h.hub.lock:
         there = (kind, repo) in h.hub.repositories
         if not there:
-            private = asked.get("visibility") == "private"
-            h.hub.repositories[kind, repo] = Repository(private, sdk=asked.get("sdk"))
+            private = request.get("visibility") == "private"
+            h.hub.repositories[kind, repo] = Repository(private, sdk=request.get("sdk"))
     prefix = "spaces/" if kind == "space" else ""
     url = f"{h.hub.endpoint}/{prefix}{repo}"
     h.send(409 if there else 200, {"url": url, "error": "You already created it"})
@@ -108,12 +108,12 @@ def preupload(h: Any, kind: str, repo: str, revision: str) -> None:
 def lfs_batch(h: Any, kind: str, repo: str) -> None:
     if _repository(h, kind, repo, write=True) is None:
         return
-    asked = h.json
-    if "basic" not in asked["transfers"]:
+    request = h.json
+    if "basic" not in request["transfers"]:
         h.send(422, {"message": "no known transfer"})
         return
     answers = []
-    for one in asked["objects"]:
+    for one in request["objects"]:
         answer = {"oid": one["oid"], "size": one["size"]}
         if one["oid"] not in h.hub.objects:
             answer["actions"] = {
@@ -211,20 +211,20 @@ def storage(h: Any, oid: str) -> None:
         h.send(400, b"Only one auth mechanism allowed")
         return
     data = h.hub.objects[oid]
-    asked = h.headers.get("Range")
-    if asked is None:
+    request = h.headers.get("Range")
+    if request is None:
         h.send(200, data, {"ETag": f'"{oid}"'})
         return
-    start = int(asked.removeprefix("bytes=").partition("-")[0])
+    start = int(request.removeprefix("bytes=").partition("-")[0])
     span = f"bytes {start}-{len(data) - 1}/{len(data)}"
     h.send(206, data[start:], {"ETag": f'"{oid}"', "Content-Range": span})
 
 
 def validate_yaml(h: Any) -> None:
-    asked = h.json
-    parts = asked["content"].split("---\n", 2)
+    request = h.json
+    parts = request["content"].split("---\n", 2)
     data = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else {}
-    errors = list(_faults_of(data, asked["repoType"]))
+    errors = list(_faults_of(data, request["repoType"]))
     output = {"errors": [{"message": one} for one in errors], "warnings": []}
     h.send(400 if errors else 200, output)
 

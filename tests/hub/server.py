@@ -4,7 +4,7 @@ Only what `ich` needs, but that in full: creating repositories, preupload, the L
 uploads and verification, commits as NDJSON with a parent, branches, tags, the tree in pages,
 resolve with ETag and commit headers and a redirect to another host for large files, ranges, YAML
 validation, a Space's variables; tokens, private and gated repositories. What goes wrong on real
-networks is asked for by `fault`.
+networks is simulated with `fault`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fault.before:
             self.fault.before()
         if self.fault.status:
-            self.send(self.fault.status, {"error": "as asked for"}, self.fault.headers)
+            self.send(self.fault.status, {"error": "simulated"}, self.fault.headers)
             return
         if self.token not in (None, WRITE, READ):
             refused = "Invalid credentials in Authorization header"

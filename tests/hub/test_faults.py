@@ -63,7 +63,7 @@ def test_a_download_that_always_fails_is_an_error(published: Hub, waits: list[fl
     with pytest.raises(HubError, match=r"owner/name: the connection failed .*try again"):
         fetch(REPO)
     published.faults.clear()
-    load_bundle(fetch(REPO))  # and leaves nothing behind that stands in the way
+    load_bundle(fetch(REPO))  # nothing that was left blocks the next attempt
 
 
 def test_a_damaged_download_is_repeated(published: Hub) -> None:
@@ -93,7 +93,7 @@ def test_a_damaged_file_in_the_cache(published: Hub, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("method", "path", "status", "waited"),
     [
-        ("HEAD", "/resolve/", 429, []),  # the client looks into its cache, and asks once more
+        ("HEAD", "/resolve/", 429, []),  # the client checks its cache and requests once more
         ("HEAD", "/resolve/", 503, []),
         ("GET", "/resolve/", 429, [8.0]),  # it adds a second
         ("GET", "/resolve/", 503, [7.0]),

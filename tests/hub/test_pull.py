@@ -104,7 +104,7 @@ def test_other_repositories_are_refused_before_any_weights(
     hub.publish(REPO, {**files, "config.json": config} if config is not None else files)
     with pytest.raises(HubError, match=rf"owner/name: .*{expected}") as raised:
         fetch(REPO)
-    assert "snapshots" not in str(raised.value)  # where the cache lies tells nobody anything
+    assert "snapshots" not in str(raised.value)  # the cache folder is of no use to the user
     assert not hub.requests("GET", "safetensors|storage|bin")
     assert not hub.requests("HEAD", "safetensors|bin")
 

@@ -143,7 +143,7 @@ def test_card_of_the_shipped_bundle(hub: Hub) -> None:
     from ich_cli.core.bundle.resolve import default_bundle
 
     whole = collect_files(default_bundle(), REPO)
-    ModelCard(whole.card).validate()  # the client's own validation, which asks the Hub
+    ModelCard(whole.card).validate()  # the client's own validation, through the Hub
     with pytest.raises(ValueError, match="license"):
         ModelCard(whole.card.replace("license: apache-2.0", "license: none-such")).validate()
     results = ModelCard(whole.card).data.eval_results

@@ -149,15 +149,15 @@ print(json.dumps([client.predict(sent, api_name="/predict"),
 def test_serve(ground: Ground) -> None:
     files = [path for path in sorted(ground.home.iterdir()) if path.is_file()]
     with serving(ground.temporary, "-w", str(ground.bundle)) as served:
-        asked = subprocess.run(
+        client = subprocess.run(
             [sys.executable, "-c", ASK, served.address, str(ground.work), *map(str, files)],
             capture_output=True, text=True, check=False,
             env={**os.environ, "NO_PROXY": "127.0.0.1"},
         )  # fmt: skip
-        assert asked.returncode == 0, asked.stderr
+        assert client.returncode == 0, client.stderr
         served.process.send_signal(signal.SIGINT)
         out, err = served.process.communicate(timeout=60)
-    ground.output += [("responses of serve", asked.stdout), ("stdout of serve", out)]
+    ground.output += [("responses of serve", client.stdout), ("stdout of serve", out)]
     ground.output += [("stderr of serve", err)]
     ground.check()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from ich_cli.core.predict.predictor import Predictor
+
+SINGLE_SLICE: Final = "one slice of its series: predicted without the sequence stage"
 
 
 def slices_from_hu(
@@ -82,7 +84,8 @@ def predict_slices(
     if sequence and len(values):
         values = predictor.sequence_probabilities(values).astype(np.float32)
     cut = predictor.thresholds if thresholds is None else thresholds
-    return [_prediction(ct, six, cut) for ct, six in zip(slices, values, strict=True)]
+    remark = SINGLE_SLICE if sequence and len(slices) == 1 else ""
+    return [_prediction(ct, six, cut, remark) for ct, six in zip(slices, values, strict=True)]
 
 
 def predict_sources(
@@ -130,7 +133,8 @@ def _prepare(
 
 
 def _prediction(
-    ct: CTSlice, values: NDArray[Any], thresholds: Mapping[str, float]
+    ct: CTSlice, values: NDArray[Any], thresholds: Mapping[str, float], remark: str
 ) -> SlicePrediction:
-    row = SlicePrediction(ct.id, status=ct.status, note="; ".join(ct.notes), facts=measure(ct))
+    note = "; ".join(filter(None, (*ct.notes, remark)))
+    row = SlicePrediction(ct.id, status=ct.status, note=note, facts=measure(ct))
     return row.with_probabilities(values, thresholds)

@@ -18,7 +18,12 @@ from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
 from ich_cli.core.errors import IchError, InputError, UsageError
 from ich_cli.core.model import resolve_device
-from ich_cli.core.predict.in_memory import predict_slices, predict_sources, slices_from_hu
+from ich_cli.core.predict.in_memory import (
+    SINGLE_SLICE,
+    predict_slices,
+    predict_sources,
+    slices_from_hu,
+)
 from ich_cli.core.predict.reader import ReadSlice, SliceReader
 from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
 from ich_cli.core.series import Entry, Scan, Series, SliceRef, load, scan
@@ -32,7 +37,6 @@ from ich_cli.core.system import keep_freed_memory, prefetch
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-ALONE: Final = "one slice of its series: answered without the sequence stage"
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # of the 2 to 3 ms of a slice, up to 0.4 hold Python's lock
@@ -384,7 +388,7 @@ class Predictor:
         rest = iter(values)
         for index, row in enumerate(rows):
             if row.status in ("ok", "repaired"):
-                note = "; ".join(filter(None, (row.note, ALONE))) if alone else row.note
+                note = "; ".join(filter(None, (row.note, SINGLE_SLICE))) if alone else row.note
                 full = replace(row, note=note)
                 rows[index] = full.with_probabilities(next(rest), thresholds)
         if not partial:

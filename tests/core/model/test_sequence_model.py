@@ -26,7 +26,7 @@ from ich_cli.core.explain import ExplainOptions, explain, explain_entry, explain
 from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
 from ich_cli.core.predict import Predictor
-from ich_cli.core.predict.predictor import ALONE
+from ich_cli.core.predict.in_memory import SINGLE_SLICE
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import scanning as series
 from ich_cli.core.train import Plan, TrainConfig, collect_out_of_fold, refit, start_run, train_fold
@@ -132,7 +132,7 @@ def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     logits = smooth(0.5).apply_to(predictor.slice_logits(pixels))
     expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(logits)
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
-    assert all(ALONE not in row.note for row in rows)
+    assert all(SINGLE_SLICE not in row.note for row in rows)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(smooth(0.5).apply_to(logits))
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
     (row,) = predictor.stream(entries[4:5], workers=0)
-    assert row.note.endswith("answered without the sequence stage")
+    assert row.note.endswith("predicted without the sequence stage")
     alone = Calibration((0.2,) * 6, (1.5,) * 6).apply(logits[4:5])[0]
     np.testing.assert_allclose(row.probabilities, alone, atol=1e-6)
     assert abs(alone[0] - expected[4, 0]) > 0.01
@@ -212,7 +212,7 @@ def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
     (row,) = predictor.stream([entry], workers=0)
     (expected,) = predictor.probabilities(predictor.prepare(series.load(entry))[0].pixels[None])
     np.testing.assert_allclose(row.probabilities, expected, atol=1e-6)
-    assert row.note.endswith("answered without the sequence stage")
+    assert row.note.endswith("predicted without the sequence stage")
 
 
 def test_its_weights_are_checked(tmp_path: Path) -> None:
