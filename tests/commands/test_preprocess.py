@@ -37,8 +37,8 @@ def test_phantoms_need_no_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--source", "ct-ich"], 2, "where does the data lie"),
-        (["--source", "phantom", "x"], 2, "made, not read"),
+        (["--source", "ct-ich"], 2, "no data given"),
+        (["--source", "phantom", "x"], 2, "phantoms are generated"),
         (["--source", "ct-ich", "x"], 1, "hemorrhage_diagnosis.csv"),
         (["--source", "folder", "x"], 1, "--labels"),
         (["--size", "8"], 2, "--size must be between 16 and 2048"),

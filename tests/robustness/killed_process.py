@@ -151,7 +151,7 @@ def main() -> None:
     elif kind == "series":
         from ich_cli.core.data import prepare as preparing
 
-        send_in(preparing, "_prepare_series", *map(int, numbers))
+        send_in(preparing, "prepare_series", *map(int, numbers))
     elif kind == "step":
         from ich_cli.core.train import TrainingRun
 

@@ -79,8 +79,8 @@ def same_files(one: Path, other: Path, *names: str) -> None:
 @pytest.mark.parametrize(
     ("moment", "code", "line"),
     [
-        ("series:15:2:1", 143, "ich: terminated; 2 of 3 series are kept: the same command with "),
-        ("series:2:2:1", 130, "ich: interrupted; 2 of 3 series are kept: the same command with "),
+        ("series:15:2:1", 143, "ich: terminated; 2 of 3 series are saved: continue with the same "),
+        ("series:2:2:1", 130, "ich: interrupted; 2 of 3 series are saved: continue with the same "),
         ("series:2:2:2", 130, "ich: stopped at once"),
         ("series:15:2:2", 143, "ich: stopped at once"),
     ],

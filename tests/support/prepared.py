@@ -33,7 +33,7 @@ class BlobSeries:
         return f"series-{self.number}"
 
     @property
-    def most(self) -> int:
+    def max_slices(self) -> int:
         return self.slices
 
     def patient(self) -> str:

@@ -20,7 +20,8 @@ from .out_of_fold_table import (
     OutOfFoldTable as OutOfFoldTable,
     read_out_of_fold as read_out_of_fold,
 )
-from .prepare import preload_imports as preload_imports, prepare_dataset as prepare_dataset
+from .prepare import prepare_dataset as prepare_dataset
+from .prepare_series import preload_imports as preload_imports
 from .prepared import PreparedDataset as PreparedDataset, count_labels as count_labels
 from .sources.registry import open_source as open_source
 from .splits import fold_by_patient as fold_by_patient

@@ -1,9 +1,9 @@
-"""From labelled series to a prepared data set: in parallel, resumable, whole or not at all.
+"""Preparation of labelled series as a data set: parallel, resumable, written atomically.
 
-Each series is prepared by one process at its own place in one array, in a hidden folder beside the
-output. When all are there the gaps of unusable slices are closed, and the folder takes its name. A
-killed run leaves the series it finished; ``resume`` checks them and goes on from there. The hidden
-folder holds no patient's key: when a run is resumed, finished series are asked for theirs again.
+Each series is prepared by one process at its own position in one array, in a hidden folder beside
+the output. Once all are done, the gaps of unusable slices are closed and the folder is renamed. An
+interrupted run leaves its finished series; ``resume`` checks them and continues. The hidden folder
+has no patient keys: a resumed run reads those of finished series again.
 """
 
 from __future__ import annotations
@@ -11,30 +11,27 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import accumulate, chain, repeat
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
-from ich_cli.core.data.lesion_masks import UNKNOWN
+from ich_cli.core.data.prepare_series import SeriesJob, prepare_series
 from ich_cli.core.data.prepare_store import (
     PLAN,
     PixelFile,
     clean,
-    digest_of,
-    is_whole,
+    is_complete,
     join_masks,
     rows_file,
-    write_series,
 )
 from ich_cli.core.data.prepared import (
     ABOUT,
@@ -44,18 +41,14 @@ from ich_cli.core.data.prepared import (
     SKIPPED_COLUMNS,
     IndexRow,
     PreparedDataset,
-    SkippedRow,
     count_labels,
     write_index,
 )
-from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice
-from ich_cli.core.dicom import CTSlice
+from ich_cli.core.data.sources.base import LabelledSeries
 from ich_cli.core.errors import DataError, OutputError
-from ich_cli.core.labels import ANY
-from ich_cli.core.preprocessing import Placement, PreprocessConfig, prepare, prepare_mask
+from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import (
     exclusive_lock,
-    keep_freed_memory,
     output_error,
     temporary_sibling,
     write_csv,
@@ -64,18 +57,18 @@ from ich_cli.core.system import (
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
-"""Called with series done and series in all."""
+"""Function called with the number of finished series and of all series."""
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """Where the slices come from; goes into ``dataset.json`` and on the card of a model."""
+    """Origin of the slices, for ``dataset.json`` and model cards."""
 
     kind: str
     name: str
     licence: str = ""
     real_ct: bool = True
-    """False for phantoms: weights that saw only these say so with every answer."""
+    """False for phantoms: models trained only on these carry a warning."""
 
 
 def prepare_dataset(
@@ -88,24 +81,24 @@ def prepare_dataset(
     resume: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> PreparedDataset:
-    """Prepare all slices of some series through the one path and write them as a data set.
+    """Prepare all slices of series and write them as a data set.
 
     Parameters
     ----------
     series
-        In the order in which their slices shall stand.
+        Series in the order of the data set.
     out
-        Folder to make; it must not exist.
+        New folder; it must not exist.
     config
-        Preset, size, windows, context.
+        Preprocessing settings.
     source
-        What to write down about the origin.
+        Origin of the slices.
     pool
-        Of `worker_processes`; None works in this process.
+        Pool from `worker_processes`; None uses this process.
     resume
-        Go on from what a killed run with the same settings left.
+        Continue an interrupted run with the same settings.
     progress
-        Called after each series.
+        Function called after each series.
 
     Raises
     ------
@@ -123,18 +116,19 @@ def prepare_dataset(
             if not (resume and (work / ABOUT).is_file()):
                 starts = _starts(series)
                 _start(work, series, starts[-1], config, source, resume)
-                with _telling_what_is_kept(work, len(series)):
+                with _resume_hint(work, len(series)):
                     patients = _prepare_all(series, starts, work, config, pool, progress)
                     _join(work, starts, patients, config, source)
             clean(work)
             work.replace(out)
     except OSError as error:
-        raise output_error(out, error, "then go on with --resume") from error
+        raise output_error(out, error, "then continue with --resume") from error
     return PreparedDataset.open(out)
 
 
 @contextmanager
-def _telling_what_is_kept(work: Path, total: int) -> Iterator[None]:
+def _resume_hint(work: Path, total: int) -> Iterator[None]:
+    """Say how to resume when the run is interrupted."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -142,8 +136,8 @@ def _telling_what_is_kept(work: Path, total: int) -> Iterator[None]:
         if not kept:
             raise
         raise type(stop)(
-            f"{str(stop) or 'interrupted'}; {kept} of {total} series are kept: "
-            "the same command with --resume goes on"
+            f"{str(stop) or 'interrupted'}; {kept} of {total} series are saved: "
+            "continue with the same command and --resume"
         ) from None
 
 
@@ -157,15 +151,17 @@ def _start(
 ) -> None:
     names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
     plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
-    plan |= {"pixels": "in place, with digests"}  # another version's lie otherwise
+    plan |= {"pixels": "in place, with digests"}  # differs from other versions
     if resume and (work / PLAN).is_file():
         if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
-            raise DataError(f"{work} was begun with other files or settings; run without --resume")
+            raise DataError(
+                f"{work} was started with other files or settings; run without --resume"
+            )
         return
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
-    PixelFile.of(work, config).make(rows)
+    PixelFile.of(work, config).create(rows)
     write_json(work / PLAN, plan)
 
 
@@ -177,14 +173,14 @@ def _prepare_all(
     pool: Executor | None,
     progress: Progress,
 ) -> list[str]:
-    """Write what is missing; return each series' patient key, in memory only."""
+    """Prepare the missing series; return the patient key of each series, in memory only."""
     keys: dict[int, str] = {}
     pixels = PixelFile.of(work, config)
-    todo = [i for i in range(len(series)) if not is_whole(work, i, starts[i], pixels)]
+    todo = [i for i in range(len(series)) if not is_complete(work, i, starts[i], pixels)]
     for i in set(range(len(series))) - set(todo):
         keys[i] = series[i].patient()
         progress(len(keys), len(series))
-    jobs = [Job(series[i], i, starts[i]) for i in todo]
+    jobs = [SeriesJob(series[i], i, starts[i]) for i in todo]
     for i, key in _run(jobs, work, config, pool):
         keys[i] = key
         progress(len(keys), len(series))
@@ -192,94 +188,30 @@ def _prepare_all(
 
 
 def _starts(series: Sequence[LabelledSeries]) -> list[int]:
-    """Return the row at which each series begins if no slice fails, and the number of all."""
-    return [0, *accumulate(one.most for one in series)]
-
-
-class Job(NamedTuple):
-    """A series to prepare."""
-
-    series: LabelledSeries
-    number: int
-    start: int
-    """Row of its first slice."""
+    """Return the first row of each series if no slice fails, and the total number of rows."""
+    return [0, *accumulate(one.max_slices for one in series)]
 
 
 def _run(
-    jobs: Sequence[Job], work: Path, config: PreprocessConfig, pool: Executor | None
+    jobs: Sequence[SeriesJob], work: Path, config: PreprocessConfig, pool: Executor | None
 ) -> Iterator[tuple[int, str]]:
     if pool is None or len(jobs) <= 1:
         for job in jobs:
-            yield job.number, _prepare_series(job, work, config)
+            yield job.number, prepare_series(job, work, config)
         return
     running: dict[Future[str], int] = {}
     try:
         for job in jobs:
-            running[pool.submit(_prepare_series, job, work, config)] = job.number
+            running[pool.submit(prepare_series, job, work, config)] = job.number
         for done in as_completed(running):
             yield running[done], done.result()
     except BrokenProcessPool:
         raise OutputError(
-            "a process that prepared slices was killed, perhaps for its memory; "
-            "go on with --resume, and fewer --workers"
+            "a worker process was killed, possibly for lack of memory; "
+            "continue with --resume and fewer --workers"
         ) from None
     finally:
-        wait([one for one in running if not one.cancel()])  # they write into the folder
-
-
-def preload_imports() -> None:
-    """Import what a process needs to prepare series: for `worker_processes` to call first."""
-    keep_freed_memory()
-
-
-def _prepare_series(job: Job, work: Path, config: PreprocessConfig) -> str:
-    """Write one series: the pixels first, the rows last, so that rows mean it is whole."""
-    keep_freed_memory()
-    series, number, start = job
-    masks: list[Pixels] = []
-    located = False
-    rows: list[list[object]] = []
-    skipped: list[SkippedRow] = []
-    patient = ""
-    with PixelFile.of(work, config).writing(start) as file:
-        for position, one, neighbours in _with_neighbours(series.read(), config.context):
-            patient = patient or (one.patient if one.ct is not None else "")
-            if one.error is not None or one.ct is None or one.labels is None:
-                status = one.error.status if one.error else "failed"
-                note = one.error.note if one.error else "no image"
-                skipped.append(SkippedRow(one.name, one.study, one.series, status, note))
-                continue
-            ready, placement = prepare(one.ct, config, neighbours)
-            file.write(ready.data)
-            masks.append(_mask(one, placement))
-            located |= one.mask is not None
-            note = "; ".join(one.ct.notes)
-            ids = (one.name, one.study, one.series)
-            values = (position, one.labels, one.ct.status, note, digest_of(ready.data))
-            rows.append([*ids, *values])
-    write_series(work, number, rows, skipped, masks if located else [])
-    return patient or series.name
-
-
-def _mask(one: LabelledSlice, placement: Placement) -> Pixels:
-    """Return where a slice bleeds: nowhere if it has no label, and else maybe nobody knows."""
-    if one.mask is not None:
-        return prepare_mask(one.mask, placement)
-    bleeds = one.labels is not None and one.labels[ANY] > 0
-    return np.full((placement.size,) * 2, UNKNOWN if bleeds else 0, np.uint8)
-
-
-def _with_neighbours(
-    slices: Iterator[LabelledSlice], context: int
-) -> Iterator[tuple[int, LabelledSlice, tuple[CTSlice | None, ...]]]:
-    """Yield each slice with those around it, holding no more than these in memory."""
-    window: deque[LabelledSlice | None] = deque(maxlen=2 * context + 1)
-    for count, one in enumerate(chain(repeat(None, context), slices, repeat(None, context))):
-        window.append(one)
-        centre = window[context] if count >= 2 * context else None
-        if centre is not None:
-            around = tuple(None if other is None else other.ct for other in window)
-            yield count - 2 * context, centre, (*around[:context], *around[context + 1 :])
+        wait([one for one in running if not one.cancel()])  # wait, since they write into the folder
 
 
 def _join(
@@ -289,7 +221,7 @@ def _join(
     config: PreprocessConfig,
     source: SourceInfo,
 ) -> None:
-    """Make one data set of all series. Numbers replace the patients' keys here."""
+    """Join all series to one data set; running numbers replace the patient keys."""
     shards = [json.loads(rows_file(work, i).read_text("utf-8")) for i in range(len(patients))]
     numbers: dict[str, int] = {}
     rows: list[IndexRow] = []
@@ -298,7 +230,7 @@ def _join(
             patient = numbers.setdefault(key, len(numbers))
             rows += [_index_row(i, patient, r) for i, r in enumerate(shard["rows"], len(rows))]
     if not rows:
-        raise DataError(_why_none(shards))
+        raise DataError(_no_slice_reason(shards))
     join_masks(work, shards, config)
     PixelFile.of(work, config).close_gaps([len(s["rows"]) for s in shards], starts[:-1])
     skipped = [row for shard in shards for row in shard["skipped"]]
@@ -328,7 +260,7 @@ def _index_row(row: int, patient: int, values: Sequence[Any]) -> IndexRow:
     )
 
 
-def _why_none(shards: Sequence[dict[str, Any]]) -> str:
+def _no_slice_reason(shards: Sequence[dict[str, Any]]) -> str:
     reasons = [row[-1] for shard in shards for row in shard["skipped"]]
     first = f"; the first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
     return f"no slice could be prepared{first}"

@@ -1,12 +1,12 @@
-"""What a data set is made of while it is being made: each series has its own place in the pixels.
+"""Files of a data set under construction: each series has its own position in the pixel file.
 
-    pixels.npy  ┌ series 0 ─────────┬ series 1 ──────┬┄┄┬ series 2 …    as long as all may be
-    000001.json                       its rows: written last      ┆
-                                                                  └ a slice that cannot be used
+    pixels.npy  ┌ series 0 ─────────┬ series 1 ──────┬┄┄┬ series 2 …    room for all its slices
+    000001.json                       its rows, written last      ┆
+                                                                  └ an unusable slice
 
-Processes write their series side by side, each at its place. When all are there the gaps are
-closed, and only then is the disk waited for: what a stopped run left is known by its digests.
-``masks-000001.npy`` are a series' masks, if any are known.
+Processes write their series in parallel. Once all are done, the gaps are closed and the files are
+flushed to disk. Digests identify the complete series of an interrupted run. ``masks-000001.npy``
+has the masks of a series, if there are any.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAN: Final = "plan.json"
 
 
 def save(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write an array as ``.npy``. On a full disk `numpy.save` would not say what is wrong."""
+    """Write an array as ``.npy``; unlike `numpy.save`, report a full disk as such."""
     with path.open("wb") as file:
         _write_header(file, array.shape)
         file.write(np.ascontiguousarray(array).data)
@@ -52,18 +52,18 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class PixelFile:
-    """``pixels.npy`` of a data set that is being made.
+    """``pixels.npy`` of a data set under construction.
 
-    Written, not mapped: a mapped file kills the process where the disk is full.
+    It is written, not memory-mapped: a full disk would kill a process that writes to a map.
     """
 
     path: Path
     shape: tuple[int, int, int]
-    """Of a slice."""
+    """Shape of a slice, (C, S, S)."""
 
     @classmethod
     def of(cls, work: Path, config: PreprocessConfig) -> PixelFile:
-        """Return the one in a folder."""
+        """Return the pixel file of a folder."""
         return cls(work / PIXELS, (config.channels, config.size, config.size))
 
     @property
@@ -71,12 +71,12 @@ class PixelFile:
         return math.prod(self.shape)
 
     @cached_property
-    def _begin(self) -> int:
-        """Return where the slices begin: NumPy leaves room in the header for any number of them."""
+    def _offset(self) -> int:
+        """Byte offset of the first slice; it does not depend on the number of rows."""
         return _header(self.shape, 0).tell()
 
-    def make(self, rows: int) -> None:
-        """Make room for so many slices, on the disk where the system can, or else on paper."""
+    def create(self, rows: int) -> None:
+        """Create the file with room for `rows` slices; reserve disk space where the system can."""
         self.path.touch()
         self._set_rows(rows)
         _reserve(self.path)
@@ -84,32 +84,32 @@ class PixelFile:
     def _set_rows(self, rows: int) -> None:
         with self.path.open("r+b") as file:
             file.write(_header(self.shape, rows).getvalue())
-            file.truncate(self._begin + rows * self._size)
+            file.truncate(self._offset + rows * self._size)
             file.flush()
             os.fsync(file.fileno())
 
     @contextmanager
     def writing(self, row: int) -> Iterator[BinaryIO]:
-        """Yield the file, ready to take the slice of that row and those that follow."""
+        """Yield the file, positioned to write slices from `row` on."""
         with self.path.open("r+b") as file:
-            file.seek(self._begin + row * self._size)
+            file.seek(self._offset + row * self._size)
             yield file
 
     def holds(self, row: int, digests: Sequence[str]) -> bool:
-        """Tell whether the slices from a row on are those that have these digests."""
+        """Return True where the slices from a row on have these digests."""
         with self.path.open("rb") as file:
-            file.seek(self._begin + row * self._size)
+            file.seek(self._offset + row * self._size)
             return all(digest_of(file.read(self._size)) == digest for digest in digests)
 
     def close_gaps(self, numbers: Sequence[int], starts: Sequence[int]) -> None:
-        """Move slices down over the places of those that could not be used.
+        """Move slices to close the gaps of unusable slices.
 
         Parameters
         ----------
         numbers
-            Of slices in each series.
+            Number of slices of each series.
         starts
-            The row at which each series begins.
+            First row of each series.
         """
         rows = [start + k for n, start in zip(numbers, starts, strict=True) for k in range(n)]
         with self.path.open("r+b") as file:
@@ -119,22 +119,22 @@ class PixelFile:
         self._set_rows(len(rows))
 
     def _move(self, file: BinaryIO, at: int, to: int) -> None:
-        file.seek(self._begin + at * self._size)
+        file.seek(self._offset + at * self._size)
         pixels = file.read(self._size)
-        file.seek(self._begin + to * self._size)
+        file.seek(self._offset + to * self._size)
         file.write(pixels)
 
 
 def _reserve(path: Path) -> None:
-    """Give a file its place on the disk now: to write into holes takes four times as long.
+    """Reserve the disk space of a file: writing into holes takes four times as long.
 
-    A disk that is too small is so told of before the work. `os.posix_fallocate` would fill the file
-    itself, block by block, where the system has no call for it.
+    A disk that is too small is then reported before the work. `os.posix_fallocate` is not used,
+    since it fills the file block by block where the file system has no such call.
 
     Raises
     ------
     OSError
-        If the disk has no place for it.
+        If the disk is too small.
     """
     try:
         library = ctypes.CDLL(None, use_errno=True)
@@ -144,12 +144,14 @@ def _reserve(path: Path) -> None:
     allocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
     with path.open("r+b") as file:
         failed = allocate(file.fileno(), 0, 0, path.stat().st_size)
-    if failed and ctypes.get_errno() == errno.ENOSPC:  # else the file system cannot do it
+    if (
+        failed and ctypes.get_errno() == errno.ENOSPC
+    ):  # other errors: not supported by the file system
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def digest_of(pixels: bytes | memoryview) -> str:
-    """Return what tells the pixels of a slice, or a series' masks, from any others."""
+    """Return the digest of a slice's pixels or a series' masks, 32 hex digits."""
     return hashlib.sha256(pixels).hexdigest()[:32]
 
 
@@ -160,7 +162,7 @@ def _header(shape: tuple[int, ...], rows: int) -> BytesIO:
 
 
 def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessConfig) -> None:
-    """Make one array of what is known of where it bleeds; none if nobody knows of any slice."""
+    """Join the masks of all series to one array; write none where no series has masks."""
     found = [masks_file(work, i) for i in range(len(shards))]
     if not any(path.is_file() for path in found):
         return
@@ -177,9 +179,9 @@ def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessC
 def write_series(
     work: Path, index: int, rows: list[list[Any]], skipped: Sequence[object], masks: list[Pixels]
 ) -> None:
-    """Write what is known of a series whose pixels are in their place; its masks, if there are any.
+    """Write the rows of a series, and its masks if there are any, once its pixels are written.
 
-    Nothing here waits for the disk, which would cost a tenth of the time: `is_whole` looks instead.
+    Files are not flushed to disk, which would cost a tenth of the time; `is_complete` checks them.
     """
     digest = ""
     if masks:
@@ -191,11 +193,11 @@ def write_series(
     )
 
 
-def is_whole(work: Path, index: int, start: int, pixels: PixelFile) -> bool:
-    """Tell whether a series that a stopped run left is all there, by its digests.
+def is_complete(work: Path, index: int, start: int, pixels: PixelFile) -> bool:
+    """Return True where all files of a series of an interrupted run are intact, by their digests.
 
-    After a loss of power its rows may have reached the disk without all its pixels; where gaps
-    were being closed, a slice of another series may lie over its own.
+    After a power failure the rows may be on disk without all pixels; after an interruption while
+    gaps were closed, a slice of another series may have overwritten one of its own.
     """
     try:
         shard = json.loads(rows_file(work, index).read_text("utf-8"))
@@ -207,7 +209,7 @@ def is_whole(work: Path, index: int, start: int, pixels: PixelFile) -> bool:
 
 
 def clean(work: Path) -> None:
-    """Remove what only a run that is going on needs."""
+    """Remove the temporary files of a finished run."""
     for path in work.glob("[0-9]*.json"):
         path.unlink()
     for path in work.glob("masks-*.npy"):
@@ -216,10 +218,10 @@ def clean(work: Path) -> None:
 
 
 def rows_file(work: Path, index: int) -> Path:
-    """Return where the rows of series number `index` lie, once all of it is written."""
+    """Return the path of the rows of series number `index`, which exists once it is complete."""
     return work / f"{index:06d}.json"
 
 
 def masks_file(work: Path, index: int) -> Path:
-    """Return where the masks of series number `index` lie, if any are known."""
+    """Return the path of the masks of series number `index`; it exists if there are any."""
     return work / f"masks-{index:06d}.npy"

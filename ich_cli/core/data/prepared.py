@@ -1,12 +1,12 @@
 """The prepared data set on disk, format 1: what `ich preprocess` writes and `ich train` reads.
 
     pixels.npy     uint8 (N, C, S, S), memory-mapped: a batch is read where it lies
-    masks.npy      uint8 (N, S, S): where it bleeds, if that is known of any slice
-    index.csv      one line a slice: row, name, study, series, patient, position, labels, …
-    skipped.csv    what could not be used, with the reason
+    masks.npy      uint8 (N, S, S): lesion masks, if there are any
+    index.csv      one line per slice: row, name, study, series, patient, position, labels, …
+    skipped.csv    slices that could not be used, with the reason
     dataset.json   format, preprocessing, source, licence, counts, hash of the index
 
-Patients are running numbers; which number is whom is not kept anywhere.
+Patients are running numbers; their assignment is not stored anywhere.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class IndexRow(NamedTuple):
     row: int
     """Index into ``pixels.npy``."""
     name: str
-    """SOP Instance UID, or the slice's place in a data set that has none."""
+    """SOP Instance UID, or the slice's relative name in a data set without UIDs."""
     study: str
     series: str
     patient: int
     """Running number from 0."""
     position: int
-    """Place in the series from 0, in anatomical order; refused slices leave a gap."""
+    """Position in the series from 0, in anatomical order; refused slices leave a gap."""
     labels: LabelRow
     status: str
     note: str
@@ -76,22 +76,22 @@ class PreparedDataset:
     Parameters
     ----------
     folder
-        Where it lies.
+        Folder of the data set.
     preprocess
-        How its pixels were made.
+        Settings that its pixels were prepared with.
     pixels
         uint8 ``(N, C, S, S)``, memory-mapped.
     labels
-        float32 ``(N, 6)`` in the order of `LABELS`; NaN where nobody has labelled.
+        float32 ``(N, 6)`` in the order of `LABELS`; NaN where unlabelled.
     patients
         int64 ``(N,)``, running numbers.
     rows
-        The whole index.
+        All rows of the index.
     about
-        What ``dataset.json`` says.
+        Content of ``dataset.json``.
     masks
-        uint8 ``(N, S, S)``, memory-mapped: bit k of a pixel is set where `SUBTYPES[k]` bleeds,
-        `UNKNOWN` all over a slice of which nobody knows; None where that is so of all slices.
+        uint8 ``(N, S, S)``, memory-mapped: bit k of a pixel marks `SUBTYPES[k]`, and
+        `UNKNOWN` fills slices without annotation; None where all are without.
     """
 
     folder: Path
@@ -121,7 +121,7 @@ class PreparedDataset:
 
     @property
     def labelled(self) -> bool:
-        """Whether people, or a model by pseudo-labels, have said what the slices show."""
+        """True where the slices have labels or pseudo-labels."""
         return bool(self.about.get("labelled", True)) or "pseudo_labels" in self.about
 
     def known_rows(self) -> NDArray[np.int64]:
@@ -135,7 +135,7 @@ class PreparedDataset:
 
     @property
     def real_ct(self) -> bool:
-        """Whether the slices were scanned from people."""
+        """True for real CT, False for phantoms."""
         return bool(self.about["source"]["real_ct"])
 
     @classmethod
@@ -145,12 +145,14 @@ class PreparedDataset:
         Raises
         ------
         DataError
-            If it is none, is incomplete, or its parts do not fit each other.
+            If it is not a data set, is incomplete, or its files do not match.
         """
         about = _read_about(folder)
         text = (folder / INDEX).read_bytes() if (folder / INDEX).is_file() else b""
         if hashlib.sha256(text).hexdigest() != about.get("sha256"):
-            raise DataError(f"{folder}: {INDEX} is not the one that was prepared; prepare it again")
+            raise DataError(
+                f"{folder}: {INDEX} has changed since it was prepared; prepare it again"
+            )
         rows = tuple(_parse_row(row) for row in csv.DictReader(io.StringIO(text.decode())))
         try:
             config = PreprocessConfig.from_dict(about["preprocess"])
@@ -158,14 +160,16 @@ class PreparedDataset:
             located = (folder / MASKS).is_file()
             masks = np.load(folder / MASKS, mmap_mode="r") if located else None
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder}: does not open ({error}); prepare it again") from None
+            raise DataError(f"{folder}: cannot be opened ({error}); prepare it again") from None
         shape = (len(rows), config.channels, config.size, config.size)
         if [row.row for row in rows] != list(range(len(rows))):
             raise DataError(f"{folder}: {INDEX} has rows out of order; prepare it again")
         if pixels.shape != shape or pixels.dtype != np.uint8:
-            raise DataError(f"{folder}: {PIXELS} is {pixels.shape}, the index asks for {shape}")
+            raise DataError(f"{folder}: {PIXELS} has shape {pixels.shape}, the index needs {shape}")
         if masks is not None and (masks.shape != (shape[0], *shape[2:]) or masks.dtype != np.uint8):
-            raise DataError(f"{folder}: {MASKS} is {masks.shape} and does not fit {PIXELS}")
+            raise DataError(
+                f"{folder}: {MASKS} has shape {masks.shape} and does not match {PIXELS}"
+            )
         labels = np.array([row.labels for row in rows], np.float32)
         patients = np.array([row.patient for row in rows], np.int64)
         return cls(folder, config, pixels, labels, patients, rows, about, masks)
@@ -178,7 +182,7 @@ def write_index(path: Path, rows: Iterable[IndexRow]) -> str:
 
 
 def count_labels(labels: NDArray[np.float32], patients: NDArray[np.int64]) -> dict[str, Any]:
-    """Count slices and patients with each label.
+    """Count the slices and patients with each label.
 
     Parameters
     ----------
@@ -200,11 +204,11 @@ def count_labels(labels: NDArray[np.float32], patients: NDArray[np.int64]) -> di
 def _read_about(folder: Path) -> dict[str, Any]:
     path = folder / ABOUT
     if not path.is_file():
-        raise DataError(f"{folder}: no prepared data set; make one with `ich preprocess`")
+        raise DataError(f"{folder}: not a prepared data set; make one with `ich preprocess`")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise DataError(f"{path}: does not parse; prepare the data set again") from None
+        raise DataError(f"{path}: not valid JSON; prepare the data set again") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise DataError(f"{path}: not a data set of format {FORMAT}; prepare it again")
     return about

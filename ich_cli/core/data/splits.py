@@ -1,4 +1,4 @@
-"""Folds by patient: nobody's slices are on both sides."""
+"""Cross-validation folds by patient."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ich_cli.core.errors import UsageError
 def fold_by_patient(
     patients: NDArray[np.int64], labels: NDArray[np.float32], folds: int, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Give each slice the fold in which it validates.
+    """Assign each slice to a validation fold.
 
-    Patients are dealt out greedily, those with the rarest labels first, each to the fold that has
-    least of what they bring: slices and patients with each label, slices and patients in all. So
-    a label of few patients is spread as evenly as it can be.
+    Patients are assigned greedily, those with the rarest labels first, each to the fold with the
+    smallest share of what the patient adds: slices and patients with each label, and in total. A
+    label of few patients is therefore spread evenly.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def fold_by_patient(
     folds
         At least 2, at most the number of patients.
     seed
-        Decides among equals; the same seed gives the same folds.
+        Seed that breaks ties; the same seed gives the same folds.
 
     Returns
     -------
@@ -41,24 +41,24 @@ def fold_by_patient(
     unique, member = np.unique(patients, return_inverse=True)
     if not 2 <= folds <= unique.size:
         raise UsageError(f"{folds} folds of {unique.size} patients: choose 2 … {unique.size} folds")
-    brings = _what_each_brings(member, labels, unique.size)
+    shares_of_patient = _patient_shares(member, labels, unique.size)
     rng = np.random.default_rng(seed)
     order = rng.permutation(unique.size)
-    order = order[np.argsort(-brings[order].sum(axis=1), kind="stable")]
-    dealt = np.zeros((folds, brings.shape[1]))
+    order = order[np.argsort(-shares_of_patient[order].sum(axis=1), kind="stable")]
+    assigned = np.zeros((folds, shares_of_patient.shape[1]))
     fold_of = np.empty(unique.size, np.int64)
     for patient in order:
-        # the fold whose squared distance from an even share grows least
-        fold = int(np.argmin(np.round(dealt @ brings[patient], 12)))
-        dealt[fold] += brings[patient]
+        # minimizes the growth of the squared distance from equal shares
+        fold = int(np.argmin(np.round(assigned @ shares_of_patient[patient], 12)))
+        assigned[fold] += shares_of_patient[patient]
         fold_of[patient] = fold
     return fold_of[member]
 
 
-def _what_each_brings(
+def _patient_shares(
     member: NDArray[np.intp], labels: NDArray[np.float32], patients: int
 ) -> NDArray[np.float64]:
-    """Return ``(patients, 14)``: each patient's share of all there is of each kind."""
+    """Return each patient's share of slices and patients per label and in total, ``(n, 14)``."""
     positive = (labels >= 0.5).astype(np.float64)
     kinds = np.column_stack([positive, np.ones(len(labels))])  # (N, 7)
     slices = np.zeros((patients, kinds.shape[1]))

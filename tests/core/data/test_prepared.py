@@ -15,7 +15,7 @@ from ich_cli.core.data import (
     preload_imports,
     prepare as preparing,
     prepare_dataset,
-    prepare_store as shards,
+    prepare_store,
 )
 from ich_cli.core.data.prepare import SourceInfo
 from ich_cli.core.errors import DataError, OutputError
@@ -89,7 +89,7 @@ def test_where_nobody_knows_a_slice_with_blood_is_unknown_and_one_without_is_emp
 def test_masks_of_another_data_set_are_refused(tmp_path: Path) -> None:
     blobs(tmp_path / "out", 2, located=True)
     np.save(tmp_path / "out" / "masks.npy", np.zeros((3, 32, 32), np.uint8))
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match="does not match"):
         PreparedDataset.open(tmp_path / "out")
 
 
@@ -110,7 +110,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
     assert one.sha256 == two.sha256
 
 
-@pytest.mark.parametrize("dies_in", ["_prepare_series", "join_masks", "clean"])
+@pytest.mark.parametrize("dies_in", ["prepare_series", "join_masks", "clean"])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
     def dies(*args: object) -> object:
         calls.append(args)
-        if dies_in != "_prepare_series" or len(calls) == 3:
+        if dies_in != "prepare_series" or len(calls) == 3:
             raise KeyboardInterrupt
         return real(*args)
 
@@ -151,17 +151,17 @@ def test_a_run_that_is_killed_while_it_closes_gaps_goes_on_to_the_same_bytes(
 ) -> None:
     series = [BlobSeries(i, f"p{i}", broken=i) for i in range(4)]  # slice 0 of the first, …
     whole = prepare_dataset(series, tmp_path / "whole", CONFIG, INFO)
-    move = shards.PixelFile._move
+    move = prepare_store.PixelFile._move
     moved: list[int] = []
 
-    def dies(self: shards.PixelFile, file: BinaryIO, at: int, to: int) -> None:
+    def dies(self: prepare_store.PixelFile, file: BinaryIO, at: int, to: int) -> None:
         moved.append(at)
         if len(moved) == dies_at:
             raise KeyboardInterrupt
         move(self, file, at, to)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.PixelFile, "_move", dies)
+        patch.setattr(prepare_store.PixelFile, "_move", dies)
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(series, tmp_path / "out", CONFIG, INFO)
     prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
@@ -189,8 +189,8 @@ def test_what_did_not_reach_the_disk_before_the_power_went_is_made_again(
             size = file.seek(0, 2)
             file.truncate(keep)  # of the pixels: the second series begins at slice 6
             file.truncate(size)  # what was lost reads as zeros
-    made = Mock(side_effect=preparing._prepare_series)
-    monkeypatch.setattr(preparing, "_prepare_series", made)
+    made = Mock(side_effect=preparing.prepare_series)
+    monkeypatch.setattr(preparing, "prepare_series", made)
     again = prepare_dataset(series, tmp_path / "out", CONFIG, INFO, resume=True)
 
     expected = {"pixels.npy": [1, 2], "masks-000001.npy": [1], "000001.json": [1], "": []}
@@ -230,7 +230,7 @@ def test_a_changed_index_or_another_format_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "out" / "index.csv"
     text = index.read_text()
     index.write_text(text.replace("series-1/4", "series-1/5"))
-    with pytest.raises(DataError, match="not the one that was prepared"):
+    with pytest.raises(DataError, match="has changed since it was prepared"):
         PreparedDataset.open(tmp_path / "out")
     index.write_text(text)
     about = tmp_path / "out" / "dataset.json"

@@ -8,31 +8,31 @@ import pytest
 
 from ich_cli.core.data import open_source, prepare_dataset
 from ich_cli.core.data.sources.base import PhantomSeries
-from ich_cli.core.data.sources.ct_ich import open_ct_ich, rebuild_hu
+from ich_cli.core.data.sources.ct_ich import open_ct_ich, reconstruct_hu
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.preprocessing import PreprocessConfig
 
 
-def test_hu_come_from_the_picture_that_is_not_saturated() -> None:
+def test_hu_come_from_the_image_that_is_not_saturated() -> None:
     brain = np.array([[0, 51, 128, 255, 255, 0]], np.uint8)
     bone = np.array([[0, 200, 0, 160, 40, 80]], np.uint8)
     # 51/255·120-20 = 4; 128/255·120-20 = 40.235; 160/255·3200-900 = 1107.843;
-    # bone 40 is -398 HU, but the brain picture says at least 100; bone 80 says 104, brain ≤ -20
+    # bone 40 is -398 HU, but the brain image says at least 100; bone 80 says 104, brain ≤ -20
     expected = [[-900.0, 4.0, 40.2353, 1107.8431, 100.0, -20.0]]
-    np.testing.assert_allclose(rebuild_hu(brain, bone), expected, atol=1e-3)
+    np.testing.assert_allclose(reconstruct_hu(brain, bone), expected, atol=1e-3)
 
 
 def test_jpeg_noise_on_air_is_air_but_dark_fluid_stays() -> None:
     brain = np.array([[1, 8, 5, 9]], np.uint8)
     bone = np.array([[0, 0, 70, 0]], np.uint8)  # air, air, -21 HU, and too bright to be noise
     expected = [[-900.0, -900.0, 5 / 255 * 120 - 20, 9 / 255 * 120 - 20]]
-    np.testing.assert_allclose(rebuild_hu(brain, bone), expected, atol=1e-3)
+    np.testing.assert_allclose(reconstruct_hu(brain, bone), expected, atol=1e-3)
 
 
-def test_without_a_bone_picture_black_is_air_and_white_is_skull() -> None:
+def test_without_a_bone_image_black_is_air_and_white_is_skull() -> None:
     brain = np.array([[0, 51, 255]], np.uint8)
-    np.testing.assert_allclose(rebuild_hu(brain, None), [[-1000.0, 4.0, 1000.0]], atol=1e-5)
+    np.testing.assert_allclose(reconstruct_hu(brain, None), [[-1000.0, 4.0, 1000.0]], atol=1e-5)
 
 
 def make_ct_ich(root: Path) -> None:
@@ -62,7 +62,7 @@ def test_ct_ich_slices_come_in_order_with_labels_and_reasons(tmp_path: Path) -> 
     assert [s.labels for s in slices[:3]] == [(0,) * 6, (1, 1, 0, 0, 0, 0), (1, 0, 0, 1, 0, 0)]
     assert slices[1].ct is not None
     assert slices[1].ct.status == "repaired"
-    assert "no bone picture" in slices[1].ct.notes[0]
+    assert "no bone image" in slices[1].ct.notes[0]
     assert "missing or no JPEG" in str(slices[3].error)
     assert "no row for this slice" in str(next(iter(second.read())).error)
 
@@ -91,7 +91,7 @@ def test_ct_ich_itself_has_the_counts_that_its_paper_gives(shared_data: Path) ->
     first = next(iter(series[0].read()))
     assert first.ct is not None
     corner = first.ct.hu[:40, :40]
-    assert np.median(corner) == -900.0  # air: the bone picture's darkest
+    assert np.median(corner) == -900.0  # air: the bone image's darkest
 
 
 def test_phantoms_come_with_exact_labels() -> None:
@@ -153,7 +153,7 @@ def test_a_table_of_other_slices_is_told(tmp_path: Path) -> None:
 
 
 def test_sources_refuse_paths_that_make_no_sense(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="made, not read"):
+    with pytest.raises(UsageError, match="phantoms are generated"):
         open_source("phantom", [tmp_path])
-    with pytest.raises(UsageError, match="where does the data lie"):
+    with pytest.raises(UsageError, match="no data given"):
         open_source("ct-ich", [])

@@ -36,7 +36,7 @@ def disc(shape: tuple[int, int], row: float, column: float, radius: float) -> ND
 
 
 def test_every_caller_uses_the_same_function() -> None:
-    for caller in ("preprocessing.pipeline", "explain.maps", "data.prepare"):
+    for caller in ("preprocessing.pipeline", "explain.maps", "data.prepare_series"):
         module = importlib.import_module(f"ich_cli.core.{caller}")
         assert module.prepare is prepare, caller
     predictor = importlib.import_module("ich_cli.core.predict.predictor")

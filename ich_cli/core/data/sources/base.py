@@ -1,7 +1,7 @@
-"""Labelled series: what `ich preprocess` reads, whatever the data set looks like on disk.
+"""Labelled series: the common interface of all data sources of `ich preprocess`.
 
-A source is a list of series. Each one is small enough to be sent to another process, and reads its
-own slices there, in anatomical order:
+A source is a list of series. Each series is picklable, so that another process can read its slices,
+in anatomical order:
 
     open_source("ct-ich", …) ──▶ [LabelledSeries, …] ── read() ──▶ LabelledSlice, LabelledSlice, …
 """
@@ -33,40 +33,40 @@ LABEL_FILES: Final = {
     "dlmi": ("Public_train_label.csv",),
     "folder": ("labels.csv",),
 }
-"""Where the labels are looked for, beside or above the DICOM files, when they are not named."""
+"""Default names of label tables, searched in and above the folder of the DICOM files."""
 
 
 @dataclass(frozen=True)
 class LabelledSlice:
-    """One slice of a series with its labels, or the reason why it cannot be used."""
+    """Slice of a series with its labels, or the reason why it cannot be used."""
 
     name: str
-    """SOP Instance UID, or the slice's place in a data set that has none."""
+    """SOP Instance UID, or the slice's relative name in a data set without UIDs."""
     study: str
     series: str
     patient: str = field(repr=False)
-    """For splits by patient only. Lives in memory; never printed, logged or written."""
+    """Key for splits by patient. In memory only; never printed, logged or written."""
     ct: CTSlice | None = None
     labels: LabelRow | None = None
     error: InputError | None = None
-    """Why there is no slice or no label; a slice without labels still serves as neighbour."""
+    """Reason of a missing slice or label; a slice without labels can still be a neighbour."""
     mask: NDArray[np.uint8] | None = None
-    """uint8 ``(H, W)``, a bit field over `SUBTYPES`: where it bleeds; None: nobody knows."""
+    """Lesion mask uint8 ``(H, W)``, a bit field over `SUBTYPES`; None where unknown."""
 
 
 class LabelledSeries(Protocol):
-    """A series that reads itself; picklable."""
+    """Series of labelled slices; picklable."""
 
     @property
     def name(self) -> str:
         """Name that is unique in its data set; no patient data."""
 
     @property
-    def most(self) -> int:
-        """How many slices it has at most that can be used."""
+    def max_slices(self) -> int:
+        """Upper bound of the number of usable slices."""
 
     def read(self) -> Iterator[LabelledSlice]:
-        """Yield all slices in anatomical order, unusable ones with their reason."""
+        """Yield all slices in anatomical order, unusable ones with an error."""
 
     def patient(self) -> str:
         """Return the patient's key without reading the whole series."""
@@ -74,7 +74,7 @@ class LabelledSeries(Protocol):
 
 @dataclass(frozen=True)
 class PhantomSeries:
-    """A synthetic study that is made when it is read."""
+    """Synthetic study, generated when it is read."""
 
     seed: int
     subtypes: tuple[str, ...] | None = None
@@ -82,12 +82,12 @@ class PhantomSeries:
 
     @property
     def name(self) -> str:
-        """Return the seed as a name."""
+        """Name made of the seed."""
         return f"phantom-{self.seed}"
 
     @property
-    def most(self) -> int:
-        """Return the most slices that a phantom has."""
+    def max_slices(self) -> int:
+        """Upper bound of a phantom's slices."""
         from ich_cli.core.phantom import PhantomConfig
 
         return PhantomConfig(self.seed).slices[1]
@@ -97,7 +97,7 @@ class PhantomSeries:
         return self.name
 
     def read(self) -> Iterator[LabelledSlice]:
-        """Yield the slices from the feet upward."""
+        """Yield the slices in caudal to cranial order."""
         from ich_cli.core.phantom import PhantomConfig, generate_phantom
 
         study = generate_phantom(
@@ -126,7 +126,7 @@ class DicomSeries:
         return self.series.key
 
     @property
-    def most(self) -> int:
+    def max_slices(self) -> int:
         """Return the number of slices with labels."""
         return sum(row is not None for row in self.labels)
 
@@ -159,7 +159,7 @@ class RefusedFiles:
 
     refused: tuple[Refused, ...]
     name: str = "unreadable"
-    most: int = 0
+    max_slices: int = 0
 
     def patient(self) -> str:
         """Return the name: none of the files belongs to a patient."""
@@ -188,23 +188,23 @@ def open_dicom(
     names: Names = as_named,
     pool: Executor | None = None,
 ) -> list[LabelledSeries]:
-    """Find the series in folders, files or zips and give each slice its labels.
+    """Find the series in folders, files or zips and look up their labels.
 
     Parameters
     ----------
     kind
-        ``rsna``, ``dlmi`` or ``folder``: decides which table is looked for when none is named;
-        ``unlabelled``: none is, and the slices get `NO_LABELS`.
+        ``rsna``, ``dlmi`` or ``folder`` select the default names of the label table;
+        ``unlabelled`` reads none, and the slices get `NO_LABELS`.
     paths
         Folders, DICOM files or zips.
     labels
-        Label table; None looks for the data set's usual name beside and above the files.
+        Label table; None searches the default names in and above the folder of the files.
     limits
-        Bounds on the files.
+        Limits for the files.
     names
-        What the files are called in the data set.
+        Names of the files in the data set.
     pool
-        Of `worker_processes`; None looks at the files in this process.
+        Pool from `worker_processes`; None reads the headers in this process.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def open_dicom(
         DicomSeries(one, tuple(_labels(ref, table) for ref in one.slices), limits)
         for one in found.series
     ]
-    if not any(one.most for one in labelled):
+    if not any(one.max_slices for one in labelled):
         raise DataError(
             "no slice has a row in the label table; its ids must be SOPInstanceUIDs or file names"
         )
@@ -243,8 +243,8 @@ def _find_table(kind: SourceKind, paths: Sequence[Path]) -> Path:
                 if (place / name).is_file():
                     return place / name
     raise DataError(
-        f"no {' or '.join(names)} beside the DICOM files; name the table with --labels; "
-        "slices without labels are --source unlabelled"
+        f"no {' or '.join(names)} beside the DICOM files; give the table with --labels, or use "
+        "--source unlabelled for slices without labels"
     )
 
 

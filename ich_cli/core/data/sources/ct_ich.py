@@ -1,12 +1,12 @@
-"""The CT-ICH data set (Hssayeni et al., 2020, PhysioNet): pictures in two windows and a table.
+"""The CT-ICH data set (Hssayeni et al., 2020, PhysioNet): images in two windows and a table.
 
     hemorrhage_diagnosis.csv
     Patients_CT/049/brain/1.jpg    window 40/120
     Patients_CT/049/bone/1.jpg     window 700/3200
-    boxes.csv                      if there: boxes that people drew around hemorrhages
+    boxes.csv                      optional: boxes around hemorrhages, drawn by people
 
-The DICOM files were never published. HU are rebuilt: to half a HU between -20 and 100, where blood
-and brain lie, and to 12.5 HU outside, both plus a few HU of JPEG noise.
+The DICOM files were not published. HU are reconstructed with a step of 0.5 HU from -20 to 100
+(brain and blood) and of 12.5 HU elsewhere, plus a few HU of JPEG noise.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LICENCE: Final = (
 )
 _BRAIN_LOW, _BRAIN_WIDTH = -20.0, 120.0
 _BONE_LOW, _BONE_WIDTH = -900.0, 3200.0
-_NOISE: Final = 8  # levels by which JPEG moves what was saturated
-_DOUBT_HU: Final = 80.0  # beyond this the bone picture's own noise cannot account for it
-_DENSE_HU: Final = 1000.0  # skull, where only the saturated brain picture tells of it
+_NOISE: Final = 8  # gray levels by which JPEG changes saturated pixels
+_DOUBT_HU: Final = 80.0  # larger differences are not noise of the bone image
+_DENSE_HU: Final = 1000.0  # assumed for bone where only the brain image exists
 
 
 @dataclass(frozen=True)
 class CtIchSeries:
-    """One patient of CT-ICH; each was scanned once."""
+    """Patient of CT-ICH with one scan."""
 
     folder: Path
     labels: dict[int, LabelRow]
@@ -52,16 +52,16 @@ class CtIchSeries:
 
     @property
     def name(self) -> str:
-        """Return the data set's number of the patient, which names nobody."""
+        """Patient's number in the data set."""
         return self.folder.name
 
     def patient(self) -> str:
-        """Return the data set's number of the patient."""
+        """Return the patient's number in the data set."""
         return self.name
 
     @property
-    def most(self) -> int:
-        """Return how many slices the table has."""
+    def max_slices(self) -> int:
+        """Number of slices in the table."""
         return len(self.labels)
 
     def read(self) -> Iterator[LabelledSlice]:
@@ -74,7 +74,7 @@ class CtIchSeries:
         name = f"{self.name}/{number}"
         ids = (name, self.name, self.name, self.name)
         try:
-            ct = read_pictures(self.folder, number)
+            ct = read_images(self.folder, number)
         except InputError as error:
             return LabelledSlice(*ids, error=error)
         labels = self.labels.get(number)
@@ -95,15 +95,15 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     Raises
     ------
     DataError
-        If either is missing or the table does not parse.
+        If a file is missing or the table does not parse.
     """
     table, folder = root / TABLE, root / "Patients_CT"
     if not table.is_file() or not folder.is_dir():
-        raise DataError(f"{root}: CT-ICH has {TABLE} and Patients_CT here; one is missing")
+        raise DataError(f"{root}: not CT-ICH, which has {TABLE} and Patients_CT")
     labels = _read_table(table)
     patients = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     if not patients:
-        raise DataError(f"{folder}: no patient's folder")
+        raise DataError(f"{folder}: no patient folders")
     boxes: dict[int, dict[int, tuple[Box, ...]]] = {}
     for (patient, number), found in _read_boxes(root).items():
         boxes.setdefault(patient, {})[number] = found
@@ -114,42 +114,42 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     ]
 
 
-def read_pictures(patient: Path, number: int) -> CTSlice:
-    """Rebuild one slice from its brain and its bone picture.
+def read_images(patient: Path, number: int) -> CTSlice:
+    """Reconstruct a slice from its brain and bone images.
 
     Raises
     ------
     BrokenFileError
-        If the brain picture is missing or damaged, or the two differ in size.
+        If the brain image is missing or damaged, or the two differ in size.
     """
     name = f"{patient.name}/{number}"
     brain = _read_jpeg(patient / "brain" / f"{number}.jpg")
     if brain is None:
-        raise BrokenFileError(name, "the brain picture is missing or no JPEG")
+        raise BrokenFileError(name, "the brain image is missing or not a JPEG")
     bone = _read_jpeg(patient / "bone" / f"{number}.jpg")
     if bone is not None and bone.shape != brain.shape:
-        raise BrokenFileError(name, "the brain and bone pictures differ in size")
-    ct = CTSlice(rebuild_hu(brain, bone), SliceId(name, instance=number))
+        raise BrokenFileError(name, "the brain and bone images differ in size")
+    ct = CTSlice(reconstruct_hu(brain, bone), SliceId(name, instance=number))
     if bone is not None:
         return ct
-    note = "no bone picture: HU below -20 and above 100 are only known to be that"
+    note = "no bone image: HU below -20 and above 100 are not exact"
     return CTSlice(ct.hu, ct.id, status="repaired", notes=(note,))
 
 
-def rebuild_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDArray[np.float32]:
-    """Rebuild HU from a picture in window 40/120 and one in window 700/3200.
+def reconstruct_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDArray[np.float32]:
+    """Reconstruct HU from an image in window 40/120 and one in window 700/3200.
 
     Parameters
     ----------
     brain, bone
-        uint8 ``(H, W)``. Without a bone picture, dark is taken for air, white for skull.
+        uint8 ``(H, W)``. Without a bone image, black becomes air and white becomes bone.
 
     Returns
     -------
     numpy.ndarray
-        float32 ``(H, W)``: from the brain picture where it is not saturated, else from the bone
-        picture, bounded to the side on which the brain picture saturates. Within 8 levels of
-        saturation the bone picture is asked which it is.
+        float32 ``(H, W)``: from the brain image where it is not saturated, else from the bone
+        image, clipped to the side on which the brain image saturates. Within 8 gray levels of
+        saturation the bone image decides which applies.
     """
     soft = brain.astype(np.float32) / 255 * _BRAIN_WIDTH + _BRAIN_LOW
     if bone is None:
@@ -158,7 +158,7 @@ def rebuild_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDAr
         return np.select([dark, white], [below, above], soft).astype(np.float32)
     wide = bone.astype(np.float32) / 255 * _BONE_WIDTH + _BONE_LOW
     low, high = _BRAIN_LOW, _BRAIN_LOW + _BRAIN_WIDTH
-    # JPEG noise lifts much of the air from 0 to 1 … 8: there the bone picture knows better
+    # JPEG noise changes much of the air from 0 to 1 … 8: use the bone image there
     dark = (brain == 0) | ((brain <= _NOISE) & (wide < low - _DOUBT_HU))
     white = (brain == 255) | ((brain >= 255 - _NOISE) & (wide > high + _DOUBT_HU))
     outside = [np.minimum(wide, low), np.maximum(wide, high)]

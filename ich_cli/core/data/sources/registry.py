@@ -1,4 +1,4 @@
-"""One door to all labelled sources."""
+"""Open a labelled data source by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES: Final = {
     "folder": "own DICOM",
     "unlabelled": "own DICOM without labels",
 }
-"""What DICOM of each kind is called on the card of a model."""
+"""Names of the DICOM sources on model cards."""
 
 
 def open_source(
@@ -35,47 +35,47 @@ def open_source(
     names: Names = as_named,
     pool: Executor | None = None,
 ) -> tuple[list[LabelledSeries], SourceInfo]:
-    """Open a source of labelled series.
+    """Open a labelled data source.
 
     Parameters
     ----------
     kind
-        Which layout.
+        Layout of the data.
     paths
-        Where it lies; none for phantoms, one folder for CT-ICH.
+        Files and folders; none for phantoms, one folder for CT-ICH.
     labels
-        Table of labels, where it does not lie beside the files.
+        Label table, where it is not beside the files.
     studies, seed
-        Of phantoms.
+        Number and first seed of phantoms.
     limits
-        Bounds on DICOM files.
+        Limits for DICOM files.
     names
-        What DICOM files are called.
+        Names of DICOM files in the data set.
     pool
-        Of `worker_processes`; None looks at the files in this process.
+        Pool from `worker_processes`; None reads the headers in this process.
 
     Raises
     ------
     UsageError
         If there are too many or too few paths.
     DataError
-        If the data does not hold together.
+        If the data is incomplete or inconsistent.
     """
     if kind == "phantom":
         if paths:
-            raise UsageError("phantoms are made, not read: leave out the path")
+            raise UsageError("phantoms are generated: remove the path")
         name = f"phantoms {seed} to {seed + studies - 1}"
         return open_phantoms(studies, seed), SourceInfo(kind, name, real_ct=False)
     if not paths:
-        raise UsageError(f"where does the data lie? ich preprocess FOLDER --source {kind}")
+        raise UsageError(f"no data given; run ich preprocess FOLDER --source {kind}")
     if kind == "ct-ich":
         if len(paths) != 1 or labels is not None:
-            raise UsageError("CT-ICH is one folder with its own table")
+            raise UsageError("--source ct-ich takes one folder, which has its own table")
         if names is not as_named:
-            raise UsageError("--anonymous-paths is for DICOM; CT-ICH has numbers of its own")
+            raise UsageError("--anonymous-paths applies to DICOM; CT-ICH already has numbers")
         return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
     if kind == "unlabelled" and labels is not None:
-        raise UsageError("unlabelled slices have no table; with --labels they are --source folder")
+        raise UsageError("--source unlabelled takes no --labels; use --source folder")
     licence = RSNA_LICENCE if kind == "rsna" else ""
     series = open_dicom(kind, paths, labels, limits, names, pool)
     return series, SourceInfo(kind, NAMES[kind], licence)
