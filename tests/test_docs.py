@@ -104,11 +104,12 @@ def command_of(words: list[str]) -> typing.Any:
 
 
 @pytest.mark.parametrize("path", [*GUIDES, *CARDS], ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_parse(path: Path) -> None:
+def test_commands_parse(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for line in command_lines(path):
         words = shlex.split(line, comments=True)
         if not words[0].startswith("-"):
             command_of(words).make_context(words[0], words[1:])
+    assert capsys.readouterr().err == ""  # no old spelling of an option
 
 
 @pytest.mark.parametrize("path", [*GUIDES, *CARDS], ids=lambda path: str(path.relative_to(ROOT)))
