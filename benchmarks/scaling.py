@@ -30,7 +30,6 @@ from ich_cli.core.model import build_model
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import PreprocessConfig, prepare
-from ich_cli.core.series import SliceRef
 
 ROUNDS = 5
 FORWARDS = 4  # forward passes in a round
@@ -75,7 +74,7 @@ def _cost(stage: Stage) -> float:
 
 def _stages(paths: list[Path], name: str, size: int) -> dict[str, Stage]:
     predictor = Predictor.load(device="cpu")
-    refs = [entry for entry in series.scan(paths).rows if isinstance(entry, SliceRef)]
+    refs = [ref for one in series.scan(paths).series for ref in one.slices]
     slices = [series.load(ref) for ref in refs]
     large = PreprocessConfig(size=size)
     small = predictor.preprocess[0].size
@@ -85,7 +84,7 @@ def _stages(paths: list[Path], name: str, size: int) -> dict[str, Stage]:
     floats = [one.float().contiguous(memory_format=torch.channels_last) for one in inputs]
     words = [np.round(one.hu + 1024).clip(0, 65535).astype(np.uint16) for one in slices]
     return {
-        "find and read the header": lambda: len(series.scan(paths).rows),
+        "find and read the header": lambda: len(series.scan(paths)),
         "read and decode to HU": lambda: len([series.load(ref) for ref in refs]),
         **_codecs(words),
         f"prepare, {small} px": lambda: len([predictor.prepare(one) for one in slices]),

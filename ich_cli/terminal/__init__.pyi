@@ -1,4 +1,5 @@
 from .console import (
+    as_steps as as_steps,
     is_terminal as is_terminal,
     note as note,
     plain as plain,

@@ -123,3 +123,15 @@ def _bar(total: int | None, unit: str) -> Progress:
         columns += [BarColumn(bar_width=30), MofNCompleteColumn(), Speed()]
         columns.append(TimeRemainingColumn(compact=True))
     return Progress(*columns, console=stderr(), transient=True)
+
+
+def as_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Turn a callback for steps into one for the number of slices done."""
+    shown = 0
+
+    def show(done: int) -> None:
+        nonlocal shown
+        advance(done - shown)
+        shown = done
+
+    return show

@@ -274,4 +274,4 @@ def test_quiet_leaves_the_result_and_the_caveat(explain: Explain, scans: Path) -
 def test_real_head_ct(explain: Explain, shared_data: Path) -> None:
     found = json.loads(explain(shared_data / "dicom" / "ge-head", "--json").stdout)
     assert "gantry tilt 18.5" in found["note"]
-    assert len(series.scan([found["path"]]).rows) == 1
+    assert len(series.scan([found["path"]])) == 1

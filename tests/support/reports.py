@@ -7,7 +7,6 @@ from pathlib import Path
 from ich_cli.core.predict import Predictor
 from ich_cli.core.report import StudyResult, study_results
 from ich_cli.core.series import scan
-from ich_cli.core.study import SeriesPrediction
 
 
 def results(bundle: Path, *paths: Path, **thresholds: float) -> list[StudyResult]:
@@ -15,10 +14,7 @@ def results(bundle: Path, *paths: Path, **thresholds: float) -> list[StudyResult
     predictor = Predictor.load(bundle, device="cpu")
     found = scan(list(paths))
     cut = predictor.thresholds | thresholds
-    predictions = [
-        SeriesPrediction(one, tuple(predictor.stream(list(one.slices), workers=0, thresholds=cut)))
-        for one in found.series
-    ]
+    predictions = [predictor.predict_series(one, workers=0, thresholds=cut) for one in found.series]
     return study_results(predictor, predictions, found.refused, thresholds=cut)
 
 

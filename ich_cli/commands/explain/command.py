@@ -137,8 +137,8 @@ def explain(
     wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
     options = ExplainOptions(wanted, method or "auto", seed, limits)
     render = _render_options(window, style, opacity)
-    entries = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
-    run(entries, options, render, output, frame, weights, device, as_json=json, quiet=quiet)
+    found = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
+    run(found, options, render, output, frame, weights, device, as_json=json, quiet=quiet)
 
 
 def _check(

@@ -28,6 +28,7 @@ from ich_cli.core.predict import (
 from ich_cli.core.study import SeriesPrediction, SlicePrediction, by_study
 from ich_cli.core.system import exclusive_lock, fingerprint, remove_stale
 from ich_cli.terminal import (
+    as_steps,
     is_terminal,
     parse_thresholds,
     progress,
@@ -152,7 +153,7 @@ def _predict(run: _Run) -> list[SeriesPrediction]:
     with progress("Predicting", tally.total, quiet=quiet) as advance, _stdout_rows(request) as emit:
         predictions = run.predictor.predict_all(
             todo, workers=request.workers, limits=request.limits, thresholds=run.thresholds,
-            progress=_as_steps(advance),
+            progress=as_steps(advance),
         )  # fmt: skip
         for series in run.found.series:
             if parts and series.key in kept:
@@ -186,18 +187,6 @@ def _kept_series(run: _Run) -> frozenset[str]:
             f"{', '.join(differing)}"
         )
     return frozenset(one.key for one in run.found.series if run.parts.find(one))
-
-
-def _as_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Turn a callback for steps into one for the number of slices done."""
-    shown = 0
-
-    def show(done: int) -> None:
-        nonlocal shown
-        advance(done - shown)
-        shown = done
-
-    return show
 
 
 @contextmanager

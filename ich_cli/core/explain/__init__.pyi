@@ -5,8 +5,8 @@ from .series import (
     ExplainedSeries as ExplainedSeries,
     ExplainOptions as ExplainOptions,
     RenderOptions as RenderOptions,
-    by_series as by_series,
-    explain_entry as explain_entry,
+    by_urgency as by_urgency,
     explain_series as explain_series,
+    explain_slice as explain_slice,
     top_slices as top_slices,
 )

@@ -1,38 +1,37 @@
-"""Explain one slice, or the slices of a series with the highest probability."""
+"""Explain slices: a single one, or those of a series with the highest probability."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ich_cli.core import series
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
-from ich_cli.core.errors import InputError
 from ich_cli.core.explain.maps import AUTO, Explanation, explain
 from ich_cli.core.explain.perturbation import Faithfulness, faithfulness
 from ich_cli.core.imaging import BRAIN, OPACITY, Style, Window
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import Entry
-from ich_cli.core.study import SlicePrediction
+from ich_cli.core.series import Series, load
+from ich_cli.core.study import SeriesPrediction, SlicePrediction
 from ich_cli.core.viz import ContactSheet, Panel, Thumbnail, spread, thumbnail
 
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Options of explaining, the same for all slices of a run."""
+    """Labels and method of explanations; the same for all slices of a run."""
 
     labels: tuple[str, ...] = ()
-    """If empty: of a slice the positive labels or the most likely one, of a series `any`."""
+    """Without labels: for a slice those over their thresholds, else the one with the highest
+    probability; for a series `any`."""
     method: str = AUTO
     seed: int = 0
-    """Seed of the random regions for faithfulness."""
+    """Seed of the random regions for the faithfulness."""
     limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Options of drawing an image."""
+    """Windows and style of pictures."""
 
     windows: tuple[Window, ...] = (BRAIN,)
     style: Style = "heat"
@@ -45,10 +44,10 @@ class Explained:
 
     explanation: Explanation
     faithfulness: dict[str, Faithfulness] = field(default_factory=dict)
-    """Label → faithfulness, without labels with an empty map."""
+    """Label → faithfulness of its map; without labels whose map is empty."""
 
     def panel(self, predictor: Predictor, render: RenderOptions) -> Panel:
-        """Return the content of the image."""
+        """Return the content of a picture of the slice."""
         found = self.explanation
         return Panel(
             found.ct, found.maps, found.probabilities, predictor.thresholds, found.method,
@@ -58,74 +57,79 @@ class Explained:
 
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
-    """Predictions of a series, with explanations of its top slices."""
+    """Predictions for a series, and explanations of the slices with the highest probability."""
 
     rows: Sequence[SlicePrediction]
+    """One for each slice of the series."""
     worst: Sequence[tuple[int, Explained]]
-    """Index of the row, and explanation; highest probability first."""
+    """Index of the slice and its explanation, by falling probability."""
     thumbnails: Sequence[Thumbnail]
     ranked_by: str
+    """Label whose probability ranks the slices."""
 
     def sheet(self, predictor: Predictor, render: RenderOptions) -> ContactSheet:
-        """Return the content of the page."""
+        """Return the content of a picture of the series."""
         worst = [(index, one.panel(predictor, render)) for index, one in self.worst]
         six = [row.probabilities for row in self.rows]
         return ContactSheet(six, worst, self.thumbnails, self.ranked_by)
 
 
-def explain_entry(
-    predictor: Predictor, entries: Sequence[Entry], index: int, options: ExplainOptions
+def explain_slice(
+    predictor: Predictor, series: Series, index: int, options: ExplainOptions
 ) -> Explained:
-    """Read one of the entries, explain it, and measure how faithful its maps are.
+    """Read a slice of a series, explain it, and measure the faithfulness of its maps.
 
     Raises
     ------
     InputError
         If it cannot be read.
     """
-    ct, around = predictor.read(entries, index, options.limits)
+    ct, around = predictor.read(series, index, options.limits)
     found = explain(predictor, ct, options.labels, method=options.method, neighbours=around)
     return Explained(found, faithfulness(predictor, found, around, seed=options.seed))
 
 
 def explain_series(
     predictor: Predictor,
-    entries: Sequence[Entry],
-    rows: Sequence[SlicePrediction],
+    prediction: SeriesPrediction,
     options: ExplainOptions,
     *,
     count: int = 3,
     window: Window = BRAIN,
 ) -> ExplainedSeries:
-    """Explain the slices of one series with the highest probability.
+    """Explain the slices of a series with the highest probability.
 
     Parameters
     ----------
     predictor
         Single model or ensemble.
-    entries
-        Those of the series, in anatomical order.
-    rows
-        The predictor's answers for them; at least one has probabilities.
+    prediction
+        Its prediction for the series; at least one slice has probabilities.
     options
-        The first label ranks the slices; without labels `any` does.
+        The first of several labels ranks the slices; `any` without labels.
     count
-        Largest number of slices to explain.
+        Maximum number of slices to explain.
     window
         Window of the thumbnails.
     """
+    series = prediction.series
+    rows = prediction.slices[: len(series)]
     labels = options.labels or (LABELS[ANY],)
-    chosen = ExplainOptions(labels, options.method, options.seed, options.limits)
+    chosen = replace(options, labels=labels)
     worst = [
-        (index, _answered(explain_entry(predictor, entries, index, chosen), rows[index]))
+        (index, _with_row(explain_slice(predictor, series, index, chosen), rows[index]))
         for index in top_slices(rows, labels[0], count)
     ]
-    small = _thumbnails(entries, rows, options.limits, window)
+    small = [
+        thumbnail(load(series.slices[index], options.limits), index, window)
+        for index in spread(len(series))
+        if rows[index].probabilities
+    ]
     return ExplainedSeries(rows, worst, small, labels[0])
 
 
-def _answered(explained: Explained, row: SlicePrediction) -> Explained:
-    """Show the row's answer: a second stage has looked at the series, the maps at the slice."""
+def _with_row(explained: Explained, row: SlicePrediction) -> Explained:
+    """Take the probabilities of a row: a sequence stage uses the series, maps only the slice."""
     if row.probabilities is None:
         return explained
     found = replace(explained.explanation, probabilities=row.probabilities, positive=row.positive)
@@ -135,9 +139,9 @@ def _answered(explained: Explained, row: SlicePrediction) -> Explained:
 def top_slices(
     rows: Sequence[SlicePrediction], label: str = LABELS[ANY], count: int = 3
 ) -> list[int]:
-    """Return the indices of the slices with the highest probability, the highest first.
+    """Return the indices of the slices with the highest probability, in falling order.
 
-    Neighbours, which are nearly the same, are left out unless only neighbours are left.
+    Neighbours look nearly the same: no two are returned unless only neighbours are left.
     """
     at = LABELS.index(label)
     ranked = sorted(
@@ -151,34 +155,11 @@ def top_slices(
     return [*apart, *rest][:count]
 
 
-def by_series(
-    entries: Sequence[Entry], rows: Sequence[SlicePrediction]
-) -> list[tuple[list[Entry], list[SlicePrediction]]]:
-    """Gather entries and their answers into series, the one with the highest `any` first.
-
-    Files that are no slice, and series without any answer, are left out.
-    """
-    found: dict[str, tuple[list[Entry], list[SlicePrediction]]] = {}
-    for entry, row in zip(entries, rows, strict=True):
-        if isinstance(entry, InputError):
-            continue
-        of_series = found.setdefault(entry.series, ([], []))
-        of_series[0].append(entry)
-        of_series[1].append(row)
-    answered = [one for one in found.values() if any(row.probabilities for row in one[1])]
-    return sorted(answered, key=lambda one: -_highest(one[1]))
+def by_urgency(predictions: Iterable[SeriesPrediction]) -> list[SeriesPrediction]:
+    """Sort series by their highest probability of `any`; leave out those without a prediction."""
+    found = [one for one in predictions if any(row.probabilities for row in one.slices)]
+    return sorted(found, key=lambda one: -_highest(one.slices))
 
 
 def _highest(rows: Sequence[SlicePrediction]) -> float:
     return max(row.probabilities[ANY] for row in rows if row.probabilities)
-
-
-def _thumbnails(
-    entries: Sequence[Entry], rows: Sequence[SlicePrediction], limits: Limits, window: Window
-) -> list[Thumbnail]:
-    out = []
-    for index in spread(len(entries)):
-        entry = entries[index]
-        if rows[index].probabilities and not isinstance(entry, InputError):
-            out.append(thumbnail(series.load(entry, limits), index, window))
-    return out

@@ -55,7 +55,7 @@ def explain_slice(result: StudyResult, one: PredictedSlice, labels: Sequence[str
     InputError
         If the file is missing or has changed since the prediction.
     """
-    ct, around = result.predictor.read(one.series.slices, one.index, result.limits)
+    ct, around = result.predictor.read(one.series, one.index, result.limits)
     try:
         found = explain(result.predictor, ct, labels, neighbours=around)
     except IchError:  # the model has no feature map

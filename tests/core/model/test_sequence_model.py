@@ -22,13 +22,13 @@ from ich_cli.core.bundle import (
 from ich_cli.core.errors import BundleError
 from ich_cli.core.evaluate.metrics import auroc
 from ich_cli.core.evaluate.run_bundle import predict_prepared
-from ich_cli.core.explain import ExplainOptions, explain, explain_entry, explain_series
+from ich_cli.core.explain import ExplainOptions, explain, explain_series, explain_slice
 from ich_cli.core.model import SequenceModel, build_model, fit_sequence_model
 from ich_cli.core.model.sequence_model import KINDS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.predict.in_memory import SINGLE_SLICE
 from ich_cli.core.preprocessing import PreprocessConfig
-from ich_cli.core.series import scanning as series
+from ich_cli.core.series import load, scan
 from ich_cli.core.train import Plan, TrainConfig, collect_out_of_fold, refit, start_run, train_fold
 from tests.support.prepared import blobs
 
@@ -126,9 +126,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     predictor = Predictor.load(staged, device="cpu", batch_size=3)
-    entries = series.scan([study]).rows
-    rows = list(predictor.stream(entries, workers=0))
-    pixels = np.stack([predictor.prepare(series.load(entry))[0].pixels for entry in entries])
+    (found,) = scan([study]).series
+    rows = predictor.predict_series(found, workers=0).slices
+    pixels = np.stack([predictor.prepare(load(ref))[0].pixels for ref in found.slices])
     logits = smooth(0.5).apply_to(predictor.slice_logits(pixels))
     expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(logits)
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
@@ -157,23 +157,24 @@ def mean(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_ensemble_smooths_its_members_mean(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
-    entries = series.scan([study]).rows
-    rows = list(predictor.stream(entries, workers=0))
+    (found,) = scan([study]).series
+    rows = predictor.predict_series(found, workers=0).slices
     each = []
     for engine, pixels in zip(
-        predictor.engines, zip(*map(predictor.prepare, map(series.load, entries)), strict=True),
+        predictor.engines, zip(*map(predictor.prepare, map(load, found.slices)), strict=True),
         strict=True,
     ):  # fmt: skip
         each.append(engine(np.stack([one.pixels for one in pixels])))
     logits = (each[0] + each[1]) / 2
     expected = Calibration((2.0,) * 6, (0.5,) * 6).apply(smooth(0.5).apply_to(logits))
     np.testing.assert_allclose([row.probabilities for row in rows], expected, atol=1e-6)
-    (row,) = predictor.stream(entries[4:5], workers=0)
+    single = replace(found, slices=found.slices[4:5])
+    (row,) = predictor.predict_series(single, workers=0).slices
     assert row.note.endswith("predicted without the sequence stage")
     alone = Calibration((0.2,) * 6, (1.5,) * 6).apply(logits[4:5])[0]
     np.testing.assert_allclose(row.probabilities, alone, atol=1e-6)
     assert abs(alone[0] - expected[4, 0]) > 0.01
-    explained = explain(predictor, series.load(entries[4]), ["any"])
+    explained = explain(predictor, load(found.slices[4]), ["any"])
     np.testing.assert_allclose(explained.probabilities, alone, atol=1e-6)
 
 
@@ -188,12 +189,13 @@ def test_an_ensemble_without_calibration_of_its_own_has_no_stage(mean: Path) -> 
 
 def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
-    entries = series.scan([study]).rows
-    rows = list(predictor.stream(entries, workers=0))
-    ((index, worst),) = explain_series(predictor, entries, rows, ExplainOptions(), count=1).worst
+    (found,) = scan([study]).series
+    prediction = predictor.predict_series(found, workers=0)
+    rows = prediction.slices
+    ((index, worst),) = explain_series(predictor, prediction, ExplainOptions(), count=1).worst
     assert worst.explanation.probabilities == rows[index].probabilities
     assert worst.explanation.positive == rows[index].positive
-    alone = explain_entry(predictor, entries, index, ExplainOptions()).explanation
+    alone = explain_slice(predictor, found, index, ExplainOptions()).explanation
     assert abs(alone.probabilities[0] - rows[index].probabilities[0]) > 1e-3
 
 
@@ -208,9 +210,11 @@ def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
     staged: Path, study: Path
 ) -> None:
     predictor = Predictor.load(staged, device="cpu")
-    entry = series.scan([study]).rows[4]
-    (row,) = predictor.stream([entry], workers=0)
-    (expected,) = predictor.probabilities(predictor.prepare(series.load(entry))[0].pixels[None])
+    (found,) = scan([study]).series
+    single = replace(found, slices=found.slices[4:5])
+    (row,) = predictor.predict_series(single, workers=0).slices
+    pixels = predictor.prepare(load(single.slices[0]))[0].pixels
+    (expected,) = predictor.probabilities(pixels[None])
     np.testing.assert_allclose(row.probabilities, expected, atol=1e-6)
     assert row.note.endswith("predicted without the sequence stage")
 

@@ -252,7 +252,7 @@ def test_folder_with_other_files_is_left_alone(study: StudyResult, tmp_path: Pat
 def test_slices_without_uids_cannot_be_referenced(tiny_bundle: Path, tmp_path: Path) -> None:
     series(tmp_path / "in", [0, 5, 10], SOPInstanceUID=None)
 
-    with pytest.raises(IchError, match="no slice has both a prediction and SOP and series UIDs"):
+    with pytest.raises(IchError, match="no slice of a DICOM file has a prediction and UIDs"):
         write_dicom(result(tiny_bundle, tmp_path / "in"), tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
