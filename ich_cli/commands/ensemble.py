@@ -1,4 +1,4 @@
-"""``ich ensemble``: several runs with the same folds as one bundle."""
+"""``ich ensemble``: several runs with the same folds to one bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ensemble(
         list[Path],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Folders that ich train --refit wrote, with the same folds.",
+            help="Runs of ich train --refit with the same folds.",
             show_default=False,
         ),
     ],
@@ -25,20 +25,20 @@ def ensemble(
             "--data",
             metavar="FOLDER",
             show_default=False,
-            help="Prepared data set that their folds are of, at the size of any of them.",
+            help="Prepared data set of the runs, at the size of any of them.",
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Folder to make.", metavar="FOLDER", show_default=False
+            "--output", "-o", help="Folder to create.", metavar="FOLDER", show_default=False
         ),
     ],
     sequence: Annotated[
         Literal["none", "smooth", "gru"],
         typer.Option(
             "--sequence",
-            help="A second stage over the slices of a series, learned from the mean out of fold: "
+            help="Sequence model over the slices of a series, fitted on mean out-of-fold logits: "
             "a kernel (smooth), or also a bidirectional GRU (gru).",
         ),
     ] = "none",

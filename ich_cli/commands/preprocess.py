@@ -21,7 +21,7 @@ def preprocess(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Where the data lies; nothing for phantoms.",
+            help="Files and folders of the data; none for phantoms.",
             metavar="[PATHS...]",
             show_default=False,
         ),
@@ -33,23 +33,23 @@ def preprocess(
             "-s",
             help="rsna: DICOM and stage_2_train.csv. dlmi: DICOM and "
             "Public_train_label.csv. ct-ich: PhysioNet's folder. folder: DICOM and any "
-            "table of labels. phantom: made on the fly. unlabelled: DICOM for --pseudo-labels.",
+            "label table. phantom: generated. unlabelled: DICOM for --pseudo-labels.",
         ),
     ] = "folder",
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to make.", metavar="FOLDER")
+        Path, typer.Option("--output", "-o", help="Folder to create.", metavar="FOLDER")
     ] = Path("prepared"),
     labels: Annotated[
         Path | None,
         typer.Option(
             "--labels",
-            help="Table of labels, where it does not lie beside the files.",
+            help="Label table, where it is not beside the files.",
             metavar="CSV",
             show_default=False,
         ),
     ] = None,
     preset: Annotated[
-        Literal["rsna", "dlmi"], typer.Option("--preset", help="How a slice becomes an input.")
+        Literal["rsna", "dlmi"], typer.Option("--preset", help="Preprocessing preset.")
     ] = "rsna",
     size: Annotated[int, typer.Option("--size", help="Side of the input in pixels.")] = 256,
     context: Annotated[
@@ -60,9 +60,7 @@ def preprocess(
     workers: Workers = None,
     limit: Limit = None,
     anonymous_paths: AnonymousPaths = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from where a stopped run was.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -86,7 +84,7 @@ def preprocess(
                 series, output, config, info,
                 pool=pool, resume=resume, progress=lambda done, total: advance(1),
             )  # fmt: skip
-    _tell(data.about, output, json)
+    _print_summary(data.about, output, json)
 
 
 def _config(preset: str, size: int, context: int) -> PreprocessConfig:
@@ -100,7 +98,7 @@ def _config(preset: str, size: int, context: int) -> PreprocessConfig:
         raise UsageError(f"--{error}") from None
 
 
-def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
+def _print_summary(about: dict[str, object], output: Path, as_json: bool) -> None:
     import json
 
     from rich.table import Table
@@ -122,4 +120,4 @@ def _tell(about: dict[str, object], output: Path, as_json: bool) -> None:
     else:
         console.stdout().print(f"{title}, without labels")
     if about["skipped"]:
-        console.note(f"{about['skipped']} slices were left out: {output / 'skipped.csv'} says why")
+        console.note(f"{about['skipped']} slices were skipped; see {output / 'skipped.csv'}")

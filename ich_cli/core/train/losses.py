@@ -167,12 +167,12 @@ def patch_mask_loss(patches: Tensor, masks: Tensor) -> Tensor:
     height, width = patches.shape[-2:]
     covered = functional.adaptive_avg_pool2d(masks, (height, width)).flatten(2)
     inside = (covered / _FULL).clamp(max=1)
-    bleeds = inside.amax(2) > 0  # False where NaN: no mask
+    positive = inside.amax(2) > 0  # False where NaN: no mask
     loss = mask_loss([patches], masks)
-    if not bleeds.any():
+    if not positive.any():
         return loss
-    odds = patches.flatten(2).float()[bleeds].log_softmax(1)
-    return loss - _SHARE * (odds + inside[bleeds].log()).logsumexp(1).mean()
+    odds = patches.flatten(2).float()[positive].log_softmax(1)
+    return loss - _SHARE * (odds + inside[positive].log()).logsumexp(1).mean()
 
 
 def mask_planes(masks: Tensor) -> Tensor:

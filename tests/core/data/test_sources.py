@@ -63,7 +63,7 @@ def test_ct_ich_slices_come_in_order_with_labels_and_reasons(tmp_path: Path) -> 
     assert slices[1].ct is not None
     assert slices[1].ct.status == "repaired"
     assert "no bone image" in slices[1].ct.notes[0]
-    assert "missing or no JPEG" in str(slices[3].error)
+    assert "missing or not a JPEG" in str(slices[3].error)
     assert "no row for this slice" in str(next(iter(second.read())).error)
 
 
