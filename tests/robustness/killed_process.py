@@ -1,17 +1,20 @@
-"""Run ``ich`` and kill it at a given moment.
+"""Run ``ich`` and kill it, or send it a signal, at a given moment.
 
 ``python -m tests.robustness.killed_process MOMENT EVERY predict …``
 
-MOMENT is ``row:123:45``, 45 % into the writing of row 123 to the journal; ``table:123``, before
-that row of the table is written; ``signal:15:123:2``, twice signal 15 after row 123;
-``series:15:3:2``, the same when the third series is prepared; ``step:15:9:2``, in the ninth step of
-a training; or ``never``.
-The signals are real: after a SIGKILL nothing is tidied up.
-With EVERY, the resident memory in MiB goes to stdout each so many rows, and at the end its peak.
+MOMENT is one of
 
-What makes a long run of the same rows cheaper, in the environment: ICH_VICTIM_SCAN=FILE keeps what
-the scan found there and finds it there again; ICH_VICTIM_LIGHT=1 puts sums of pixels in the place
-of the network.
+* ``part:12:45``: SIGKILL 45 % into the writing of part 12 of the run, counted from 0;
+* ``named:12``: SIGKILL after part 12 has its name;
+* ``table:123``: SIGKILL before row 123 of a table is written;
+* ``signal:15:12:2``: signal 15 twice, after part 12;
+* ``series:15:3:2``: the same when the third series is prepared;
+* ``step:15:9:2``: the same in the ninth step of a training;
+* ``never``.
+
+With EVERY, the resident memory in MiB goes to stdout after each so many rows, and at the end its
+peak. ICH_TEST_SCAN=FILE stores the result of the scan in a file and reads it from there;
+ICH_TEST_LIGHT=1 replaces the network by sums of pixels.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ import pickle
 import resource
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ich_cli.core.predict import Journal, summary as batch
-from ich_cli.core.series import scanning as series
+from ich_cli.core import series
+from ich_cli.core.predict import Parts, parts, summary
+from ich_cli.core.study import SeriesPrediction
 
 
 def die() -> None:
@@ -36,7 +41,7 @@ def die() -> None:
 
 
 def resident() -> int:
-    """Return the resident memory in MiB; 0 where the system does not tell."""
+    """Return the resident memory in MiB; 0 on systems without /proc."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text("utf-8").splitlines():
             if line.startswith("VmRSS:"):
@@ -44,20 +49,45 @@ def resident() -> int:
     return 0
 
 
-def die_in_row(row: int, percent: int) -> None:
-    write = Journal._write
+def die_in_part(number: int, percent: int) -> None:
+    replacing, count = parts.replacing, 0
 
-    def _write(self: Journal, data: bytes) -> None:
-        if self.rows_kept >= row and data.startswith(b"["):
-            write(self, data[: len(data) * percent // 100])
-            die()
-        write(self, data)
+    @contextmanager
+    def counted(path: Path, **options: Any) -> Iterator[Any]:
+        nonlocal count
+        with replacing(path, **options) as file:
+            if count == number:
+                write = file.write
 
-    Journal._write = _write  # type: ignore[method-assign]
+                class Dying:
+                    def write(self, data: bytes) -> None:
+                        write(data[: len(data) * percent // 100])
+                        file.flush()
+                        die()
+
+                yield Dying()
+            else:
+                yield file
+        count += 1
+
+    parts.replacing = counted  # type: ignore[assignment]
+
+
+def after_part(number: int, action: Callable[[], None]) -> None:
+    write, count = Parts.write, 0
+
+    def counted(self: Parts, prediction: SeriesPrediction) -> None:
+        nonlocal count
+        write(self, prediction)
+        if count == number:
+            action()
+        count += 1
+
+    Parts.write = counted  # type: ignore[method-assign]
 
 
 def die_in_table(row: int) -> None:
-    slice_row, seen = batch.slice_row, 0
+    slice_row, seen = summary.slice_row, 0
 
     def counted(one: Any) -> Any:
         nonlocal seen
@@ -66,24 +96,13 @@ def die_in_table(row: int) -> None:
             die()
         return slice_row(one)
 
-    batch.slice_row = counted  # type: ignore[attr-defined]
+    summary.slice_row = counted  # type: ignore[attr-defined]
 
 
-def send(number: int, row: int, times: int) -> None:
-    append = Journal.append
-
-    def _append(self: Journal, prediction: Any) -> None:
-        append(self, prediction)
-        if self.rows_kept == row:
-            signalled(number, times)
-
-    Journal.append = _append  # type: ignore[method-assign]
-
-
-def signalled(number: int, times: int) -> None:
+def send(number: int, times: int) -> None:
     try:
         os.kill(os.getpid(), number)
-    finally:  # the second comes while the first is being acted on
+    finally:  # the second arrives while the first is handled
         if times > 1:
             os.kill(os.getpid(), number)
 
@@ -97,65 +116,75 @@ def send_in(module: Any, name: str, number: int, call: int, times: int) -> None:
         calls += 1
         result = real(*arguments, **named)
         if calls == call:
-            signalled(number, times)
+            send(number, times)
         return result
 
     setattr(module, name, counted)
 
 
 def watch(every: int) -> None:
-    append = Journal.append
+    """Write the resident memory to stdout as rows are done."""
+    write, rows = Parts.write, 0
 
-    def _append(self: Journal, prediction: Any) -> None:
-        append(self, prediction)
-        if self.rows_kept % every == 1:
-            sys.stdout.write(f"{self.rows_kept} {resident()}\n")
+    def watched(self: Parts, prediction: SeriesPrediction) -> None:
+        nonlocal rows
+        write(self, prediction)
+        before, rows = rows, rows + len(prediction.slices)
+        if before // every < rows // every:
+            sys.stdout.write(f"{rows} {resident()}\n")
 
-    Journal.append = _append  # type: ignore[method-assign]
+    Parts.write = watched  # type: ignore[method-assign]
 
 
-def share_scan(kept: Path) -> None:
+def share_scan(stored: Path) -> None:
     scan = series.scan
 
-    def _scan(*arguments: Any) -> Any:
-        if not kept.is_file():
-            kept.write_bytes(pickle.dumps(scan(*arguments)))
-        return pickle.loads(kept.read_bytes())
+    def shared(*arguments: Any) -> Any:
+        if not stored.is_file():
+            stored.write_bytes(pickle.dumps(scan(*arguments)))
+        return pickle.loads(stored.read_bytes())
 
-    series.scan = _scan  # type: ignore[assignment]
+    series.scan = shared
 
 
 def weigh_pixels() -> None:
     from ich_cli.core.predict import Predictor
 
-    def logits(self: Predictor, model: object, pixels: Any, config: object) -> Any:
+    def member_logits(self: Predictor, pixels: Any) -> Any:
         halves = pixels.reshape(len(pixels), 6, -1).mean(axis=2, dtype=np.float64)
-        return halves / 32.0 - 2.0
+        return [halves / 32.0 - 2.0]
 
-    Predictor.logits = logits  # type: ignore[method-assign]
+    Predictor.member_logits = member_logits  # type: ignore[method-assign]
 
 
-def main() -> None:
-    if kept := os.environ.get("ICH_VICTIM_SCAN"):
-        share_scan(Path(kept))
-    if os.environ.get("ICH_VICTIM_LIGHT"):
-        weigh_pixels()
-    moment, every, *arguments = sys.argv[1:]
-    kind, *numbers = moment.split(":")
-    if kind == "row":
-        die_in_row(*map(int, numbers))
+def prepare_moment(moment: str) -> None:
+    kind, *words = moment.split(":")
+    numbers = [int(word) for word in words]
+    if kind == "part":
+        die_in_part(*numbers)
+    elif kind == "named":
+        after_part(numbers[0], die)
     elif kind == "table":
-        die_in_table(*map(int, numbers))
+        die_in_table(*numbers)
     elif kind == "signal":
-        send(*map(int, numbers))
+        after_part(numbers[1], lambda: send(numbers[0], numbers[2]))
     elif kind == "series":
         from ich_cli.core.data import prepare as preparing
 
-        send_in(preparing, "prepare_series", *map(int, numbers))
+        send_in(preparing, "prepare_series", *numbers)
     elif kind == "step":
         from ich_cli.core.train import TrainingRun
 
-        send_in(TrainingRun, "_step", *map(int, numbers))
+        send_in(TrainingRun, "_step", *numbers)
+
+
+def main() -> None:
+    if stored := os.environ.get("ICH_TEST_SCAN"):
+        share_scan(Path(stored))
+    if os.environ.get("ICH_TEST_LIGHT"):
+        weigh_pixels()
+    moment, every, *arguments = sys.argv[1:]
+    prepare_moment(moment)
     if int(every):
         watch(int(every))
     sys.argv[1:] = arguments

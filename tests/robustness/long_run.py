@@ -1,15 +1,15 @@
-"""A long run, killed again and again, against one in peace.
+"""Compare a long run that is killed ten times with an unbroken one.
 
 ``python -m tests.robustness.long_run``
 
-Makes many small series on disk (copies of a phantom's slices under UIDs of their own), a share of
-them broken in a dozen ways, and a tiny bundle. Then it predicts them twice: once in peace, with the
-memory watched, and once killed by SIGKILL at random rows, told by the seed, and resumed. Every file
-must have its row, and both tables of the second run must equal those of the first byte for byte.
+Writes many small series (copies of a phantom's slices with their own UIDs), a share of the files
+broken in a dozen ways, and a tiny bundle. Predicts them twice: once unbroken, with the memory
+watched, and once killed by SIGKILL at random moments, which the seed decides, and resumed. Every
+file must have its row, and both tables of the second run must equal those of the first, byte for
+byte.
 
-``--light`` tests the run alone, at a third of the price: sums of pixels in place of the network,
-and of the parts of the second run the last one alone reads all headers again (its journal holds a
-fingerprint of what the first one found, so that a difference would be told).
+``--light`` replaces the network by sums of pixels; of the resumed runs only the last one reads all
+headers again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SLICES = 5  # of a series
 SERIES = 2  # of a study
 SIDE = 32
 KILLED = -9
-LIGHT: dict[bool, dict[str, str]] = {False: {}, True: {"ICH_VICTIM_LIGHT": "1"}}
+LIGHT: dict[bool, dict[str, str]] = {False: {}, True: {"ICH_TEST_LIGHT": "1"}}
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Ended:
     """How a run ended."""
 
     moment: str
-    """When it killed itself; see `tests.robustness.killed_process`."""
+    """When it was killed; see `tests.robustness.killed_process`."""
     code: int
     printed: str
     told: str
@@ -193,9 +193,9 @@ def predict(
     *more: str,
     moment: str = "never",
     every: int = 0,
-    victim: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Ended:
-    """Run ``ich predict`` in a process of its own, which kills itself at `moment`."""
+    """Run ``ich predict`` in a process of its own, which is killed at `moment`."""
     command = [
         sys.executable,
         "-m",
@@ -206,35 +206,36 @@ def predict(
         str(scans),
     ]
     command += ["-o", str(output), "--by", "study", "--workers", "1", *more]
-    variables = {"ICH_WEIGHTS": str(bundle), "OMP_NUM_THREADS": "1", **victim}
+    own = {"ICH_WEIGHTS": str(bundle), "OMP_NUM_THREADS": "1", **variables}
     start = time.perf_counter()
     run = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True,
+        command, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     return Ended(moment, run.returncode, run.stdout, run.stderr, time.perf_counter() - start)
 
 
 def moments(rows: int, kills: int, seed: int) -> list[str]:
-    """Return random moments of a run, in their order; the last is in the writing of the table."""
+    """Return random moments: in and after parts, the last one in the writing of the table."""
     chance = random.Random(seed)
-    chosen = sorted(chance.randrange(rows) for _ in range(kills - 1))
-    return [
-        *(f"row:{row}:{chance.randrange(100)}" for row in chosen),
-        f"table:{chance.randrange(1, rows)}",
-    ]
+    each = max(1, rows // SLICES // 2 // kills)  # parts a run writes before it is killed, at most
+    chosen = []
+    for number in range(kills - 1):
+        part, percent = chance.randrange(each), chance.randrange(100)
+        chosen.append(f"named:{part}" if number % 3 == 2 else f"part:{part}:{percent}")
+    return [*chosen, f"table:{chance.randrange(1, rows)}"]
 
 
 def kill_and_resume(
     scans: Path, output: Path, bundle: Path, rows: int, kills: int, seed: int, light: bool = False
 ) -> Iterator[Ended]:
-    """Kill a run at `kills` random moments, then let it end; yield how each part ended."""
+    """Kill a run at `kills` random moments, then let it end; yield how each run ended."""
     resume: list[str] = []
-    kept = {"ICH_VICTIM_SCAN": str(scans.with_name("scan.pickle"))} if light else {}
+    kept = {"ICH_TEST_SCAN": str(scans.with_name("scan.pickle"))} if light else {}
     for moment in (*moments(rows, kills, seed), "never"):
         shared = {} if moment == "never" else kept
         yield predict(
-            scans, output, bundle, *resume, moment=moment, victim={**LIGHT[light], **shared}
+            scans, output, bundle, *resume, moment=moment, variables={**LIGHT[light], **shared}
         )
         resume = ["--resume"]
 
@@ -267,8 +268,8 @@ def main() -> None:
              f"{corpus.broken.total():,} of them broken in {len(corpus.broken)} ways, "
              f"made in {time.perf_counter() - start:.0f} s")  # fmt: skip
         whole = folder / "whole.csv"
-        every, victim = max(1, options.rows // 12), LIGHT[options.light]
-        _tell_whole(predict(corpus.folder, whole, bundle, every=every, victim=victim))
+        every, light = max(1, options.rows // 12), LIGHT[options.light]
+        _tell_whole(predict(corpus.folder, whole, bundle, every=every, variables=light))
         say(f"every file has its row: {dict(check_rows(whole, corpus))}")
         _compare(folder, corpus, bundle, options)
 

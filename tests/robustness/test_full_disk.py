@@ -63,7 +63,7 @@ def test_predict(small_disk: Mount, tmp_path: Path) -> None:
 
     assert_full(
         ich("predict", scans, "-o", disk / "out.csv", "-q", ICH_WEIGHTS=bundle),
-        "rows are kept for --resume",
+        "slices are kept: the same command with --resume goes on",
     )
 
     small_disk(4000)

@@ -14,9 +14,8 @@ from filelock import FileLock
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, read_file
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.predict import Journal
 from ich_cli.core.series import SliceRef, scanning as series
-from ich_cli.core.system import remove_stale, replacing, replacing_folder
+from ich_cli.core.system import exclusive_lock, remove_stale, replacing, replacing_folder
 from tests.robustness.long_run import ROOT, Corpus, make_bundle, make_corpus, predict, studies_of
 
 
@@ -34,13 +33,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("moment", "code", "line"),
     [
-        ("signal:15:7:1", 143, "ich: terminated; 7 of 20 rows are kept: the same command with"),
-        ("signal:2:7:1", 130, "ich: interrupted; 7 of 20 rows are kept: the same command with"),
-        ("signal:2:7:2", 130, "ich: stopped at once"),
-        ("signal:15:7:2", 143, "ich: stopped at once"),
+        ("signal:15:1:1", 143, "ich: terminated; 10 of 20 slices are kept: the same command with"),
+        ("signal:2:1:1", 130, "ich: interrupted; 10 of 20 slices are kept: the same command with"),
+        ("signal:2:1:2", 130, "ich: stopped at once"),
+        ("signal:15:1:2", 143, "ich: stopped at once"),
     ],
 )
-def test_a_signal_is_told_in_a_line_and_the_run_can_go_on(
+def test_a_signal_ends_with_one_line_and_the_run_can_be_resumed(
     moment: str, code: int, line: str, corpus: Corpus, bundle: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.csv"
@@ -49,19 +48,19 @@ def test_a_signal_is_told_in_a_line_and_the_run_can_go_on(
 
     assert (stopped.code, stopped.told.count("\n")) == (code, 1), stopped.told
     assert stopped.told.startswith(line)
-    assert [path.name for path in tmp_path.iterdir()] == [".out.csv.partial"]
+    assert {path.name for path in tmp_path.iterdir()} - {".out.csv.lock"} == {".out.csv.parts"}
     resumed = predict(corpus.folder, output, bundle, "--resume")
-    assert "7 kept from before" in resumed.told
+    assert "10 kept from before" in resumed.told
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "out.csv", studies_of(output).name,
     ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_second_run_on_the_same_output_is_turned_away(
+def test_a_second_run_on_the_same_output_is_refused(
     corpus: Corpus, bundle: Path, tmp_path: Path
 ) -> None:
-    with Journal(tmp_path / "out.csv"):
+    with exclusive_lock(tmp_path / "out.csv"):
         second = predict(corpus.folder, tmp_path / "out.csv", bundle)
 
     assert second.code == 1
@@ -70,9 +69,7 @@ def test_a_second_run_on_the_same_output_is_turned_away(
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_nothing_that_was_done(
-    corpus: Corpus, bundle: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_loses_no_finished_series(corpus: Corpus, bundle: Path, tmp_path: Path) -> None:
     """A real limit of the system: no file of the process may grow past it (SIGXFSZ is ignored)."""
     command = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); "
@@ -90,7 +87,7 @@ def test_a_full_disk_costs_nothing_that_was_done(
     assert full.returncode == 1
     assert full.stderr.count("\n") == 1
     assert "cannot write" in full.stderr
-    assert "rows are kept for --resume" in full.stderr
+    assert re.search(r"; \d+ of 20 slices are kept: the same command with --resume", full.stderr)
     whole = tmp_path / "whole.csv"
     assert predict(corpus.folder, whole, bundle).code == 0
     assert predict(corpus.folder, tmp_path / "out.csv", bundle, "--resume").code == 0

@@ -129,12 +129,12 @@ def _keep_parts(run: _Run) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, OutputError) as error:
-        done, total = run.tally.rows, run.tally.total
-        if not run.parts or not done:
+        kept = run.parts.kept_rows(run.found.series) if run.parts else 0
+        if not kept:
             raise
-        text = str(error) or "interrupted"
         raise type(error)(
-            f"{text}; {done} of {total} slices are kept: the same command with --resume goes on"
+            f"{str(error) or 'interrupted'}; {kept} of {run.tally.total} slices are kept: "
+            "the same command with --resume goes on"
         ) from None
     finally:
         if run.parts:

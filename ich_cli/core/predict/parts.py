@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -114,6 +114,11 @@ class Parts:
             return None
         complete = len(rows) == len(series.slices) + len(series.refused)
         return SeriesPrediction(series, rows) if complete else None
+
+    def kept_rows(self, series: Iterable[Series]) -> int:
+        """Return the number of rows in the parts of these series."""
+        kept = (one for one in series if self._path(one).exists())
+        return sum(len(one.slices) + len(one.refused) for one in kept)
 
     def discard(self) -> None:
         """Remove all parts, also those of other settings: the table has been written."""

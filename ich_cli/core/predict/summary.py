@@ -57,11 +57,6 @@ class Tally:
     seconds: float = 0.0
     """Duration of the prediction."""
 
-    @property
-    def rows(self) -> int:
-        """Number of rows counted so far."""
-        return self.slices + self.skipped + self.failed
-
     def add(self, row: SlicePrediction) -> None:
         """Count one slice or refused file."""
         if row.probabilities is None:

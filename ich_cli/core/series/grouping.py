@@ -61,7 +61,7 @@ def group(found: Iterable[SliceRef | Refused]) -> Scan:
             refused.append(one)
         else:
             slices.append(one)
-    series = _all_series(slices)
+    series = [_series(number, *stack) for number, stack in enumerate(_all_stacks(slices))]
     owners = _owners(series)
     of_series: list[list[Refused]] = [[] for _ in series]
     others: list[Refused] = []
@@ -88,8 +88,8 @@ def _owners(series: Sequence[Series]) -> dict[tuple[str, ...], int]:
     return owners
 
 
-def _all_series(slices: Refs) -> list[Series]:
-    """Return the series in the order of their first slices."""
+def _all_stacks(slices: Refs) -> list[tuple[Refs, tuple[str, ...]]]:
+    """Return the slices and notes of each series, in the order of their first slices."""
     order = {id(ref): number for number, ref in enumerate(slices)}
     stated = _partition(slices, _stated)
     studies_of = _distinct(stated, lambda key: key.series, lambda key: key[:2])
@@ -105,8 +105,7 @@ def _all_series(slices: Refs) -> list[Series]:
         notes += [STACKS] if len(parts) > 1 else []
         stacks += [(part, tuple(notes)) for part in parts]
     stacks += [(part, (SINGLES,)) for refs in singles.values() for part in _stacks(refs)]
-    stacks.sort(key=lambda stack: order[id(stack[0][0])])
-    return [_series(number, *stack) for number, stack in enumerate(stacks)]
+    return sorted(stacks, key=lambda stack: order[id(stack[0][0])])
 
 
 def _stated(ref: SliceRef) -> _Key:

@@ -62,7 +62,8 @@ class DeadlineExecutor:
                 reason = f"not read: {self._max_abandoned} files before it did not answer"
                 raise BrokenFileError(name, reason, _REMEDY, ReasonCode.TIMEOUT)
             worker = self._idle.pop() if self._idle else self._start(name)
-        future = worker.submit(function)
+        future: Future[Any] = Future()
+        worker.queue.put((function, future))
         try:
             return cast(T, future.result(min(seconds, threading.TIMEOUT_MAX)))
         except TimeoutError:  # the deadline passed, or `function` itself raised TimeoutError
@@ -94,18 +95,12 @@ class _Worker(threading.Thread):
     def __init__(self, finish: Callable[[_Worker, Callable[[], None]], None]) -> None:
         super().__init__(name="ich-deadline", daemon=True)
         self._finish = finish
-        self._queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self.queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self.start()
-
-    def submit(self, function: Callable[[], Any]) -> Future[Any]:
-        """Start a function and return the future of its result."""
-        future: Future[Any] = Future()
-        self._queue.put((function, future))
-        return future
 
     def run(self) -> None:
         while True:
-            self._run(*self._queue.get())
+            self._run(*self.queue.get())
 
     def _run(self, function: Callable[[], Any], future: Future[Any]) -> None:
         try:
@@ -121,6 +116,5 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_EXECUTOR.reset)
 
 
-def run_with_deadline(function: Callable[[], T], seconds: float, name: str) -> T:
-    """Run a blocking read in a daemon thread; see `DeadlineExecutor.run`."""
-    return _EXECUTOR.run(function, seconds, name)
+run_with_deadline: Final = _EXECUTOR.run
+"""Run a blocking read in a daemon thread; see `DeadlineExecutor.run`."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -55,7 +56,9 @@ def test_an_abandoned_thread_is_used_again_when_its_read_returns(never: threadin
     (abandoned,) = executor._abandoned
     never.set()
     done = threading.Event()
-    abandoned.submit(done.set).result(60)
+    future: Future[None] = Future()
+    abandoned.queue.put((done.set, future))
+    future.result(60)
     assert done.is_set()
     assert not executor._abandoned
     assert executor.run(threading.get_ident, 60, "a") == abandoned.ident
