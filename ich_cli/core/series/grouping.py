@@ -11,10 +11,12 @@ from typing import Final, NamedTuple, TypeVar
 from ich_cli.core.dicom import Vector
 from ich_cli.core.series.ordering import in_order, mean_normal, position
 from ich_cli.core.series.types import Refused, Scan, Series, SliceRef
+from ich_cli.core.system import derived_uid
 
 SHARED_SERIES: Final = "SeriesInstanceUID is used in several studies: taken apart"
 SHARED_STUDY: Final = "StudyInstanceUID is used for several patients: taken apart"
 STACKS: Final = "several stacks with one SeriesInstanceUID: taken apart"
+NO_STUDY: Final = "no StudyInstanceUID: the patient's slices in one folder are one study"
 SINGLES: Final = "each slice has a SeriesInstanceUID of its own: stacked by position"
 
 _FEWEST_SINGLES: Final = 3
@@ -32,7 +34,7 @@ class _Key(NamedTuple):
     study: str
     series: str
     place: str
-    """Folder or zip, where the file states no series."""
+    """Folder or zip, where the file states no study or no series."""
 
 
 def group(found: Iterable[SliceRef | Refused]) -> Scan:
@@ -51,7 +53,8 @@ def group(found: Iterable[SliceRef | Refused]) -> Scan:
     Returns
     -------
     Scan
-        A refused file belongs to the first series with its study and series UID. A refused frame
+        Slices without a StudyInstanceUID have a derived one for their folder. A refused file
+        belongs to the first series with its study and series UID. A refused frame
         belongs to the series of another frame of its file.
     """
     slices: Refs = []
@@ -85,6 +88,7 @@ def _owners(series: Sequence[Series]) -> dict[tuple[str, ...], int]:
             owners.setdefault((ref.id.path,), number)
             if ref.id.series_uid:
                 owners.setdefault((ref.id.study_uid, ref.id.series_uid), number)
+                owners.setdefault(("", ref.id.series_uid), number)
     return owners
 
 
@@ -111,8 +115,8 @@ def _all_stacks(slices: Refs) -> list[tuple[Refs, tuple[str, ...]]]:
 def _stated(ref: SliceRef) -> _Key:
     source = ref.source
     place = source.path if source.entry is not None else source.path.parent
-    series = ref.id.series_uid
-    return _Key(ref.patient, ref.id.study_uid, series, "" if series else str(place))
+    study, series = ref.id.study_uid, ref.id.series_uid
+    return _Key(ref.patient, study, series, "" if study and series else str(place))
 
 
 def _partition(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -224,11 +228,19 @@ def _positions(refs: Refs) -> list[float | None]:
 
 def _series(number: int, refs: Refs, notes: tuple[str, ...]) -> Series:
     ordered, about = in_order(refs)
-    notes = (*notes, *about)
+    key = _stated(ordered[0])
+    study = key.study or derived_uid(f"{key.patient} {key.place}")
+    notes = (*notes, *(() if key.study else (NO_STUDY,)), *about)
     return Series(
-        study=ordered[0].id.study_uid,
+        study=study,
         slices=tuple(
-            replace(ref, notes=(*ref.notes, *notes), series=str(number)) for ref in ordered
+            replace(
+                ref,
+                id=ref.id._replace(study_uid=study),
+                notes=(*ref.notes, *notes),
+                series=str(number),
+            )
+            for ref in ordered
         ),
         notes=notes,
         patient=ordered[0].patient,

@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence as Items
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, Frame, Rescale, read_frames
 from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
-from ich_cli.core.system.identifiers import derived_uid
+from ich_cli.core.system import derived_uid
 from tests.support.dicom import EXPLICIT, IMPLICIT, ct, encoded, enhanced, put, tissue
 
 DICOMDIR = "1.2.840.10008.1.3.10"

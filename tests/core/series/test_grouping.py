@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ich_cli.core.series import Scan, scan
-from ich_cli.core.system.identifiers import derived_uid
+from ich_cli.core.system import derived_uid
 from tests.support.dicom import ct, put, save, series, tissue
 
 
@@ -110,3 +110,16 @@ def test_pseudonyms_and_names_in_the_place_of_uids_still_group(tmp_path: Path) -
         "ID_0123456789", 2, "ID_0123456789",
     )  # fmt: skip
     assert (john.study, len(john)) == (derived_uid("DOE^JOHN"), 2)
+
+
+def test_slices_without_a_study_uid_are_a_study_of_their_folder(tmp_path: Path) -> None:
+    series(tmp_path / "a", [0, 5], StudyInstanceUID=None, series="1.1")
+    save(tmp_path / "a" / "z", ct(StudyInstanceUID=None, series="1.1", RescaleSlope="-1"))
+    series(tmp_path / "b", [0, 5], StudyInstanceUID=None, series="1.2")
+    first, second = scan([tmp_path]).series
+    assert first.study.startswith("2.25.")
+    assert second.study not in ("", first.study)
+    assert {ref.id.study_uid for ref in first.slices} == {first.study}
+    assert len(first.refused) == 1
+    note = "no StudyInstanceUID: the patient's slices in one folder are one study"
+    assert first.notes == second.notes == (note,)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ich_cli.core.errors import OutputError, UsageError
-from ich_cli.core.system import as_uid, identifier, identifiers
-from ich_cli.core.system.identifiers import derived_uid
+from ich_cli.core.system import as_uid, derived_uid, identifier, identifiers
 
 DERIVED = "2.25.85017579792697013313938294935597451630"
 
