@@ -179,24 +179,6 @@ def _raise_first(refused: Iterable[Refused]) -> None:
             raise one.error
 
 
-def neighbours(
-    refs: Sequence[SliceRef | InputError], index: int, context: int
-) -> list[SliceRef | None]:
-    """Temporary: as `Series.neighbours`, in a flat view."""
-    centre = refs[index]
-    offsets = [step for step in range(-context, context + 1) if step]
-    return [_neighbour(refs, centre, index + step) for step in offsets]
-
-
-def _neighbour(
-    refs: Sequence[SliceRef | InputError], centre: SliceRef | InputError, at: int
-) -> SliceRef | None:
-    other = refs[at] if 0 <= at < len(refs) else None
-    if isinstance(other, SliceRef) and isinstance(centre, SliceRef):
-        return other if other.series == centre.series else None
-    return None
-
-
 def _found(
     sources: Sequence[Source | InputError], limits: Limits, names: Names, pool: Executor | None
 ) -> Iterator[Found]:
