@@ -21,7 +21,7 @@ from ich_cli.core.explain.maps import Explanation
 from ich_cli.core.imaging import Mask, head_mask, inpaint_lesions, replace_region
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
-from ich_cli.core.preprocessing import Neighbours
+from ich_cli.core.preprocessing import Neighbours, orientation_of
 
 SHARE: Final = 0.1
 """Share of the head's pixels that are replaced."""
@@ -169,7 +169,10 @@ class Probe:
 
     @cached_property
     def _inpainted(self) -> NDArray[np.float32]:
-        return inpaint_lesions(self._ct.hu, self._seed)
+        """The slice without lesions; turned meanwhile, because the midline must be upright."""
+        turning = orientation_of(self._ct)
+        inpainted = inpaint_lesions(turning.turn(self._ct.hu), self._seed)
+        return turning.turn_back(inpainted)
 
     def _predict(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         ready = [

@@ -1,7 +1,7 @@
 """Turn a CT slice into model input: THE one path.
 
-`prepare` finds the head, crops, windows and resizes; train, evaluate, predict, explain and the
-page all call it.
+`prepare` turns the slice upright, finds the head, crops, windows and resizes; train, evaluate,
+predict, explain and the page all call it.
 """
 
 import lazy_loader

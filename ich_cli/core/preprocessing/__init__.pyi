@@ -1,5 +1,6 @@
 from .config import PreprocessConfig as PreprocessConfig
 from .dlmi import DLMI_WINDOWS as DLMI_WINDOWS
+from .orientation import orientation_of as orientation_of
 from .pipeline import (
     Neighbours as Neighbours,
     prepare as prepare,

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.imaging import Box
+from ich_cli.core.preprocessing.orientation import Orientation
 
 
 class Placement(NamedTuple):
-    """Position of the model's square input in the slice, in slice pixels."""
+    """Position of the model's square input in the upright slice, in its pixels."""
 
     top: int
     left: int
@@ -22,6 +23,8 @@ class Placement(NamedTuple):
     """Side after resizing: one input pixel is ``side / size`` slice pixels."""
     box: Box
     """Top, left, bottom, right (exclusive) of the part of the slice that is in the square."""
+    orientation: Orientation = Orientation()
+    """Steps from the stored to the upright slice."""
 
 
 class Prepared(NamedTuple):
@@ -32,7 +35,7 @@ class Prepared(NamedTuple):
     placement: Placement
 
 
-def centred(box: Box, size: int) -> Placement:
+def centred(box: Box, size: int, orientation: Orientation) -> Placement:
     """Return the square around the centre of a box, to be resized to `size` pixels."""
     top, left, bottom, right = box
     side = max(bottom - top, right - left)
@@ -42,6 +45,7 @@ def centred(box: Box, size: int) -> Placement:
         side=side,
         size=size,
         box=box,
+        orientation=orientation,
     )
 
 
@@ -74,7 +78,7 @@ def resize(
 def uncrop(
     values: NDArray[np.float32], placement: Placement, shape: tuple[int, int], fill: float = 0.0
 ) -> NDArray[np.float32]:
-    """Resample a map over the model's input to the pixels of the slice.
+    """Resample a map over the model's input to the stored pixels of the slice.
 
     Parameters
     ----------
@@ -83,7 +87,7 @@ def uncrop(
     placement
         As returned by `prepare`.
     shape
-        Rows and columns of the slice.
+        Rows and columns of the slice as stored.
     fill
         Value outside the square.
 
@@ -95,11 +99,12 @@ def uncrop(
     square = cv2.resize(
         values.astype(np.float32), (placement.side, placement.side), interpolation=cv2.INTER_LINEAR
     )
-    out = np.full(shape, fill, dtype=np.float32)
+    rows, columns = placement.orientation.upright_shape(shape)
+    out = np.full((rows, columns), fill, dtype=np.float32)
     top, left = max(0, placement.top), max(0, placement.left)
-    bottom = min(shape[0], placement.top + placement.side)
-    right = min(shape[1], placement.left + placement.side)
+    bottom = min(rows, placement.top + placement.side)
+    right = min(columns, placement.left + placement.side)
     out[top:bottom, left:right] = square[
         top - placement.top : bottom - placement.top, left - placement.left : right - placement.left
     ]
-    return out
+    return placement.orientation.invert(out, shape)
