@@ -14,7 +14,7 @@ from ich_cli.terminal import AnonymousPaths, Json, Limit, Quiet, Seed, Workers, 
 if TYPE_CHECKING:
     from ich_cli.core.preprocessing import PreprocessConfig
 
-Source = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
+Source = Literal["rsna", "ct-ich", "dlmi", "folder", "unlabelled", "phantom"]
 
 
 def preprocess(
@@ -27,15 +27,16 @@ def preprocess(
         ),
     ] = None,
     source: Annotated[
-        Source,
+        Source | None,
         typer.Option(
             "--source",
             "-s",
-            help="rsna: DICOM and stage_2_train.csv. dlmi: DICOM and "
-            "Public_train_label.csv. ct-ich: PhysioNet's folder. folder: DICOM and any "
-            "label table. phantom: generated. unlabelled: DICOM for --pseudo-labels.",
+            help="Layout of the data; recognised where it is not given. folder: DICOM or NIfTI and "
+            "any table of labels. unlabelled: images for --pseudo-labels. phantom: generated. "
+            "The others: public data sets, see docs/datasets.md.",
+            show_default=False,
         ),
-    ] = "folder",
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder to create.", metavar="FOLDER")
     ] = Path("prepared"),
@@ -78,6 +79,7 @@ def preprocess(
         series, info = open_source(
             source, tuple(paths or ()), labels, studies=studies, seed=seed,
             limits=parse_limits(limit), names=parse_names(anonymous_paths), pool=pool,
+            remark=console.warn,
         )  # fmt: skip
         with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
             data = prepare_dataset(
@@ -106,7 +108,10 @@ def _print_summary(about: dict[str, object], output: Path, as_json: bool) -> Non
     if as_json:
         typer.echo(json.dumps({"folder": str(output), **about}, ensure_ascii=False))
         return
-    title = f"{output}: {about['slices']} slices of {about['patients']} patients"
+    title = (
+        f"{output}: {about['slices']} slices of {about['patients']} patients, "
+        f"{about['studies']} studies"
+    )
     counts = about["labels"]
     if about["labelled"] and isinstance(counts, dict):
         console.stdout().print(title, soft_wrap=True)

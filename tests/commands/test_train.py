@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.data import prepare_dataset
-from ich_cli.core.data.prepare import SourceInfo
+from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import PreprocessConfig

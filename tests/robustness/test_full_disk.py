@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ich_cli.core.data import prepare_dataset
-from ich_cli.core.data.prepare import SourceInfo
+from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.errors import OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
 from tests.robustness.long_run import ROOT, make_bundle, make_corpus

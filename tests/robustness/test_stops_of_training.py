@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from ich_cli.core.data import open_source, prepare_dataset, prepare_store as shards
-from ich_cli.core.data.prepare import SourceInfo
-from ich_cli.core.data.sources.base import LabelledSeries
+from ich_cli.core.data.sources.base import LabelledSeries, SourceInfo
 from ich_cli.core.errors import OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import exclusive_lock, temporary_sibling, worker_processes

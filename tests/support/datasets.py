@@ -72,12 +72,15 @@ RSNA_STUDIES: tuple[tuple[int, int, tuple[str, ...]], ...] = (
 RSNA_WRAPPED = (2, 1, 3)
 """Patient, study and slice whose values wrapped: HU modulo 4096 in 12 bits, intercept 0."""
 
+RSNA_BROKEN = "ID_6431af929"
+"""The one file of RSNA that is known to be broken."""
+
 
 def make_rsna(root: Path) -> Path:
     """Write ``stage_2_train.csv`` and a flat ``stage_2_train/``, nested twice as unzipped.
 
     Two transfer syntaxes, doubled table rows, files in the order of random names, one slice whose
-    RescaleIntercept is wrong.
+    RescaleIntercept is wrong, one truncated file.
     """
     outer = root / "rsna-intracranial-hemorrhage-detection"
     base = outer / "rsna-intracranial-hemorrhage-detection"
@@ -97,6 +100,9 @@ def make_rsna(root: Path) -> Path:
             own = [(f"{name}_{label}", int(labels[1 + k])) for k, label in enumerate(SUBTYPES)]
             own.append((f"{name}_any", int(labels[0])))
             rows += own
+    rows += [(f"{RSNA_BROKEN}_{label}", 0) for label in (*SUBTYPES, "any")]
+    whole = next(files.iterdir()).read_bytes()
+    (files / f"{RSNA_BROKEN}.dcm").write_bytes(whole[: len(whole) // 2])
     rows += rows[:6]  # some slices' rows stand twice, identical
     _write_csv(base / "stage_2_train.csv", ("ID", "Label"), rows)
     (base / "stage_2_test").mkdir()

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ich_cli.core.data import PreparedDataset, prepare_dataset
-from ich_cli.core.data.prepare import SourceInfo
-from ich_cli.core.data.sources.base import LabelledSlice
+from ich_cli.core.data.sources.base import LabelledSlice, SourceInfo
 from ich_cli.core.dicom import CTSlice, SliceId
 from ich_cli.core.errors import BrokenFileError
 from ich_cli.core.preprocessing import PreprocessConfig

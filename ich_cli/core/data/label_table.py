@@ -84,6 +84,22 @@ def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
     )
 
 
+def read_labels_by_position(path: Path) -> dict[str, LabelRow]:
+    """Read a long table whose first three columns are slice, label and 0 or 1, however named.
+
+    Raises
+    ------
+    DataError
+        As for `read_labels`.
+    """
+    table = read_table(path)
+    if table.shape[1] < 3:
+        raise DataError(f"{path}: needs three columns: file name, subtype, 0 or 1")
+    keys, names, cells = (table.iloc[:, k] for k in range(3))
+    values = _parse_values(cells, path, False)
+    return _read_long(table.index, keys, names, values, path, scores=False, missing_is_0=False)
+
+
 def slice_key(name: str) -> str:
     """Return a name in the form that is compared: without ``.dcm``, with forward slashes."""
     name = name.strip().replace("\\", "/")
@@ -94,10 +110,16 @@ def find_labels(
     table: Mapping[str, LabelRow], sop_uid: str, path: str, frame: int = 1
 ) -> LabelRow | None:
     """Return the labels of a slice by its UID, path or end of its path; None where missing."""
+    key = find_key(table, sop_uid, path, frame)
+    return None if key is None else table[key]
+
+
+def find_key(table: Mapping[str, LabelRow], sop_uid: str, path: str, frame: int = 1) -> str | None:
+    """Return the key of a slice in a label table, as `find_labels`."""
     for key in candidate_names(sop_uid, path):
         for form in (f"{key}#{frame}", key):
             if key and form in table:
-                return table[form]
+                return form
     return None
 
 

@@ -5,6 +5,7 @@ Masks of phantoms are exact. Those of CT-ICH are the dense pixels inside boxes d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.data.label_table import LabelRow
 from ich_cli.core.data.tables import read_table
 from ich_cli.core.errors import DataError
 from ich_cli.core.labels import SUBTYPES
@@ -21,6 +23,8 @@ BOXES: Final = "boxes.csv"
 _COLUMNS: Final = ("patientnumber", "slicenumber", "subtype", "cx", "cy", "w", "h")
 UNKNOWN: Final = 128
 """Value of a pixel without annotation."""
+NO_SUBTYPE: Final = 64
+"""Bit of a pixel with a hemorrhage of unknown subtype."""
 
 _BLOOD_HU: Final = (48.0, 100.0)  # clotted blood: 50 to 90; grey matter is rarely above 45
 _BONE_HU: Final = 150.0
@@ -97,6 +101,19 @@ def blood_in_boxes(hu: NDArray[np.float32], boxes: Sequence[Box]) -> NDArray[np.
             blood = ellipse
         mask |= blood << np.uint8(box.kind)
     return mask
+
+
+def labels_of_mask(mask: NDArray[np.uint8] | None) -> LabelRow | None:
+    """Return the six labels of a slice by its mask, a bit field; None where there is none.
+
+    Subtypes are NaN, unknown, where the mask has a hemorrhage of unknown subtype and not theirs.
+    """
+    if mask is None:
+        return None
+    found = int(np.bitwise_or.reduce(mask, axis=None))
+    unknown = math.nan if found & NO_SUBTYPE else 0.0
+    subtypes = (1.0 if found >> k & 1 else unknown for k in range(len(SUBTYPES)))
+    return (float(found > 0), *subtypes)
 
 
 def _shapes(shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

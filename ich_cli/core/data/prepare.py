@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from ich_cli.core.data.prepared import (
     count_labels,
     write_index,
 )
-from ich_cli.core.data.sources.base import LabelledSeries
+from ich_cli.core.data.sources.base import LabelledSeries, SourceInfo
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import (
@@ -58,17 +58,6 @@ from ich_cli.core.system import (
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 """Function called with the number of finished series and of all series."""
-
-
-@dataclass(frozen=True)
-class SourceInfo:
-    """Origin of the slices, for ``dataset.json`` and model cards."""
-
-    kind: str
-    name: str
-    licence: str = ""
-    real_ct: bool = True
-    """False for phantoms: models trained only on these carry a warning."""
 
 
 def prepare_dataset(
@@ -245,6 +234,7 @@ def _join(
         "preprocess": config.to_dict(),
         "slices": len(rows),
         "patients": len(numbers),
+        "studies": len({(row.patient, row.study) for row in rows}),
         "skipped": len(skipped),
         "labelled": not bool(np.isnan(labels).any()),
         "labels": count_labels(labels, of_patient),

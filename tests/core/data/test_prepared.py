@@ -17,7 +17,7 @@ from ich_cli.core.data import (
     prepare_dataset,
     prepare_store,
 )
-from ich_cli.core.data.prepare import SourceInfo
+from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.preprocessing import PreprocessConfig, prepare
 from ich_cli.core.system import worker_processes

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ich_cli.core.data import open_source, prepare_dataset
-from ich_cli.core.data.sources.base import PhantomSeries
 from ich_cli.core.data.sources.ct_ich import open_ct_ich, reconstruct_hu
+from ich_cli.core.data.sources.phantoms import PhantomSeries
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.preprocessing import PreprocessConfig

@@ -11,7 +11,7 @@ import pytest
 from ich_cli.core.bundle import load_bundle
 from ich_cli.core.data import PreparedDataset, prepare_dataset
 from ich_cli.core.data.label_table import NO_LABELS
-from ich_cli.core.data.prepare import SourceInfo
+from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.errors import DataError, OutputError, UsageError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig

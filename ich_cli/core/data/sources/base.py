@@ -1,39 +1,32 @@
 """Labelled series: the common interface of all data sources of `ich preprocess`.
 
-A source is a list of series. Each series is picklable, so that another process can read its slices,
-in anatomical order:
+Each source is one module with a `Source`: it recognises its layout on disk and opens it as a list
+of series. Each series is picklable, so that another process can read its slices, in anatomical
+order:
 
-    open_source("ct-ich", …) ──▶ [LabelledSeries, …] ── read() ──▶ LabelledSlice, LabelledSlice, …
+    Source.open(request) ──▶ Opened([LabelledSeries, …]) ── read() ──▶ LabelledSlice, …
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data.label_table import NO_LABELS, LabelRow, find_labels, read_labels
-from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits, SliceId
-from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
+from ich_cli.core.data.label_table import LabelRow
+from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
+from ich_cli.core.errors import InputError, UsageError
 from ich_cli.core.system import Names, as_named
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from ich_cli.core.series import Refused, Series, SliceRef
-
-SourceKind = Literal["rsna", "dlmi", "ct-ich", "folder", "phantom", "unlabelled"]
-
-LABEL_FILES: Final = {
-    "rsna": ("stage_2_train.csv", "stage_1_train.csv"),
-    "dlmi": ("Public_train_label.csv",),
-    "folder": ("labels.csv",),
-}
-"""Default names of label tables, searched in and above the folder of the DICOM files."""
+LabelLevel = Literal["slice", "study"]
+"""What a label describes: one slice, or a whole study, whose slices all carry its labels."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,7 @@ class LabelledSlice:
     """Key for splits by patient. In memory only; never printed, logged or written."""
     ct: CTSlice | None = None
     labels: LabelRow | None = None
+    """Six values in the order of `LABELS`; NaN where unknown."""
     error: InputError | None = None
     """Reason of a missing slice or label; a slice without labels can still be a neighbour."""
     mask: NDArray[np.uint8] | None = None
@@ -73,180 +67,91 @@ class LabelledSeries(Protocol):
 
 
 @dataclass(frozen=True)
-class PhantomSeries:
-    """Synthetic study, generated when it is read."""
+class SourceInfo:
+    """Origin of the slices, for ``dataset.json`` and model cards."""
 
-    seed: int
-    subtypes: tuple[str, ...] | None = None
-    size: int = 512
-
-    @property
-    def name(self) -> str:
-        """Name made of the seed."""
-        return f"phantom-{self.seed}"
-
-    @property
-    def max_slices(self) -> int:
-        """Upper bound of a phantom's slices."""
-        from ich_cli.core.phantom import PhantomConfig
-
-        return PhantomConfig(self.seed).slices[1]
-
-    def patient(self) -> str:
-        """Return the seed's name: each phantom is a patient of its own."""
-        return self.name
-
-    def read(self) -> Iterator[LabelledSlice]:
-        """Yield the slices in caudal to cranial order."""
-        from ich_cli.core.phantom import PhantomConfig, generate_phantom
-
-        study = generate_phantom(
-            PhantomConfig(seed=self.seed, subtypes=self.subtypes, size=self.size)
-        )
-        slices = zip(study.hu, study.labels, study.masks, strict=True)
-        for index, (hu, labels, mask) in enumerate(slices):
-            name = f"{self.name}/{index + 1}"
-            ct = CTSlice(hu.astype(np.float32), SliceId(name, instance=index + 1))
-            row = tuple(float(label) for label in labels)
-            yield LabelledSlice(name, self.name, self.name, self.name, ct, row, mask=mask)
+    kind: str
+    name: str
+    licence: str = ""
+    real_ct: bool = True
+    """False for phantoms: models trained only on these carry a warning."""
+    label_level: LabelLevel = "slice"
+    """Labels per study serve for evaluation only."""
 
 
 @dataclass(frozen=True)
-class DicomSeries:
-    """DICOM series with labels from a table."""
+class SourceRequest:
+    """Paths and options of `ich preprocess` that concern the source."""
 
-    series: Series
-    labels: tuple[LabelRow | None, ...]
-    """Labels of each slice; None where the table has no row."""
+    paths: tuple[Path, ...]
+    labels: Path | None = None
+    """Label table, where it is not beside the files."""
+    images: Path | None = None
+    """Folder of the images, for sources of masks and boxes only."""
+    studies: int = 100
+    """Number of phantoms."""
+    seed: int = 0
+    """First seed of phantoms."""
     limits: Limits = DEFAULT_LIMITS
+    names: Names = as_named
+    """Names of DICOM files in the data set."""
+    pool: Executor | None = None
+    """Pool from `worker_processes`; None reads the headers in this process."""
 
-    @property
-    def name(self) -> str:
-        """Return the key of the series."""
-        return self.series.key
+    def folder(self, source: str) -> Path:
+        """Return the one folder of a source that has its own layout.
 
-    @property
-    def max_slices(self) -> int:
-        """Return the number of slices with labels."""
-        return sum(row is not None for row in self.labels)
-
-    def patient(self) -> str:
-        """Return PatientID, or the study where there is none."""
-        return self.series.patient or self.series.study or self.name
-
-    def read(self) -> Iterator[LabelledSlice]:
-        """Yield the slices in anatomical order."""
-        for ref, labels in zip(self.series.slices, self.labels, strict=True):
-            yield self._read_one(ref, labels)
-
-    def _read_one(self, ref: SliceRef, labels: LabelRow | None) -> LabelledSlice:
-        from ich_cli.core.series import load
-
-        ids = (_slice_name(ref.id), ref.id.study_uid, ref.id.series_uid, self.patient())
-        try:
-            ct = load(ref, self.limits)
-        except InputError as error:
-            return LabelledSlice(*ids, error=error)
-        missing = NotApplicableError(
-            ref.id.path, "the label table has no row for this slice", "add one, or leave it out"
-        )
-        return LabelledSlice(*ids, ct, labels, missing if labels is None else None)
+        Raises
+        ------
+        UsageError
+            If there are several paths, or options for other sources.
+        """
+        if len(self.paths) != 1 or self.labels is not None:
+            raise UsageError(f"--source {source} takes one folder, which has its own labels")
+        return self.paths[0]
 
 
 @dataclass(frozen=True)
-class RefusedFiles:
-    """Files and frames that cannot be used; they have a row among the skipped ones."""
+class Opened:
+    """Series of an opened source."""
 
-    refused: tuple[Refused, ...]
-    name: str = "unreadable"
-    max_slices: int = 0
-
-    def patient(self) -> str:
-        """Return the name: none of the files belongs to a patient."""
-        return self.name
-
-    def read(self) -> Iterator[LabelledSlice]:
-        """Yield each file with its error."""
-        for one in self.refused:
-            yield LabelledSlice(one.id.path, "", "", self.name, error=one.error)
+    series: Sequence[LabelledSeries]
+    label_level: LabelLevel = "slice"
+    real_ct: bool = True
+    name: str = ""
+    """Name on model cards, where it differs from the source's."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the user: what was not read, and why."""
 
 
-def open_phantoms(
-    studies: int, seed: int = 0, subtypes: tuple[str, ...] | None = None, size: int = 512
-) -> list[LabelledSeries]:
-    """Return phantoms with the seeds ``seed … seed + studies - 1``."""
-    if studies < 1:
-        raise UsageError("the number of phantom studies must be positive")
-    return [PhantomSeries(seed + i, subtypes, size) for i in range(studies)]
+@dataclass(frozen=True)
+class Source:
+    """Layout of a data set: how it is recognised and opened."""
+
+    name: str
+    """Value of ``--source``."""
+    title: str
+    """Name on model cards."""
+    recognises: Callable[[Path], bool]
+    """Return whether a folder has this layout. Lists a few folders, opens no images."""
+    open: Callable[[SourceRequest], Opened]
+    """Open the data set; raise DataError where it is incomplete or contradicts itself."""
+    licence: str = ""
 
 
-def open_dicom(
-    kind: SourceKind,
-    paths: Sequence[Path],
-    labels: Path | None,
-    limits: Limits = DEFAULT_LIMITS,
-    names: Names = as_named,
-    pool: Executor | None = None,
-) -> list[LabelledSeries]:
-    """Find the series in folders, files or zips and look up their labels.
-
-    Parameters
-    ----------
-    kind
-        ``rsna``, ``dlmi`` or ``folder`` select the default names of the label table;
-        ``unlabelled`` reads none, and the slices get `NO_LABELS`.
-    paths
-        Folders, DICOM files or zips.
-    labels
-        Label table; None searches the default names in and above the folder of the files.
-    limits
-        Limits for the files.
-    names
-        Names of the files in the data set.
-    pool
-        Pool from `worker_processes`; None reads the headers in this process.
-
-    Raises
-    ------
-    DataError
-        If there is no label table, or it has no row for any of the slices.
-    """
-    from ich_cli.core.series import scan
-
-    bare = kind == "unlabelled"
-    table = None if bare else read_labels(labels or _find_table(kind, paths))
-    found = scan(paths, limits, names=names, pool=pool)
-    labelled = [
-        DicomSeries(one, tuple(_labels(ref, table) for ref in one.slices), limits)
-        for one in found.series
-    ]
-    if not any(one.max_slices for one in labelled):
-        raise DataError(
-            "no slice has a row in the label table; its ids must be SOPInstanceUIDs or file names"
-        )
-    refused = tuple(found.all_refused())
-    return [*labelled, RefusedFiles(refused)] if refused else [*labelled]
+def find_folder(folder: Path, *names: str, depth: int = 2) -> Path | None:
+    """Return the first folder that contains all names, at most `depth` levels below `folder`."""
+    level = [folder]
+    for _ in range(depth + 1):
+        for one in level:
+            if all((one / name).exists() for name in names):
+                return one
+        level = [child for one in level for child in _folders(one)]
+    return None
 
 
-def _labels(ref: SliceRef, table: dict[str, LabelRow] | None) -> LabelRow | None:
-    if table is None:
-        return NO_LABELS
-    return find_labels(table, ref.id.sop_uid, ref.source.real or ref.id.path, ref.id.frame)
-
-
-def _find_table(kind: SourceKind, paths: Sequence[Path]) -> Path:
-    names = LABEL_FILES[kind]
-    for path in paths:
-        folder = path if path.is_dir() else path.parent
-        for place in (folder, folder.resolve().parent):
-            for name in names:
-                if (place / name).is_file():
-                    return place / name
-    raise DataError(
-        f"no {' or '.join(names)} beside the DICOM files; give the table with --labels, or use "
-        "--source unlabelled for slices without labels"
-    )
-
-
-def _slice_name(id: SliceId) -> str:
-    return f"{id.sop_uid or id.path}" + (f"#{id.frame}" if id.frame > 1 else "")
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(one for one in folder.iterdir() if one.is_dir())
+    except OSError:
+        return []

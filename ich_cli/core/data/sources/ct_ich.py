@@ -22,11 +22,24 @@ from numpy.typing import NDArray
 
 from ich_cli.core.data.label_table import LabelRow, to_label, with_any
 from ich_cli.core.data.lesion_masks import BOXES, Box, blood_in_boxes, read_boxes
-from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice
+from ich_cli.core.data.sources.base import (
+    LabelledSeries,
+    LabelledSlice,
+    Opened,
+    Source,
+    SourceRequest,
+)
 from ich_cli.core.data.tables import read_table
 from ich_cli.core.dicom import AIR_HU, CTSlice, SliceId
-from ich_cli.core.errors import BrokenFileError, DataError, InputError, NotApplicableError
+from ich_cli.core.errors import (
+    BrokenFileError,
+    DataError,
+    InputError,
+    NotApplicableError,
+    UsageError,
+)
 from ich_cli.core.labels import SUBTYPES
+from ich_cli.core.system import as_named
 
 TABLE: Final = "hemorrhage_diagnosis.csv"
 LICENCE: Final = (
@@ -186,3 +199,17 @@ def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:
         labels = {name: to_label(cell, where) for name, cell in zip(SUBTYPES, cells, strict=True)}
         out.setdefault(int(patient), {})[int(number)] = with_any(labels, where)
     return out
+
+
+def _recognises(folder: Path) -> bool:
+    return (folder / TABLE).is_file() and (folder / "Patients_CT").is_dir()
+
+
+def _open(request: SourceRequest) -> Opened:
+    folder = request.folder("ct-ich")
+    if request.names is not as_named:
+        raise UsageError("--anonymous-paths applies to DICOM; CT-ICH already has numbers")
+    return Opened(open_ct_ich(folder))
+
+
+SOURCE: Final = Source("ct-ich", "CT-ICH", _recognises, _open, LICENCE)

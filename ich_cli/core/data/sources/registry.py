@@ -1,81 +1,91 @@
-"""Open a labelled data source by name."""
+"""All data sources; open one by name, or by the layout of a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from ich_cli.core.data.prepare import SourceInfo
-from ich_cli.core.data.sources.base import LabelledSeries, SourceKind, open_dicom, open_phantoms
-from ich_cli.core.data.sources.ct_ich import LICENCE, open_ct_ich
-from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
-from ich_cli.core.errors import UsageError
-from ich_cli.core.system import Names, as_named
+from ich_cli.core.data.sources import ct_ich, dlmi, folder, phantoms, rsna
+from ich_cli.core.data.sources.base import (
+    LabelledSeries,
+    Source,
+    SourceInfo,
+    SourceRequest,
+)
+from ich_cli.core.errors import DataError, UsageError
 
-RSNA_LICENCE = "RSNA Intracranial Hemorrhage Detection 2019, for non-commercial and academic use"
-NAMES: Final = {
-    "rsna": "RSNA 2019",
-    "dlmi": "the course's data",
-    "folder": "own DICOM",
-    "unlabelled": "own DICOM without labels",
-}
-"""Names of the DICOM sources on model cards."""
+SOURCES: Final = (
+    rsna.SOURCE, ct_ich.SOURCE, dlmi.SOURCE, folder.SOURCE, folder.UNLABELLED, phantoms.SOURCE,
+)  # fmt: skip
+"""Sources in the order in which they are tried on a folder."""
 
 
 def open_source(
-    kind: SourceKind,
+    kind: str | None,
     paths: Sequence[Path],
     labels: Path | None = None,
     *,
-    studies: int = 100,
-    seed: int = 0,
-    limits: Limits = DEFAULT_LIMITS,
-    names: Names = as_named,
-    pool: Executor | None = None,
+    remark: Callable[[str], None] = lambda text: None,
+    **options: Any,
 ) -> tuple[list[LabelledSeries], SourceInfo]:
     """Open a labelled data source.
 
     Parameters
     ----------
     kind
-        Layout of the data.
+        Name of a source; None recognises the layout of the first path.
     paths
-        Files and folders; none for phantoms, one folder for CT-ICH.
+        Files and folders; none for phantoms.
     labels
         Label table, where it is not beside the files.
-    studies, seed
-        Number and first seed of phantoms.
-    limits
-        Limits for DICOM files.
-    names
-        Names of DICOM files in the data set.
-    pool
-        Pool from `worker_processes`; None reads the headers in this process.
+    remark
+        Called with remarks for the user: what was not read, and why.
+    **options
+        Further fields of `SourceRequest`.
 
     Raises
     ------
     UsageError
-        If there are too many or too few paths.
+        If there is no such source, or the paths and options do not fit it.
     DataError
-        If the data is incomplete or inconsistent.
+        If no source has the folder's layout, or the data is incomplete or inconsistent.
     """
-    if kind == "phantom":
-        if paths:
-            raise UsageError("phantoms are generated: remove the path")
-        name = f"phantoms {seed} to {seed + studies - 1}"
-        return open_phantoms(studies, seed), SourceInfo(kind, name, real_ct=False)
+    source = recognise(paths) if kind is None else _named(kind)
+    if not paths and source is not phantoms.SOURCE:
+        raise UsageError(f"no data given; run ich preprocess FOLDER --source {source.name}")
+    opened = source.open(SourceRequest(tuple(paths), labels, **options))
+    for note in opened.notes:
+        remark(note)
+    info = SourceInfo(
+        source.name, opened.name or source.title, source.licence, opened.real_ct, opened.label_level
+    )
+    return list(opened.series), info
+
+
+def recognise(paths: Sequence[Path]) -> Source:
+    """Return the source that has the layout of the first folder.
+
+    Raises
+    ------
+    UsageError
+        If there is no path.
+    DataError
+        If no source has its layout.
+    """
     if not paths:
-        raise UsageError(f"no data given; run ich preprocess FOLDER --source {kind}")
-    if kind == "ct-ich":
-        if len(paths) != 1 or labels is not None:
-            raise UsageError("--source ct-ich takes one folder, which has its own table")
-        if names is not as_named:
-            raise UsageError("--anonymous-paths applies to DICOM; CT-ICH already has numbers")
-        return open_ct_ich(paths[0]), SourceInfo(kind, "CT-ICH", LICENCE)
-    if kind == "unlabelled" and labels is not None:
-        raise UsageError("--source unlabelled takes no --labels; use --source folder")
-    licence = RSNA_LICENCE if kind == "rsna" else ""
-    series = open_dicom(kind, paths, labels, limits, names, pool)
-    return series, SourceInfo(kind, NAMES[kind], licence)
+        raise UsageError("no data given; run ich preprocess FOLDER, or --source phantom")
+    for source in SOURCES:
+        if source.recognises(paths[0]):
+            return source
+    raise DataError(
+        f"{paths[0]}: not the layout of a known data set; give the table with --source folder "
+        "--labels CSV, or use --source unlabelled for slices without labels"
+    )
+
+
+def _named(kind: str) -> Source:
+    for source in SOURCES:
+        if source.name == kind:
+            return source
+    raise UsageError(f"--source {kind}: one of {', '.join(one.name for one in SOURCES)}")
