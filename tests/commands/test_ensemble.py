@@ -114,9 +114,9 @@ def test_what_does_not_belong_together_is_one_line_and_leaves_nothing(
     blobs(tmp_path / "fewer", 7)
     a, data = str(place / "a"), str(place / "d32")
     for runs, prepared, message in (
-        ([a], data, "two runs or more"),
-        ([a, data], data, "no run of ich train"),
-        ([a, str(tmp_path / "other")], data, "other folds"),
+        ([a], data, "at least two runs"),
+        ([a, data], data, "is not a run of ich train"),
+        ([a, str(tmp_path / "other")], data, "different folds"),
         ([a, str(tmp_path / "raw")], data, "has no bundle; finish it"),
         ([a, str(place / "b")], str(tmp_path / "fewer"), "its slices are not those of fewer"),
     ):
@@ -134,7 +134,7 @@ def test_a_run_whose_bundle_no_fold_has_calibrated_is_refused(place: Path, tmp_p
     command = ["ensemble", str(place / "a"), str(tmp_path / "all"), "--data", str(place / "d32")]
     told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
     assert told.exit_code == 1
-    assert "was not calibrated" in told.stderr
+    assert "is not calibrated" in told.stderr
 
 
 def test_other_labels_of_the_same_slices_are_refused(place: Path, tmp_path: Path) -> None:

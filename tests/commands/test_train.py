@@ -169,7 +169,7 @@ def test_all_trains_on_fewer_patients_than_folds(tmp_path: Path) -> None:
     ("arguments", "code", "line"),
     [
         ([], 1, "ich preprocess"),
-        (["nowhere"], 1, "no prepared data set"),
+        (["nowhere"], 1, "not a prepared data set"),
         (["--lr", "0"], 2, "lr must be in (0, inf)"),
         (["--label-weights", "1,x"], 2, "expected numbers separated by commas"),
     ],
