@@ -70,8 +70,10 @@ def blobs(
     context: int = 0,
     located: bool = False,
     slices: int = 6,
+    first: int = 0,
 ) -> PreparedDataset:
-    """Return a prepared data set of as many patients as series."""
-    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", slices, located=located) for i in range(series)]
+    """Return a prepared data set of as many patients as series, numbered from `first`."""
+    numbers = range(first, first + series)
+    sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", slices, located=located) for i in numbers]
     config = PreprocessConfig(size=size, context=context)
     return prepare_dataset(sources, folder, config, SourceInfo("test", "blobs", real_ct=real_ct))

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
+from ich_cli.core.data.fingerprints import patient_pseudonym
 from ich_cli.core.data.prepare_series import SeriesJob, prepare_series
 from ich_cli.core.data.prepare_store import (
     PLAN,
@@ -140,7 +141,7 @@ def _start(
 ) -> None:
     names = hashlib.sha256("\n".join(one.name for one in series).encode()).hexdigest()
     plan = {"preprocess": config.to_dict(), "source": asdict(source), "series": names}
-    plan |= {"pixels": "in place, with digests"}  # differs from other versions
+    plan |= {"pixels": "in place, with digests and hashes of HU"}  # differs from other versions
     if resume and (work / PLAN).is_file():
         if json.loads((work / PLAN).read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
             raise DataError(
@@ -217,7 +218,11 @@ def _join(
     for shard, key in zip(shards, patients, strict=True):
         if shard["rows"]:
             patient = numbers.setdefault(key, len(numbers))
-            rows += [_index_row(i, patient, r) for i, r in enumerate(shard["rows"], len(rows))]
+            studies = {row[1] for row in shard["rows"]}
+            # phantoms of all sets have the same PatientIDs
+            known = "" if shard["synthetic"] else patient_pseudonym(key, source.kind, studies)
+            start = len(rows)
+            rows += [_index_row(i, patient, known, r) for i, r in enumerate(shard["rows"], start)]
     if not rows:
         raise DataError(_no_slice_reason(shards))
     join_masks(work, shards, config)
@@ -225,14 +230,16 @@ def _join(
     skipped = [row for shard in shards for row in shard["skipped"]]
     write_csv(work / SKIPPED, SKIPPED_COLUMNS, skipped)
     digest = write_index(work / INDEX, rows)
+    synthetic = sum(shard["synthetic"] for shard in shards)
     labels = np.array([row.labels for row in rows], np.float32)
     of_patient = np.array([row.patient for row in rows], np.int64)
     about = {
         "format": FORMAT,
         "ich": __version__,
-        "source": asdict(source),
+        "source": asdict(source) | {"real_ct": source.real_ct and synthetic < len(rows)},
         "preprocess": config.to_dict(),
         "slices": len(rows),
+        **({"synthetic": synthetic} if synthetic else {}),
         "patients": len(numbers),
         "studies": len({(row.patient, row.study) for row in rows}),
         "skipped": len(skipped),
@@ -243,11 +250,12 @@ def _join(
     write_json(work / ABOUT, about)
 
 
-def _index_row(row: int, patient: int, values: Sequence[Any]) -> IndexRow:
-    name, study, series, position, labels, status, note, digest = values
+def _index_row(row: int, patient: int, pseudonym: str, values: Sequence[Any]) -> IndexRow:
+    name, study, series, position, labels, status, note, hu_hash, digest = values
     return IndexRow(
-        row, name, study, series, patient, position, tuple(labels), status, note, digest
-    )
+        row, name, study, series, patient, position, tuple(labels), status, note, digest, hu_hash,
+        pseudonym,
+    )  # fmt: skip
 
 
 def _no_slice_reason(shards: Sequence[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.data.fingerprints import slice_hash
 from ich_cli.core.data.lesion_masks import UNKNOWN
 from ich_cli.core.data.prepare_store import PixelFile, digest_of, write_series
 from ich_cli.core.data.prepared import SkippedRow
@@ -45,7 +46,7 @@ def prepare_series(job: SeriesJob, work: Path, config: PreprocessConfig) -> str:
     located = False
     rows: list[list[object]] = []
     skipped: list[SkippedRow] = []
-    patient = ""
+    patient, synthetic = "", 0
     with PixelFile.of(work, config).writing(start) as file:
         for position, one, neighbours in _with_neighbours(series.read(), config.context):
             patient = patient or (one.patient if one.ct is not None else "")
@@ -60,9 +61,10 @@ def prepare_series(job: SeriesJob, work: Path, config: PreprocessConfig) -> str:
             located |= one.mask is not None
             note = "; ".join(one.ct.notes)
             ids = (one.name, one.study, one.series)
-            values = (position, one.labels, one.ct.status, note, digest_of(ready.data))
-            rows.append([*ids, *values])
-    write_series(work, number, rows, skipped, masks if located else [])
+            digests = (slice_hash(one.ct.hu), digest_of(ready.data))
+            rows.append([*ids, position, one.labels, one.ct.status, note, *digests])
+            synthetic += one.ct.synthetic
+    write_series(work, number, rows, skipped, masks if located else [], synthetic)
     return patient or series.name
 
 

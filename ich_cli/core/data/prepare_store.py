@@ -177,9 +177,16 @@ def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessC
 
 
 def write_series(
-    work: Path, index: int, rows: list[list[Any]], skipped: Sequence[object], masks: list[Pixels]
+    work: Path,
+    index: int,
+    rows: list[list[Any]],
+    skipped: Sequence[object],
+    masks: list[Pixels],
+    synthetic: int,
 ) -> None:
     """Write the rows of a series, and its masks if there are any, once its pixels are written.
+
+    The number of its synthetic slices is written with them.
 
     Files are not flushed to disk, which would cost a tenth of the time; `is_complete` checks them.
     """
@@ -188,9 +195,8 @@ def write_series(
         stack = np.stack(masks)
         save(masks_file(work, index), stack)
         digest = digest_of(stack.data)
-    write_json(
-        rows_file(work, index), {"rows": rows, "skipped": skipped, "masks": digest}, durable=False
-    )
+    values = {"rows": rows, "skipped": skipped, "masks": digest, "synthetic": synthetic}
+    write_json(rows_file(work, index), values, durable=False)
 
 
 def is_complete(work: Path, index: int, start: int, pixels: PixelFile) -> bool:

@@ -6,7 +6,8 @@
     skipped.csv    slices that could not be used, with the reason
     dataset.json   format, preprocessing, source, licence, counts, hash of the index
 
-Patients are running numbers; their assignment is not stored anywhere.
+Patients are running numbers. Their pseudonyms, by which other data sets' patients are compared, are
+those of public data sets, or hashes under the key of this machine.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PIXELS, MASKS, ABOUT = "pixels.npy", "masks.npy", "dataset.json"
 INDEX, SKIPPED = "index.csv", "skipped.csv"
 INDEX_COLUMNS: Final = (
     "row", "name", "study", "series", "patient", "position", *LABELS, "status", "note", "hash",
+    "hu_hash", "pseudonym",
 )  # fmt: skip
 SKIPPED_COLUMNS: Final = ("name", "study", "series", "status", "note")
 
@@ -56,7 +58,11 @@ class IndexRow(NamedTuple):
     status: str
     note: str
     hash: str
-    """First half of the SHA-256 of the slice's pixels, as hex."""
+    """First half of the SHA-256 of the slice's prepared pixels, as hex."""
+    hu_hash: str = ""
+    """64-bit hash of the slice's HU (`slice_hash`), as hex; empty where unknown."""
+    pseudonym: str = ""
+    """Name of the patient in comparisons (`patient_pseudonym`); empty where unknown."""
 
 
 class SkippedRow(NamedTuple):
@@ -226,4 +232,6 @@ def _parse_row(row: dict[str, str]) -> IndexRow:
         status=row["status"],
         note=row["note"],
         hash=row["hash"],
+        hu_hash=row.get("hu_hash", ""),  # added in a later version
+        pseudonym=row.get("pseudonym", ""),
     )

@@ -22,7 +22,11 @@ from .files.sources import (
 from .files.zip_archive import zip_members as zip_members
 from .frame_data import read_frame as read_frame
 from .geometry import is_axial as is_axial
-from .header import Frame as Frame, read_frames as read_frames
+from .header import (
+    PHANTOM_MANUFACTURER as PHANTOM_MANUFACTURER,
+    Frame as Frame,
+    read_frames as read_frames,
+)
 from .hounsfield import (
     HIGHEST_HU as HIGHEST_HU,
     LOWEST_HU as LOWEST_HU,

@@ -76,6 +76,8 @@ class CTSlice:
         Corrections and peculiarities, one short clause each; no patient data.
     patient
         PatientID, for splits by patient only. Never printed, logged or written.
+    synthetic
+        The image is computed, not scanned: a phantom.
     """
 
     hu: NDArray[np.float32]
@@ -84,6 +86,7 @@ class CTSlice:
     status: Literal["ok", "repaired"] = "ok"
     notes: tuple[str, ...] = ()
     patient: str = field(default="", repr=False)
+    synthetic: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:

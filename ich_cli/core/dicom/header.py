@@ -6,6 +6,7 @@ No pixels are decoded. docs/dicom.md lists the reasons for refusing a file.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
@@ -48,6 +49,9 @@ _HEAD: Final = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "FACE", "ORBIT", "SIN
 _STACK: Final = (
     "ConvolutionKernel", "ContrastBolusAgent", "TemporalPositionIdentifier", "AcquisitionNumber",
 )  # fmt: skip
+PHANTOM_MANUFACTURER: Final = "ich phantom"
+"""Manufacturer of files that `ich phantom` writes."""
+_PHANTOM_ID: Final = re.compile(r"PHANTOM-\d{4,}", re.ASCII)
 _WANTED: Final = """
     ImageType SOPClassUID SOPInstanceUID Modality PatientID BodyPartExamined ContrastBolusAgent
     ContrastBolusAgentSequence SliceThickness GantryDetectorTilt StudyInstanceUID SeriesInstanceUID
@@ -57,7 +61,7 @@ _WANTED: Final = """
     HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept
     RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ExtendedOffsetTable
-    ExtendedOffsetTableLengths
+    ExtendedOffsetTableLengths SyntheticData Manufacturer
 """
 
 
@@ -74,6 +78,8 @@ class Frame:
     stack: tuple[str, ...] = ()
     """Texts by which the stacks of a series may differ: kernel, contrast agent, temporal position,
     acquisition."""
+    synthetic: bool = False
+    """True for an image that was computed, not scanned."""
 
 
 @cache
@@ -171,16 +177,26 @@ def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | 
         )
     general = _general_notes(elements, fmt)
     stack = tuple(map(elements.text, _STACK))
-    patient = elements.text("PatientID")
+    patient, synthetic = elements.text("PatientID"), _is_synthetic(elements)
     frames: list[Frame | InputError] = []
     for index in range(fmt.frames):
         groups = _groups([*single[index : index + 1], *shared], elements)
         frame_id = ids._replace(frame=index + 1)
         try:
-            frames.append(replace(_frame(groups, frame_id, fmt, general, patient), stack=stack))
+            frame = _frame(groups, frame_id, fmt, general, patient)
+            frames.append(replace(frame, stack=stack, synthetic=synthetic))
         except InputError as error:
             frames.append(error.with_uids(ids.study_uid, ids.series_uid, ids.sop_uid))
     return frames
+
+
+def _is_synthetic(elements: Elements) -> bool:
+    """Return True where SyntheticData says so (PS3.3 C.12.1), and for phantoms of all versions."""
+    return (
+        elements.text("SyntheticData").upper() == "YES"
+        or elements.text("Manufacturer") == PHANTOM_MANUFACTURER
+        or bool(_PHANTOM_ID.fullmatch(elements.text("PatientID")))
+    )
 
 
 _GROUPS: Final = (

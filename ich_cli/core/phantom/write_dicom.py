@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
+from ich_cli.core.dicom import PHANTOM_MANUFACTURER
 from ich_cli.core.errors import OutputError, UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
 from ich_cli.core.phantom.studies import PhantomConfig, PhantomStudy, generate_phantom
@@ -207,7 +208,7 @@ def _set_identity(dataset: Dataset, study: PhantomStudy, number: int, index: int
     dataset.StudyID, dataset.SeriesNumber = str(number), 1
     dataset.StudyDescription = "Synthetic head CT"
     dataset.Modality, dataset.BodyPartExamined, dataset.PatientPosition = "CT", "HEAD", "HFS"
-    dataset.Manufacturer = "ich phantom"
+    dataset.Manufacturer, dataset.SyntheticData = PHANTOM_MANUFACTURER, "YES"
     dataset.AcquisitionNumber, dataset.InstanceNumber = 1, index + 1
 
 

@@ -82,6 +82,7 @@ def decode_slice(ref: SliceRef, fmt: PixelFormat, data: bytes) -> CTSlice:
         status="repaired" if values.repairs else "ok",
         notes=(*values.repairs, *ref.notes, *values.notes),
         patient=ref.patient,
+        synthetic=ref.synthetic,
     )
 
 

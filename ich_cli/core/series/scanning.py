@@ -318,6 +318,7 @@ def slice_ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRe
         stamp=read_at,
         patient=frame.patient,
         stack=frame.stack,
+        synthetic=frame.synthetic,
     )
 
 

@@ -36,6 +36,8 @@ class SliceRef:
     """PatientID, for splits by patient only. Never printed, logged or written."""
     stack: tuple[str, ...] = field(default=(), repr=False)
     """Texts by which the stacks of a series may differ, as `Frame.stack`. Never written."""
+    synthetic: bool = False
+    """True for an image that was computed, not scanned."""
 
     @property
     def is_dicom(self) -> bool:

@@ -20,7 +20,12 @@ from .deadline import run_with_deadline as run_with_deadline
 from .distributed import barrier as barrier, destroy_group as destroy_group, is_main as is_main
 from .files import write_csv as write_csv, write_json as write_json
 from .hashing import fingerprint as fingerprint, sha256_of as sha256_of, sum_of_sums as sum_of_sums
-from .identifiers import as_uid as as_uid, derived_uid as derived_uid, identifier as identifier
+from .identifiers import (
+    as_uid as as_uid,
+    derived_uid as derived_uid,
+    identifier as identifier,
+    keyed_hash as keyed_hash,
+)
 from .malloc import keep_freed_memory as keep_freed_memory
 from .prefetching import prefetch as prefetch
 from .process_pool import worker_processes as worker_processes

@@ -58,6 +58,18 @@ def derived_uid(text: str) -> str:
     return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
 
+def keyed_hash(text: str) -> str:
+    """Return 64 bits of HMAC-SHA-256 under the key of this machine, as 16 hex digits.
+
+    Raises
+    ------
+    OutputError
+        As for `identifier`.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    return hmac.new(_key(), data, hashlib.sha256).hexdigest()[:16]
+
+
 def _key() -> bytes:
     own = os.environ.get(VARIABLE, "")
     if not own:
