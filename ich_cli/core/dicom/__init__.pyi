@@ -20,7 +20,7 @@ from .files.sources import (
     walk as walk,
 )
 from .files.zip_archive import zip_members as zip_members
-from .frame_data import read_frame as read_frame
+from .frame_data import FrameSource as FrameSource, read_frame as read_frame
 from .geometry import is_axial as is_axial
 from .header import (
     PHANTOM_MANUFACTURER as PHANTOM_MANUFACTURER,

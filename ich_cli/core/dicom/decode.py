@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from ich_cli.core.dicom.codecs.pool import CODECS
 from ich_cli.core.dicom.pixel_format import PixelFormat
 from ich_cli.core.dicom.transfer_syntax import COMPRESSED, Family
 from ich_cli.core.errors import BrokenFileError
+
+_END_OF_IMAGE: Final = b"\xff\xd9"
 
 
 def decode_frame(
@@ -114,7 +116,7 @@ def _check_stream(data: bytes, fmt: PixelFormat, family: Family, name: str) -> i
             f"compressed to 8 bits, but BitsStored is {fmt.bits_stored}: its HU are lost",
             "export the original pixel data",
         )
-    if b"\xff\xd9" not in data[-64:]:  # the codec would silently fill the rest with grey
+    if _END_OF_IMAGE not in data.rstrip(b"\0")[-64:]:  # the codec would fill the rest with grey
         raise BrokenFileError(name, "the compressed frame ends before its end-of-image marker")
     return stream.precision
 

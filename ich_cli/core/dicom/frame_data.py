@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ich_cli.core.dicom.elements import BoundedReader, without_warnings
 from ich_cli.core.dicom.files.inflate import InflatingReader, Seekable, inflate
@@ -20,7 +20,8 @@ from ich_cli.core.dicom.transfer_syntax import DEFLATED
 from ich_cli.core.errors import BrokenFileError, InputError, LimitError
 
 _END_OF_IMAGE: Final = b"\xff\xd9"
-_TAIL: Final = 10  # last bytes of a fragment in which the marker is searched: it may be padded
+_TAIL: Final = 10  # last bytes of a fragment, without padding, in which the marker is searched
+_BLOCK: Final = 4096
 
 
 class _LastInstance(threading.local):
@@ -42,49 +43,39 @@ class _LastInstance(threading.local):
 _LAST: Final = _LastInstance()
 
 
-def read_frame(
-    raw: Seekable,
-    size: int | None,
-    fmt: PixelFormat,
-    index: int,
-    name: str,
-    limits: Limits,
-    file: Hashable,
-) -> bytes:
-    """Read the bytes of one frame.
+class FrameSource(NamedTuple):
+    """An open file with frames, and what is known of it."""
 
-    Parameters
-    ----------
-    raw
-        The open file.
-    size
-        Its size in bytes; None where not known.
-    fmt
-        Pixel format of the instance.
-    index
-        Frame, from 0.
-    name
-        File name for errors.
-    limits
-        Bound the bytes that are read.
-    file
-        Identifies the file in its present state.
+    raw: Seekable
+    size: int | None
+    """Size in bytes; None where not known."""
+    format: PixelFormat
+    name: str
+    """File name for errors."""
+    limits: Limits
+    """Bound the bytes that are read."""
+    file: Hashable
+    """Identifies the file in its present state."""
+
+
+def read_frame(source: FrameSource, index: int) -> bytes:
+    """Read the bytes of one frame, counted from 0.
 
     Returns
     -------
     bytes
-        ``fmt.frame_bytes`` of native pixels, or one codestream.
+        ``format.frame_bytes`` of native pixels, or one codestream.
 
     Raises
     ------
     BrokenFileError, LimitError
         If the pixel data are damaged or too large.
     """
+    fmt, name = source.format, source.name
     try:
         if not fmt.native:
-            return _encapsulated(raw, size, fmt, index, name, limits, file)
-        if fmt.syntax == DEFLATED:
-            raw = _inflated(raw, fmt, name, limits, file)
+            return _encapsulated(source, index)
+        raw = _inflated(source) if fmt.syntax == DEFLATED else source.raw
         raw.seek(fmt.offset + index * fmt.frame_bytes)
         data = raw.read(fmt.frame_bytes)
     except InputError:
@@ -100,19 +91,12 @@ def read_frame(
     return data
 
 
-def _encapsulated(
-    raw: Seekable,
-    size: int | None,
-    fmt: PixelFormat,
-    index: int,
-    name: str,
-    limits: Limits,
-    file: Hashable,
-) -> bytes:
+def _encapsulated(source: FrameSource, index: int) -> bytes:
     from pydicom.encaps import get_frame
 
-    raw.seek(fmt.offset)
-    bounded = BoundedReader(raw, size, name, limits.max_file_bytes)
+    fmt = source.format
+    source.raw.seek(fmt.offset)
+    bounded = BoundedReader(source.raw, source.size, source.name, source.limits.max_file_bytes)
     with without_warnings():
         if fmt.frames == 1 or fmt.offsets is not None:
             return get_frame(
@@ -121,7 +105,7 @@ def _encapsulated(
                 number_of_frames=fmt.frames,
                 extended_offsets=fmt.offsets,
             )
-        _LAST.select(file)
+        _LAST.select(source.file)
         if not _LAST.starts:
             _LAST.starts = frame_starts(bounded, fmt.frames)
         return frame_at(bounded, _LAST.starts, index)
@@ -159,8 +143,17 @@ def frame_starts(file: BoundedReader, frames: int) -> tuple[int, ...]:
 
 
 def _ends_image(file: BoundedReader, start: int, stop: int) -> bool:
-    file.seek(max(start + 8, stop - _TAIL))
-    return _END_OF_IMAGE in file.read(stop - file.tell())
+    """Return whether an item ends with an end-of-image marker, which zeros may follow."""
+    begin = start + 8
+    tail = b""
+    while stop > begin and len(tail) < _TAIL:
+        at = max(begin, stop - _BLOCK)
+        file.seek(at)
+        tail = file.read(stop - at).rstrip(b"\0")
+        if at == begin:
+            break
+        stop = at + len(tail)
+    return _END_OF_IMAGE in tail[-_TAIL:]
 
 
 def frame_at(file: BoundedReader, starts: Sequence[int], index: int) -> bytes:
@@ -192,14 +185,13 @@ def frame_at(file: BoundedReader, starts: Sequence[int], index: int) -> bytes:
     return b"".join(generate_fragments(file.read(length)))
 
 
-def _inflated(
-    raw: Seekable, fmt: PixelFormat, name: str, limits: Limits, file: Hashable
-) -> InflatingReader:
-    _LAST.select(file)
+def _inflated(source: FrameSource) -> InflatingReader:
+    _LAST.select(source.file)
     if _LAST.inflated is not None:
         return _LAST.inflated
-    raw.seek(fmt.deflated_at)
-    stream = inflate(raw, name, limits)
+    fmt = source.format
+    source.raw.seek(fmt.deflated_at)
+    stream = inflate(source.raw, source.name, source.limits)
     stream.load(fmt.offset + fmt.frame_bytes * fmt.frames)
     if fmt.frames > 1:
         _LAST.inflated = stream

@@ -16,10 +16,12 @@ from ich_cli.core.dicom.elements import Elements, Parsed, parse
 from ich_cli.core.dicom.files.inflate import Seekable
 from ich_cli.core.dicom.geometry import is_axial, read_geometry
 from ich_cli.core.dicom.hounsfield import Rescale
+from ich_cli.core.dicom.kinds import kind_of_description, kind_of_type
 from ich_cli.core.dicom.limits import Limits
 from ich_cli.core.dicom.notes import Note
 from ich_cli.core.dicom.pixel_format import PixelFormat, read_format
 from ich_cli.core.dicom.transfer_syntax import COMPRESSED
+from ich_cli.core.dicom.words import header_text, is_head, names_agent, states_hu
 from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError, ReasonCode
 from ich_cli.core.system import identifier
 
@@ -35,17 +37,6 @@ _MODALITIES: Final = """
     AU BI CR DOC DX ECG FID IO KO MG MR NM OCT OP OPT OT PR PT PX REG RF RG RTDOSE RTIMAGE
     RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM SR US XA XC
 """
-_NOT_SLICES: Final = {
-    "LOCALIZER": "a localizer",
-    "SCOUT": "a localizer",
-    "TOPOGRAM": "a localizer",
-    "SCREEN SAVE": "a screen capture",
-    "DOSE INFO": "a dose report",
-    "DOSE_INFO": "a dose report",
-}
-_HU_TYPES: Final = frozenset({"", "HU", "HU_MOD"})
-_NO_CONTRAST: Final = frozenset({"", "NO", "NONE", "N", "N/A", "NA", "0", "WITHOUT", "NATIVE"})
-_HEAD: Final = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "FACE", "ORBIT", "SINUS", "IAC", "EAR")
 _STACK: Final = (
     "ConvolutionKernel", "ContrastBolusAgent", "TemporalPositionIdentifier", "AcquisitionNumber",
 )  # fmt: skip
@@ -53,7 +44,8 @@ PHANTOM_MANUFACTURER: Final = "ich phantom"
 """Manufacturer of files that `ich phantom` writes."""
 _PHANTOM_ID: Final = re.compile(r"PHANTOM-\d{4,}", re.ASCII)
 _WANTED: Final = """
-    ImageType SOPClassUID SOPInstanceUID Modality PatientID BodyPartExamined ContrastBolusAgent
+    SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality SeriesDescription
+    VolumeBasedCalculationTechnique PatientID BodyPartExamined ContrastBolusAgent
     ContrastBolusAgentSequence SliceThickness GantryDetectorTilt StudyInstanceUID SeriesInstanceUID
     InstanceNumber SliceLocation ConvolutionKernel AcquisitionNumber
     TemporalPositionIdentifier ImagePositionPatient ImageOrientationPatient SamplesPerPixel
@@ -144,7 +136,9 @@ def _check_kind(parsed: Parsed, name: str) -> None:
     secondary = sop_class == _SECONDARY or sop_class.startswith(_SECONDARY + ".")
     if sop_class and sop_class not in _CT_CLASSES and not secondary:
         raise NotApplicableError(name, f"SOPClassUID is {_class_name(sop_class)}, not a CT image")
-    _check_image_type(elements.texts("ImageType"), name)
+    _check_image_type(elements, "ImageType", name)
+    if what := kind_of_description(header_text(elements, "SeriesDescription")):
+        raise NotApplicableError(name, f"{what} (SeriesDescription), not a plain CT slice")
     if elements.items("ModalityLUTSequence") and "RescaleSlope" not in elements:
         raise NotApplicableError(name, "ModalityLUTSequence: its values are not HU")
     if parsed.pixels in ("Float", "DoubleFloat"):
@@ -161,11 +155,12 @@ def _class_name(uid: str) -> str:
     return UID_dictionary[uid][0] if uid in UID_dictionary else "a private or unknown one"
 
 
-def _check_image_type(image_type: tuple[str, ...], name: str) -> None:
-    for value in image_type:
-        if value.upper() in _NOT_SLICES:
-            what = _NOT_SLICES[value.upper()]
-            raise NotApplicableError(name, f"{what} (ImageType), not an axial slice")
+def _check_image_type(elements: Elements, keyword: str, name: str) -> None:
+    """Raise unless a plain CT slice, by ImageType or FrameType."""
+    for key in (keyword, "VolumeBasedCalculationTechnique"):
+        for what in filter(None, map(kind_of_type, elements.texts(key))):
+            plain = "an axial" if what == "a localizer" else "a plain CT"
+            raise NotApplicableError(name, f"{what} ({key}), not {plain} slice")
 
 
 def _frames(elements: Elements, fmt: PixelFormat, ids: SliceId) -> list[Frame | InputError]:
@@ -220,9 +215,10 @@ def _frame(
 ) -> Frame:
     where = f"frame {id.frame}: " if fmt.frames > 1 else ""
     for group in groups:
-        _check_image_type(group.texts("FrameType"), id.path)
+        _check_image_type(group, "FrameType", id.path)
     kind = next((text for group in groups if (text := group.text("RescaleType"))), "")
-    if kind.upper() not in _HU_TYPES:
+    stated = states_hu(kind)
+    if stated is False:
         raise NotApplicableError(id.path, f"{where}RescaleType is not HU")
     geometry, notes = read_geometry(groups)
     if not is_axial(geometry):
@@ -231,8 +227,25 @@ def _frame(
     slope = _rescale_value(groups, "RescaleSlope", id.path, where)
     if slope is not None and slope <= 0:
         raise BrokenFileError(id.path, f"{where}RescaleSlope is {slope:g}", "export it again")
-    rescale = Rescale(slope, _rescale_value(groups, "RescaleIntercept", id.path, where))
+    intercept = _rescale_value(groups, "RescaleIntercept", id.path, where)
+    _check_page(fmt, slope, intercept, geometry, id.path)
+    rescale = Rescale(slope, intercept, stated=stated is True)
     return Frame(id, geometry, fmt, rescale, (*notes, *general), patient)
+
+
+def _check_page(
+    fmt: PixelFormat, slope: float | None, intercept: float | None, geometry: Geometry, name: str
+) -> None:
+    """Refuse a page or screen of 8 bits, such as a dose report in the series of a head.
+
+    A CT slice of 8 bits has a place in the patient, and a rescale that spreads its 256 values.
+    """
+    if fmt.bits_stored > 8:
+        return
+    if intercept is None or slope in (None, 1.0) or geometry.position is None:
+        raise NotApplicableError(
+            name, "an 8-bit page without the HU of a slice: a dose report or screen capture"
+        )
 
 
 def _rescale_value(groups: list[Elements], keyword: str, name: str, where: str) -> float | None:
@@ -260,12 +273,14 @@ def _general_notes(elements: Elements, fmt: PixelFormat) -> tuple[str, ...]:
     lossy = elements.text("LossyImageCompression") == "01"
     if lossy or (not fmt.native and COMPRESSED[fmt.syntax].lossy):
         notes.append(Note.LOSSY)
-    agent = elements.text("ContrastBolusAgent").upper()
-    if agent not in _NO_CONTRAST or elements.items("ContrastBolusAgentSequence"):
+    if names_agent(header_text(elements, "ContrastBolusAgent")) or any(
+        names_agent(header_text(item, "CodeMeaning") or "agent")
+        for item in elements.items("ContrastBolusAgentSequence")
+    ):
         notes.append(Note.CONTRAST)
     if elements.text("SOPClassUID").startswith(_SECONDARY):
         notes.append(Note.SECONDARY_CAPTURE)
-    part = elements.text("BodyPartExamined").upper()
-    if part and not any(word in part for word in _HEAD):
+    part = header_text(elements, "BodyPartExamined")
+    if part and not is_head(part):
         notes.append(Note.NOT_HEAD)
     return tuple(notes)

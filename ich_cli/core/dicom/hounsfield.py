@@ -34,6 +34,8 @@ class Rescale:
 
     slope: float | None
     intercept: float | None
+    stated: bool = True
+    """False where RescaleType does not state Hounsfield units: taken as HU if the values fit."""
 
 
 class Hounsfield(NamedTuple):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ich_cli.core.dicom import (
     DEFAULT_LIMITS,
     CTSlice,
+    FrameSource,
     Limits,
     PixelFormat,
     Seekable,
@@ -65,7 +66,7 @@ def read_stored(ref: SliceRef, fmt: PixelFormat, limits: Limits) -> bytes:
         _check_unchanged(*file)
         if size is None:
             raw.seek(0, 2)  # a member of a zip: its checksum is compared at its end
-        return read_frame(raw, size, fmt, ref.id.frame - 1, name, limits, file)
+        return read_frame(FrameSource(raw, size, fmt, name, limits, file), ref.id.frame - 1)
 
     return read_file(ref.source, limits, read)
 

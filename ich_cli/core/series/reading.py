@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from ich_cli.core.dicom import (
     DEFAULT_LIMITS,
     CTSlice,
+    FrameSource,
     Limits,
     Source,
     read_frame,
@@ -94,7 +95,8 @@ def _read_bytes(data: bytes, frame: int, limits: Limits) -> CTSlice:
     digest = int.from_bytes(hashlib.sha256(data).digest()[:8])  # other data, other cache entries
     ref = slice_ref(Source(Path(_NAME), _NAME), found, (len(data), digest))
     file = (ref.source, ref.stamp)
-    pixels = read_frame(stream, len(data), found.format, frame - 1, _NAME, limits, file)
+    opened = FrameSource(stream, len(data), found.format, _NAME, limits, file)
+    pixels = read_frame(opened, frame - 1)
     return decode_slice(ref, found.format, pixels)
 
 

@@ -178,7 +178,7 @@ def test_a_frame_type_can_be_a_localizer_too() -> None:
         group.CTImageFrameTypeSequence = Items([item])
     (error,) = read(ds)
     assert isinstance(error, NotApplicableError)
-    assert (error.name, error.note) == ("the file", "a localizer (ImageType), not an axial slice")
+    assert (error.name, error.note) == ("the file", "a localizer (FrameType), not an axial slice")
 
 
 @pytest.mark.filterwarnings("ignore:The value length")  # it is meant to be too long

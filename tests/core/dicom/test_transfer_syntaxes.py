@@ -131,3 +131,34 @@ def test_the_same_slice_in_fourteen_syntaxes(shared_data: Path) -> None:
     assert len(sums[-135912165.0]) == 10
     assert len(sums) == 4
     assert "32.1216 HU apart" in notes["1.2.840.10008.1.2.4.50"]
+
+
+@pytest.mark.parametrize("syntax", [key for key in LOSSLESS if not key.endswith(".5")])
+@pytest.mark.parametrize("padding", [1, 200, 5000])
+def test_zeros_behind_the_end_marker_are_padding(tmp_path: Path, syntax: str, padding: int) -> None:
+    stream = LOSSLESS[syntax](tissue()) + bytes(padding)
+    (one,) = read_slices(save(tmp_path / "a", ct(), syntax, [stream]))
+    assert (one.hu[0, 0], one.hu[16, 16], one.notes) == (-1000.0, 40.0, ())
+
+
+@pytest.mark.parametrize("syntax", [key for key in LOSSLESS if not key.endswith(".5")])
+def test_zeros_in_the_place_of_the_end_marker_are_damage(tmp_path: Path, syntax: str) -> None:
+    stream = LOSSLESS[syntax](np.random.default_rng(1).integers(0, 2000, (32, 32)))
+    path = save(tmp_path / "a", ct(), syntax, [stream[:-40] + bytes(200)])
+    assert "ends before its end-of-image marker" in refusal(path).note
+
+
+@pytest.mark.parametrize("syntax", [key for key in LOSSLESS if not key.endswith(".5")])
+def test_padded_frames_in_several_fragments(tmp_path: Path, syntax: str) -> None:
+    images = [tissue(hu=hu) for hu in (10, 20)]
+    ds = enhanced(np.stack(images), [(0, 0, 0), (0, 0, 5)])
+    streams = [LOSSLESS[syntax](image) + bytes(5000) for image in images]
+    pieces = [part for one in streams for part in (one[:30], one[30:])]
+    data = encoded(ds, syntax, streams)
+    at = data.index(b"\xe0\x7f\x10\x00") + 12
+    items = b"".join(
+        b"\xfe\xff\x00\xe0" + len(part).to_bytes(4, "little") + part
+        for part in (b"", *(one + bytes(len(one) % 2) for one in pieces))
+    )
+    (tmp_path / "a").write_bytes(data[:at] + items + b"\xfe\xff\xdd\xe0" + bytes(4))
+    assert [one.hu[16, 16] for one in read_slices(tmp_path / "a")] == [10.0, 20.0]
