@@ -87,7 +87,7 @@ def test_other_attributes_come_from_the_real_compiler() -> None:
         "import sys; from ich_cli.core.model import fast_timm as l\n"
         "with l.without_compiler():\n"
         "    import torch._dynamo as d\n"
-        "    assert type(d).__name__ == '_StandIn'\n"
+        "    assert type(d).__name__ == '_Placeholder'\n"
         "    reset = d.reset\n"
         "import torch._dynamo as real\n"
         "assert reset is real.reset and type(real).__name__ == 'module'\n"
