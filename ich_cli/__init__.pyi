@@ -24,6 +24,7 @@ from .core.explain import explain as explain, faithfulness as faithfulness
 from .core.imaging import overlay as overlay
 from .core.labels import LABELS as LABELS, SUBTYPES as SUBTYPES
 from .core.phantom import PhantomConfig as PhantomConfig, generate_phantom as generate_phantom
+from .core.pictures import PictureWindow as PictureWindow
 from .core.predict import Predictor as Predictor
 from .core.report import (
     study_results as study_results,

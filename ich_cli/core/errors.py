@@ -26,6 +26,7 @@ class ReasonCode(StrEnum):
     """Reasons for refusing a file that other code acts on."""
 
     NOT_DICOM = "not-dicom"
+    PICTURE = "picture"
     NOT_AXIAL = "not-axial"
     COPY = "copy"
     TIMEOUT = "timeout"

@@ -22,6 +22,7 @@ from .options import (
     Limit as Limit,
     Output as Output,
     Paths as Paths,
+    PictureWindowOption as PictureWindowOption,
     Quiet as Quiet,
     Seed as Seed,
     Threshold as Threshold,
@@ -32,6 +33,7 @@ from .options import (
     parse_limits as parse_limits,
     parse_names as parse_names,
     parse_thresholds as parse_thresholds,
+    parse_window as parse_window,
     typed_command as typed_command,
 )
 from .prediction_tables import (

@@ -23,10 +23,12 @@ from ich_cli.core.labels import LABELS
 from ich_cli.terminal.console import note
 
 if TYPE_CHECKING:
+    from ich_cli.core.pictures import PictureWindow
     from ich_cli.core.system import Names
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+_WIDEST = 65535  # HU
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -45,7 +47,7 @@ def _quiet(value: bool) -> bool:
 Paths = Annotated[
     list[Path],
     typer.Argument(
-        help="DICOM files, folders or zips; file names do not matter.", metavar="PATHS",
+        help="DICOM and NIfTI files, folders or zips; file names do not matter.", metavar="PATHS",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -128,6 +130,15 @@ Limit = Annotated[
     ),
 ]  # fmt: skip
 
+PictureWindowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--window", metavar="CENTER,WIDTH", show_default=False,
+        help="Window in which PNG and JPEG files show the CT, such as 40,80; or unknown, which "
+        "assumes 40,80 and says so. Without it they are refused.",
+    ),
+]  # fmt: skip
+
 
 def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> dict[str, float]:
     """Return label → threshold: `default`, changed by ``0.4`` or ``subdural=0.4``.
@@ -183,6 +194,29 @@ def parse_limits(given: Sequence[str] | None) -> Limits:
             raise UsageError(f"--limit {one}: a limit is positive")
         changed[name] = known[name](value)
     return replace(DEFAULT_LIMITS, **changed)  # type: ignore[arg-type]
+
+
+def parse_window(given: str | None) -> PictureWindow | None:
+    """Return the window of pictures of ``40,80`` or ``unknown``; None where it is not given.
+
+    Raises
+    ------
+    UsageError
+        If it is neither, or the width is not positive.
+    """
+    if given is None:
+        return None
+    from ich_cli.core.pictures import UNKNOWN_WINDOW, PictureWindow
+
+    if given.strip().lower() == "unknown":
+        return UNKNOWN_WINDOW
+    center, comma, width = given.partition(",")
+    if not comma:
+        raise UsageError(f"--window {given}: give CENTER,WIDTH, such as 40,80, or unknown")
+    window = PictureWindow(_number("--window", given, center), _number("--window", given, width))
+    if not 0 < window.width <= _WIDEST or abs(window.center) > _WIDEST:
+        raise UsageError(f"--window {given}: a width lies in 0 … {_WIDEST}, as does a center")
+    return window
 
 
 def _number(option: str, given: str, text: str) -> float:

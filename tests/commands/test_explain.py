@@ -138,7 +138,7 @@ def test_looks_change_the_picture_only(explain: Explain, scans: Path) -> None:
     other = json.loads(
         explain(
             scans / "2.dcm", "-l", "any", "--json", "-o", "b.png", "--style", "contour",
-            "--window", "bone", "--window", "subdural", "--opacity", "1",
+            "--display-window", "bone", "--display-window", "subdural", "--opacity", "1",
         ).stdout
     )  # fmt: skip
     assert {**other, "picture": ""} == {**plain, "picture": ""}
@@ -221,7 +221,11 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
         (["scans/0.dcm", "-l", "any", "--all-labels"], 2, "give one of the two"),
         (["scans/0.dcm", "--method", "magic"], 2, "unknown method 'magic'"),
         (["scans/0.dcm", "--style", "fog"], 2, "--style fog: a style is one of heat, contour"),
-        (["scans/0.dcm", "--window", "lung"], 2, "--window lung: a window is one of brain"),
+        (
+            ["scans/0.dcm", "--display-window", "lung"],
+            2,
+            "--display-window lung: a window is one of brain",
+        ),
         ([], 2, "give PATHS to explain, or --data FOLDER"),
         (["scans/0.dcm", "--data", "scans"], 2, "give PATHS to explain, or --data FOLDER"),
         (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold needs --data"),

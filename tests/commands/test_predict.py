@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
@@ -560,3 +562,27 @@ def test_no_identifier_reaches_any_output(scans: Path, predict: Any) -> None:
     for text in (*told, *files):
         assert "PLANTED" not in text
         assert "19511231" not in text
+
+
+def test_pictures_need_a_window_and_say_which(
+    predict: Callable[..., Result], tmp_path: Path
+) -> None:
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[8:56, 8:56], pixels[12:52, 12:52] = 255, 100
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    without = predict(tmp_path / "a.png")
+    assert without.exit_code == 1
+    assert without.stderr.splitlines()[-1].endswith(
+        "not DICOM: a picture; give the window of pictures: --window CENTER,WIDTH, as 40,80 of the "
+        "brain, or unknown"
+    )
+    for given, notes in (
+        ("40,80", "8-bit picture, HU from window 40/80"),
+        ("unknown", "8-bit picture, HU from window 40/80; the window is unknown: 40/80 is assumed"),
+    ):
+        predict(tmp_path / "a.png", "--window", given, "-o", tmp_path / "out.csv")
+        (row,) = rows(tmp_path / "out.csv")
+        assert row["status"] == "repaired"
+        assert row["note"].startswith(notes)
+        assert 0 <= float(row["any"]) <= 1
+    assert predict(tmp_path / "a.png", "--window", "40").exit_code == 2

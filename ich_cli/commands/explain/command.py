@@ -18,12 +18,14 @@ from ich_cli.terminal import (
     Json,
     Limit,
     Output,
+    PictureWindowOption,
     Quiet,
     Seed,
     Weights,
     deprecated_aliases,
     parse_limits,
     parse_names,
+    parse_window,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 Scans = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Files, folders or zips of DICOM, whatever their names.", metavar="PATHS",
+        help="DICOM and NIfTI files, folders or zips; PNG and JPEG with --window.", metavar="PATHS",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -63,7 +65,7 @@ Frame = Annotated[
 WindowNames = Annotated[
     list[str] | None,
     typer.Option(
-        "--window", metavar="NAME", show_default=False,
+        "--display-window", metavar="NAME", show_default=False,
         help=f"{', '.join(DISPLAY_WINDOWS)}; may be repeated, the maps lie over the first. "
         "Without it brain.",
     ),
@@ -91,8 +93,10 @@ OutOfFold = Annotated[
     ),
 ]  # fmt: skip
 
+_OLD_WINDOWS = {f"--window={name}": f"--display-window={name}" for name in DISPLAY_WINDOWS}
 
-@deprecated_aliases({"--evaluate": "--data", "--method=cells": "--method=patch"})
+
+@deprecated_aliases({"--evaluate": "--data", "--method=cells": "--method=patch", **_OLD_WINDOWS})
 def explain(
     paths: Scans = None,
     output: Output = None,
@@ -100,7 +104,8 @@ def explain(
     all_labels: AllLabels = False,
     method: Method = None,
     frame: Frame = None,
-    window: WindowNames = None,
+    window: PictureWindowOption = None,
+    display_window: WindowNames = None,
     style: StyleName = "heat",
     opacity: Opacity = OPACITY,
     data: Data = None,
@@ -136,8 +141,9 @@ def explain(
 
     wanted = LABELS if all_labels else tuple(dict.fromkeys(label or ()))
     options = ExplainOptions(wanted, method or "auto", seed, limits)
-    render = _render_options(window, style, opacity)
-    found = find(paths or [], frame, limits, parse_names(anonymous_paths), quiet)
+    render = _render_options(display_window, style, opacity)
+    names = parse_names(anonymous_paths)
+    found = find(paths or [], frame, limits, names, quiet, parse_window(window))
     run(found, options, render, output, frame, weights, device, as_json=json, quiet=quiet)
 
 
@@ -171,6 +177,7 @@ def _render_options(names: list[str] | None, style: str, opacity: float) -> Rend
     chosen = tuple(dict.fromkeys(names or ["brain"]))
     for name in chosen:
         if name not in DISPLAY_WINDOWS:
-            raise UsageError(f"--window {name}: a window is one of {', '.join(DISPLAY_WINDOWS)}")
+            known = ", ".join(DISPLAY_WINDOWS)
+            raise UsageError(f"--display-window {name}: a window is one of {known}")
     windows = tuple(DISPLAY_WINDOWS[name] for name in chosen)
     return RenderOptions(windows, cast(Style, style), opacity)

@@ -17,18 +17,26 @@ from ich_cli.terminal import as_steps, note, progress, warn
 if TYPE_CHECKING:
     from ich_cli.core.dicom import Limits
     from ich_cli.core.explain import Explained, ExplainedSeries, ExplainOptions, RenderOptions
+    from ich_cli.core.pictures import PictureWindow
     from ich_cli.core.predict import Predictor
     from ich_cli.core.series import Scan, Series, SliceRef
     from ich_cli.core.study import SeriesPrediction
     from ich_cli.core.system import Names
 
-_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
+_ENDINGS = (
+    ".dcm", ".dicom", ".dic", ".ima", ".nii.gz", ".nii", ".png", ".jpg", ".jpeg",
+)  # fmt: skip
 _SERIES_NAME = "series.explain.png"
 _NONE_READ = "no slice could be read; ich predict tells of each file why"
 
 
 def find(
-    paths: Sequence[Path], frame: int | None, limits: Limits, names: Names, quiet: bool
+    paths: Sequence[Path],
+    frame: int | None,
+    limits: Limits,
+    names: Names,
+    quiet: bool,
+    window: PictureWindow | None,
 ) -> Scan:
     """Find slices: at least one, with `frame` at least one of that frame number.
 
@@ -42,7 +50,7 @@ def find(
     from ich_cli.core.series import scan
 
     with progress("Looking for slices", unit="files", quiet=quiet) as advance:
-        found = scan(paths, limits, lambda count: advance(1), names)
+        found = scan(paths, limits, lambda count: advance(1), names, window=window)
     if not found.series:
         raise found.refused[0].error
     if frame and not _candidates(found, frame):
@@ -83,7 +91,8 @@ def default_name(path: str, frame: int | None = None) -> str:
     'IM.1.explain.png'
     """
     name = PurePosixPath(path.replace("\\", "/").replace("!", "/")).name
-    stem = name[: name.rindex(".")] if name.lower().endswith(_ENDINGS) else name
+    ending = next((one for one in _ENDINGS if name.lower().endswith(one)), "")
+    stem = name[: len(name) - len(ending)]
     return f"{stem or 'slice'}{f'.frame{frame}' if frame else ''}.explain.png"
 
 

@@ -20,6 +20,7 @@ from ich_cli.terminal import (
     Limit,
     Output,
     Paths,
+    PictureWindowOption,
     Quiet,
     Threshold,
     Weights,
@@ -30,6 +31,7 @@ from ich_cli.terminal import (
     parse_limits,
     parse_names,
     parse_thresholds,
+    parse_window,
     summary,
     warn,
 )
@@ -99,6 +101,7 @@ def predict(
     report: ReportFolder = None,
     dicom: DicomFolder = None,
     keep_patient: KeepPatient = False,
+    window: PictureWindowOption = None,
     anonymous_paths: AnonymousPaths = None,
     resume: Resume = False,
     strict: Strict = False,
@@ -112,9 +115,9 @@ def predict(
 ) -> None:
     """Predict the probability of a hemorrhage and of its subtypes for each slice.
 
-    Takes DICOM files, folders and zips. Every file has a row; if it could not be used, its status
-    and note say why. Without -o: a table of the most urgent slices on a terminal, CSV where
-    stdout is redirected.
+    Takes DICOM and NIfTI files, folders and zips; PNG and JPEG with --window. Every file has a
+    row; if it could not be used, its status and note say why. Without -o: a table of the most
+    urgent slices on a terminal, CSV where stdout is redirected.
 
     Example: ich predict scans/ -o out.csv --by study
     """
@@ -135,6 +138,7 @@ def predict(
         output=output, layout=layout, stream=stream, studies=by is By.study,
         resume=resume, quiet=quiet, reports=Reports(report, dicom, keep_patient=keep_patient),
         names=parse_names(anonymous_paths), keyfile=anonymous_paths,
+        window=parse_window(window),
     )  # fmt: skip
     tally, caveat = run(request)
     if tally:

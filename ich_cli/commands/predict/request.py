@@ -15,6 +15,7 @@ from ich_cli.terminal import progress
 
 if TYPE_CHECKING:
     from ich_cli.core.dicom import Limits, SliceId
+    from ich_cli.core.pictures import PictureWindow
     from ich_cli.core.series import Scan
     from ich_cli.core.system import Names
 
@@ -48,6 +49,8 @@ class Request:
     """Return the names of files in rows, notes and errors."""
     keyfile: Path | None = None
     """Key file of anonymous names."""
+    window: PictureWindow | None = None
+    """Window of PNG and JPEG files; None refuses them."""
 
     @property
     def prints_studies(self) -> bool:
@@ -79,7 +82,10 @@ def find(request: Request) -> Scan:
         worker_processes(number) as pool,
         progress("Looking for slices", unit="files", quiet=request.quiet) as advance,
     ):
-        found = scan(request.paths, request.limits, lambda _: advance(1), request.names, pool)
+        found = scan(
+            request.paths, request.limits, lambda _: advance(1), request.names, pool,
+            request.window,
+        )  # fmt: skip
     return _without_own_files(found, request)
 
 

@@ -116,6 +116,7 @@ def _settings(
         "weights": fingerprint([bundle]),
         "thresholds": thresholds,
         "limits": str(request.limits),
+        "window": request.window and list(request.window),
         "device": predictor.device.partition(":")[0],
         # the batch changes rounding, but not on a CPU
         "batch size": 1 if predictor.device == "cpu" else predictor.batch_size,

@@ -18,6 +18,7 @@ from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
 from ich_cli.core.errors import IchError, InputError, UsageError
 from ich_cli.core.model import resolve_device
+from ich_cli.core.pictures import PictureWindow
 from ich_cli.core.predict.in_memory import (
     SINGLE_SLICE,
     predict_slices,
@@ -222,7 +223,11 @@ class Predictor:
         ]
         return cast("NDArray[np.float64]", np.mean(each, axis=0))
 
-    def predict(self, *sources: str | Path | BinaryIO | Dataset) -> list[SlicePrediction]:
+    def predict(
+        self,
+        *sources: str | Path | BinaryIO | Dataset,
+        window: PictureWindow | None = None,
+    ) -> list[SlicePrediction]:
         """Predict all slices of files, folders and zips, or of DICOM in memory.
 
         Parameters
@@ -230,6 +235,8 @@ class Predictor:
         *sources
             Paths; or, not mixed with them, open binary streams and pydicom data sets of one
             instance each.
+        window
+            Window of PNG and JPEG files among the paths; None refuses them.
 
         Returns
         -------
@@ -243,7 +250,7 @@ class Predictor:
             return predict_sources(self, cast("Sequence[BinaryIO | Dataset]", sources))
         if len(paths) < len(sources):
             raise UsageError("predict takes either paths, or streams and data sets")
-        found = scan(paths)
+        found = scan(paths, window=window)
         rows = [row for one in self.predict_all(found) for row in one.slices]
         return [*rows, *(SlicePrediction.from_error(*refused) for refused in found.refused)]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ich_cli.core.dicom import Elements, Limits, Seekable, parse, read_file
 from ich_cli.core.errors import NotApplicableError
-from ich_cli.core.nifti import NiftiPlane
+from ich_cli.core.pictures import PictureFormat
 from ich_cli.core.series.types import SliceRef
 from ich_cli.core.system import as_uid
 
@@ -52,8 +52,8 @@ def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) ->
     """
     from pydicom.dataset import Dataset
 
-    if isinstance(ref.format, NiftiPlane):
-        raise NotApplicableError(ref.source.name, "NIfTI has no DICOM attributes to refer to")
+    if not ref.is_dicom:
+        raise NotApplicableError(ref.source.name, "not DICOM: it has no attributes to refer to")
     found = _elements(ref, limits, (*PLACE, *(PATIENT if keep_patient else ())))
     source = Dataset()
     source.StudyInstanceUID = as_uid(ref.id.study_uid)
@@ -74,10 +74,10 @@ def shows_patient(ref: SliceRef, limits: Limits) -> bool:
     """Say whether a patient's data may be burned into the pixels.
 
     True where BurnedInAnnotation is YES (PS3.3 C.7.6.1), and for a secondary capture that does not
-    say NO: screens are captured with names on them.
+    say NO, or a picture: screens are captured with names on them.
     """
-    if isinstance(ref.format, NiftiPlane):
-        return False
+    if not ref.is_dicom:
+        return isinstance(ref.format, PictureFormat)
     found = _elements(ref, limits, _BURNED)
     said = found.text("BurnedInAnnotation").upper()
     return said == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and said != "NO")

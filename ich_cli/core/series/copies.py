@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ich_cli.core.dicom import Limits
+from ich_cli.core.dicom import Limits, PixelFormat
 from ich_cli.core.errors import InputError, NotApplicableError, ReasonCode
-from ich_cli.core.nifti import NiftiPlane
 from ich_cli.core.series.loading import load, read_stored
 from ich_cli.core.series.types import Refused, SliceRef
 
@@ -46,7 +45,7 @@ def without_copies(found: Iterable[Found], limits: Limits) -> list[Found]:
 def _same_pixels(one: SliceRef, other: SliceRef, limits: Limits) -> bool:
     try:
         first, second = one.format, other.format
-        if isinstance(first, NiftiPlane) or isinstance(second, NiftiPlane):
+        if not isinstance(first, PixelFormat) or not isinstance(second, PixelFormat):
             return False
         if first.syntax == second.syntax:
             return read_stored(one, first, limits) == read_stored(other, second, limits)

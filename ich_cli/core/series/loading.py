@@ -6,6 +6,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom import (
@@ -24,6 +25,7 @@ from ich_cli.core.dicom import (
 )
 from ich_cli.core.errors import BrokenFileError
 from ich_cli.core.nifti import NiftiPlane, NiftiVolume, plane_hu, read_voxels
+from ich_cli.core.pictures import PictureFormat, picture_hu
 from ich_cli.core.series.types import SliceRef
 
 _READING: Final = Lock()
@@ -55,7 +57,18 @@ def load(ref: SliceRef, limits: Limits = DEFAULT_LIMITS) -> CTSlice:
             voxels = _voxels(fmt.volume, ref.source, ref.stamp, limits)
         hu = plane_hu(voxels, fmt, name)
         return CTSlice(hu, ref.id, ref.geometry, notes=ref.notes, patient=ref.patient)
+    if isinstance(fmt, PictureFormat):
+        return _load_picture(ref, fmt, limits)
     return decode_slice(ref, fmt, read_stored(ref, fmt, limits))
+
+
+def _load_picture(ref: SliceRef, fmt: PictureFormat, limits: Limits) -> CTSlice:
+    def read(raw: Seekable, _: int | None) -> NDArray[np.float32]:
+        _check_unchanged(ref.source, ref.stamp)
+        return picture_hu(raw, fmt, ref.source.name)
+
+    hu, notes = read_file(ref.source, limits, read), (*fmt.notes, *ref.notes)
+    return CTSlice(hu, ref.id, ref.geometry, "repaired", notes, ref.patient)
 
 
 def read_stored(ref: SliceRef, fmt: PixelFormat, limits: Limits) -> bytes:

@@ -23,6 +23,7 @@ from ich_cli.core.dicom import (
     sniff,
 )
 from ich_cli.core.errors import BrokenFileError, InputError, ReasonCode, UsageError
+from ich_cli.core.pictures import PictureWindow
 from ich_cli.core.series.loading import decode_slice, load
 from ich_cli.core.series.scanning import scan, slice_ref
 
@@ -31,7 +32,11 @@ _NAME: Final = "<memory>"
 
 
 def read(
-    source: str | Path | BinaryIO | Dataset, *, frame: int = 1, limits: Limits = DEFAULT_LIMITS
+    source: str | Path | BinaryIO | Dataset,
+    *,
+    frame: int = 1,
+    limits: Limits = DEFAULT_LIMITS,
+    window: PictureWindow | None = None,
 ) -> CTSlice:
     """Read one CT slice.
 
@@ -44,6 +49,8 @@ def read(
         Number of the frame in a multi-frame instance, from 1.
     limits
         Bounds on file size, memory and time.
+    window
+        Window of a PNG or JPEG file; None refuses it.
 
     Returns
     -------
@@ -60,13 +67,13 @@ def read(
         If the path holds several files, or there is no such frame.
     """
     if isinstance(source, str | Path):
-        return _read_path(Path(source), frame, limits)
+        return _read_path(Path(source), frame, limits, window)
     data = _encode(source) if isinstance(source, Dataset) else source.read()
     return _read_bytes(data, frame, limits)
 
 
-def _read_path(path: Path, frame: int, limits: Limits) -> CTSlice:
-    found = scan([path], limits)
+def _read_path(path: Path, frame: int, limits: Limits, window: PictureWindow | None) -> CTSlice:
+    found = scan([path], limits, window=window)
     refs = [ref for series in found.series for ref in series.slices]
     if len({ref.source for ref in refs}) > 1:
         raise UsageError(f"{path}: more than one file; use scan or read_slices")

@@ -20,9 +20,11 @@ from ich_cli.core.dicom import (
     DEFAULT_LIMITS,
     CTSlice,
     Frame,
+    Geometry,
     Limits,
     Rescale,
     Seekable,
+    SliceId,
     Source,
     printable,
     read_file,
@@ -41,6 +43,12 @@ from ich_cli.core.errors import (
     ReasonCode,
 )
 from ich_cli.core.nifti import NiftiFrame, read_planes
+from ich_cli.core.pictures import (
+    NO_WINDOW,
+    PictureWindow,
+    is_picture,
+    read_picture,
+)
 from ich_cli.core.series.copies import without_copies
 from ich_cli.core.series.grouping import group
 from ich_cli.core.series.loading import load
@@ -62,6 +70,7 @@ def scan(
     progress: Callable[[int], None] | None = None,
     names: Names = as_named,
     pool: Executor | None = None,
+    window: PictureWindow | None = None,
 ) -> Scan:
     """Find the slices in files, folders and zips. Reads headers, decodes nothing.
 
@@ -79,6 +88,8 @@ def scan(
     pool
         Pool of `worker_processes` that helps where there are many files; None reads in this
         process.
+    window
+        Window of PNG and JPEG files; None refuses them.
 
     Returns
     -------
@@ -93,7 +104,7 @@ def scan(
     """
     found: Found = []
     sources = list(walk([Path(path) for path in paths], names, limits))
-    for count, of_file in enumerate(_found(sources, limits, names, pool), 1):
+    for count, of_file in enumerate(_found(sources, limits, names, pool, window), 1):
         found.extend(of_file)
         if progress is not None:
             progress(count)
@@ -180,14 +191,18 @@ def _raise_first(refused: Iterable[Refused]) -> None:
 
 
 def _found(
-    sources: Sequence[Source | InputError], limits: Limits, names: Names, pool: Executor | None
+    sources: Sequence[Source | InputError],
+    limits: Limits,
+    names: Names,
+    pool: Executor | None,
+    window: PictureWindow | None,
 ) -> Iterator[Found]:
     """Yield the content of each file; of a zip, member by member."""
     if pool is None or len(sources) < _MANY:
         for source in sources:
-            yield from _of_source(source, limits, names)
+            yield from _of_source(source, limits, names, window)
         return
-    read = partial(_of_sources, limits=limits, names=names)
+    read = partial(_of_sources, limits=limits, names=names, window=window)
     pieces = [sources[i : i + _PIECE] for i in range(0, len(sources), _PIECE)]
     for piece, job in [(piece, pool.submit(read, piece)) for piece in pieces]:
         try:
@@ -197,34 +212,41 @@ def _found(
 
 
 def _of_sources(
-    sources: Sequence[Source | InputError], limits: Limits, names: Names
+    sources: Sequence[Source | InputError],
+    limits: Limits,
+    names: Names,
+    window: PictureWindow | None,
 ) -> list[Found]:
-    return [found for source in sources for found in _of_source(source, limits, names)]
+    return [found for source in sources for found in _of_source(source, limits, names, window)]
 
 
-def _of_source(source: Source | InputError, limits: Limits, names: Names) -> Iterator[Found]:
+def _of_source(
+    source: Source | InputError, limits: Limits, names: Names, window: PictureWindow | None
+) -> Iterator[Found]:
     """Yield the content of a file, or of each member of a zip."""
     if isinstance(source, InputError):
         yield [Refused.of(source)]
         return
-    found = _read(source, limits)
+    found = _read(source, limits, window)
     if found is not None:
         yield found
         return
     try:
-        yield from _zip(source, limits, names)
+        yield from _zip(source, limits, names, window)
     except InputError as error:  # a damaged zip: the rest of it is unknown
         yield [Refused.of(error)]
 
 
-def _zip(source: Source, limits: Limits, names: Names) -> Iterator[Found]:
+def _zip(
+    source: Source, limits: Limits, names: Names, window: PictureWindow | None
+) -> Iterator[Found]:
     held: list[Found] = []  # until a member is DICOM: a spreadsheet is a zip, too
     dicom = False
     for member in zip_members(source, limits, names):
         if isinstance(member, InputError):
             found: Found = [Refused.of(member)]
         else:
-            found = _read(member, limits) or []
+            found = _read(member, limits, window) or []
         held.append(found)
         dicom = dicom or not all(_is_other(one, source) for one in found)
         if dicom:
@@ -233,9 +255,15 @@ def _zip(source: Source, limits: Limits, names: Names) -> Iterator[Found]:
         if any(map(_is_timeout, found)):
             break  # the rest of the zip would time out, too
     if not dicom:
-        yield [Refused.of(_other(source, "a zip without DICOM"))]
+        pictures = any(_is_picture(one) for of_member in held for one in of_member)
+        remedy = NO_WINDOW if pictures else ""
+        yield [Refused.of(_other(source, "a zip without DICOM", remedy))]
     else:
         yield from held
+
+
+def _is_picture(found: SliceRef | Refused) -> bool:
+    return isinstance(found, Refused) and found.error.code is ReasonCode.PICTURE
 
 
 def _is_timeout(found: SliceRef | Refused) -> bool:
@@ -253,18 +281,22 @@ def _is_other(found: SliceRef | Refused, archive: Source) -> bool:
     error = found.error
     if isinstance(error, LimitError):
         return archive.found and not (archive.real or archive.name).lower().endswith(".zip")
-    return isinstance(error, NotApplicableError) and error.code is ReasonCode.NOT_DICOM
+    codes = (ReasonCode.NOT_DICOM, ReasonCode.PICTURE)
+    return isinstance(error, NotApplicableError) and error.code in codes
 
 
-def _read(source: Source, limits: Limits) -> Found | None:
+def _read(source: Source, limits: Limits, window: PictureWindow | None = None) -> Found | None:
     """Read the header of a file or member; None where it is a zip to open."""
 
     def read(raw: Seekable, size: int | None) -> Found | None:
         read_at = stamp(source)
         raw.seek(0)
-        kind = sniff(raw.read(132))
+        head = raw.read(132)
+        kind = sniff(head)
         if kind == "zip" and source.entry is None:
             return None
+        if kind == "other" and is_picture(head):
+            return [_picture(source, raw, limits, window, read_at)]
         if kind in ("gzip", "other"):
             planes = read_planes(raw, source.name, limits, compressed=kind == "gzip")
             if planes is not None:
@@ -290,10 +322,11 @@ def _no_dicom(source: Source, kind: str) -> InputError:
     return _other(source, "an empty file" if kind == "empty" else "")
 
 
-def _other(source: Source, what: str = "", remedy: str = "") -> InputError:
+def _other(
+    source: Source, what: str = "", remedy: str = "", code: ReasonCode = ReasonCode.NOT_DICOM
+) -> InputError:
     """Return the error for a file that is not DICOM: failed if it was named or looks like it."""
     reason = f"not DICOM: {what}" if what else "not DICOM"
-    code = ReasonCode.NOT_DICOM
     base = (source.real or source.name).replace("!", "/").rsplit("/", 1)[-1].lower()
     if source.found and (base.startswith("._") or not base.endswith(_ENDINGS)):
         return NotApplicableError(source.name, reason, remedy, code)
@@ -330,6 +363,28 @@ def _plane_ref(source: Source, frame: NiftiFrame, read_at: tuple[int, int]) -> S
         notes=frame.notes,
         series=frame.id.series_uid,
         format=frame.plane,
+        rescale=Rescale(None, None),
+        stamp=read_at,
+    )
+
+
+def _picture(
+    source: Source,
+    raw: Seekable,
+    limits: Limits,
+    window: PictureWindow | None,
+    read_at: tuple[int, int],
+) -> SliceRef | Refused:
+    """Return the slice of a picture: it has a name and a size, no UIDs and no geometry."""
+    if window is None:
+        return Refused.of(_other(source, "a picture", NO_WINDOW, ReasonCode.PICTURE))
+    return SliceRef(
+        source=source,
+        id=SliceId(source.name),
+        geometry=Geometry(),
+        notes=(),
+        series=str(source.path.parent),
+        format=read_picture(raw, source.name, limits, window),
         rescale=Rescale(None, None),
         stamp=read_at,
     )

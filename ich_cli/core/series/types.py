@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from ich_cli.core.dicom import Geometry, PixelFormat, Rescale, SliceId, Source
 from ich_cli.core.errors import InputError
 from ich_cli.core.nifti import NiftiPlane
+from ich_cli.core.pictures import PictureFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class SliceRef:
     """Remarks on the slice, then on its series; no patient data."""
     series: str
     """Temporary: SeriesInstanceUID, or folder, study and matrix where there is none."""
-    format: PixelFormat | NiftiPlane = field(repr=False)
+    format: PixelFormat | NiftiPlane | PictureFormat = field(repr=False)
     rescale: Rescale = field(repr=False)
     stamp: tuple[int, int] = field(repr=False)
     """Size in bytes and modification time in ns of the file when its header was read."""
@@ -41,7 +42,7 @@ class SliceRef:
 
     @property
     def is_dicom(self) -> bool:
-        """Whether the file is DICOM, not NIfTI."""
+        """Whether the file is DICOM, not NIfTI and not a picture."""
         return isinstance(self.format, PixelFormat)
 
 
