@@ -14,7 +14,10 @@ from ich_cli.terminal import AnonymousPaths, Json, Limit, Quiet, Seed, Workers, 
 if TYPE_CHECKING:
     from ich_cli.core.preprocessing import PreprocessConfig
 
-Source = Literal["rsna", "ct-ich", "dlmi", "folder", "unlabelled", "phantom"]
+Source = Literal[
+    "rsna", "ct-ich", "bhsd", "mbh", "seg-cq500", "instance", "dlmi", "folder", "unlabelled",
+    "phantom",
+]  # fmt: skip
 
 
 def preprocess(
@@ -112,7 +115,7 @@ def _print_summary(about: dict[str, object], output: Path, as_json: bool) -> Non
         f"{output}: {about['slices']} slices of {about['patients']} patients, "
         f"{about['studies']} studies"
     )
-    counts = about["labels"]
+    counts, source = about["labels"], about["source"]
     if about["labelled"] and isinstance(counts, dict):
         console.stdout().print(title, soft_wrap=True)
         table = Table()
@@ -120,8 +123,12 @@ def _print_summary(about: dict[str, object], output: Path, as_json: bool) -> Non
         table.add_column("slices", justify="right")
         table.add_column("patients", justify="right")
         for label, count in counts.items():
-            table.add_row(label, str(count["slices"]), str(count["patients"]))
+            known = count["slices"] or not count.get("unknown")
+            number, patients = (str(count[key]) if known else "-" for key in ("slices", "patients"))
+            table.add_row(label, number, patients)
         console.stdout().print(table)
+        if isinstance(source, dict) and source.get("label_level") == "study":
+            console.note("labels are per study: for `ich evaluate`, not for training")
     else:
         console.stdout().print(f"{title}, without labels")
     if about["skipped"]:

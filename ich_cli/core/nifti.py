@@ -293,6 +293,25 @@ def plane_hu(voxels: NDArray[Any], plane: NiftiPlane, name: str) -> NDArray[np.f
 
 
 def read_voxels(raw: Seekable, volume: NiftiVolume, name: str) -> NDArray[Any]:
+    """Read all voxels of a CT volume; see `read_stored_voxels`.
+
+    Raises
+    ------
+    InputError
+        If voxels are missing, or the volume has no air, so that values are not HU.
+    """
+    voxels = read_stored_voxels(raw, volume, name)
+    lowest = float(voxels.min()) * volume.slope + volume.intercept
+    if lowest > _NO_AIR:
+        raise BrokenFileError(
+            name,
+            f"no air: the lowest value is {lowest:g}, so that values are not Hounsfield units",
+            "export the CT in HU, without window and without removing the skull",
+        )
+    return voxels
+
+
+def read_stored_voxels(raw: Seekable, volume: NiftiVolume, name: str) -> NDArray[Any]:
     """Read all voxels of a volume, in the order of the file.
 
     Parameters
@@ -312,8 +331,9 @@ def read_voxels(raw: Seekable, volume: NiftiVolume, name: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If voxels are missing, or the volume has no air, so that values are not HU.
+        If voxels are missing.
     """
+    raw.seek(0)
     stream = _stream(raw, compressed=volume.compressed)
     try:
         stream.seek(volume.offset)
@@ -326,12 +346,4 @@ def read_voxels(raw: Seekable, volume: NiftiVolume, name: str) -> NDArray[Any]:
         ) from None
     if len(data) < volume.byte_count:
         raise BrokenFileError(name, "the file ends within its voxels", "copy it again")
-    voxels = np.frombuffer(data, volume.dtype).reshape(volume.shape, order="F")
-    lowest = float(voxels.min()) * volume.slope + volume.intercept
-    if lowest > _NO_AIR:
-        raise BrokenFileError(
-            name,
-            f"no air: the lowest value is {lowest:g}, so that values are not Hounsfield units",
-            "export the CT in HU, without window and without removing the skull",
-        )
-    return voxels
+    return np.frombuffer(data, volume.dtype).reshape(volume.shape, order="F")

@@ -136,9 +136,10 @@ def _cells(
 def _caption(report: Mapping[str, Any]) -> str:
     interval = report["intervals"].get("weighted_log_loss")
     between = f" ({interval[0]:.4f}-{interval[1]:.4f})" if interval else ""
+    loss = report["weighted_log_loss"]
     return (
         f"{_count(report)}; weighted log loss "
-        f"{report['weighted_log_loss']:.4f}{between}; {_intervals(report)}. {RESEARCH_ONLY}"
+        f"{'-' if loss is None else f'{loss:.4f}'}{between}; {_intervals(report)}. {RESEARCH_ONLY}"
     )
 
 

@@ -163,7 +163,7 @@ def make_ct_ich_nifti(root: Path) -> Path:
         (base / folder).mkdir(parents=True)
     rows = []
     for patient, subtypes in CT_ICH_PATIENTS:
-        study = phantom(200 + patient, subtypes)
+        study = phantom(700 + patient, subtypes)
         save_nifti(base / "ct_scans" / f"{patient:03d}.nii", study.hu, study)
         mask = np.where(study.masks > 0, 255, 0).astype(np.uint8)
         save_nifti(base / "masks" / f"{patient:03d}.nii", mask, study)
@@ -177,7 +177,7 @@ def make_ct_ich_pictures(root: Path) -> Path:
     """Write CT-ICH 1.0.0: JPEG pictures in two windows, masks of positive slices beside."""
     rows = []
     for patient, subtypes in CT_ICH_PATIENTS:
-        study = phantom(200 + patient, subtypes)
+        study = phantom(700 + patient, subtypes)
         folder = root / "Patients_CT" / f"{patient:03d}"
         for window in ("brain", "bone"):
             (folder / window).mkdir(parents=True)

@@ -186,7 +186,8 @@ def _print(
     if compared:
         return
     for one in models:
-        report = one.studies if options.by == "study" else one.slices
+        by_study = options.by == "study" or one.predictions.slices.study_labels is not None
+        report = one.studies if by_study else one.slices
         print_report(f"{one.name} on {one.predictions.data_and_split}", report.to_dict())
         console.stdout().print(f"Thresholds: {one.predictions.threshold_source}.")
     if options.out_of_fold and options.by == "study":
@@ -224,6 +225,8 @@ def _calibrate(options: EvaluateOptions) -> tuple[list[Evaluation], Evaluation]:
         raise UsageError("--calibrate takes --bundle, and --data to test on")
     assert options.calibrate is not None
     folder, validation = Path(options.bundles[0]), _open(options.calibrate)
+    if validation.study_labels is not None:
+        raise DataError(f"{validation.name} has labels per study; calibrate on labels per slice")
     test = _open(options.data) if options.data else None
     if test:
         check_disjoint(validation, test)

@@ -14,7 +14,7 @@ from .label_table import (
     to_label as to_label,
     with_any as with_any,
 )
-from .lesion_masks import UNKNOWN as UNKNOWN, Mask as Mask
+from .lesion_masks import NO_SUBTYPE as NO_SUBTYPE, UNKNOWN as UNKNOWN, Mask as Mask
 from .out_of_fold_table import (
     Floats as Floats,
     OutOfFoldTable as OutOfFoldTable,

@@ -40,7 +40,7 @@ ABSENT: Final = ("", "nan", "null", "none", "na")
 NEGATIVE_WORDS: Final = ("none", "normal", "negative", "no_hemorrhage", "healthy")
 
 
-def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
+def read_labels(path: Path, *, scores: bool = False, key: str | None = None) -> dict[str, LabelRow]:
     """Read a label table in any of the three layouts.
 
     A missing `any` is the maximum of the subtypes. Repeated rows are merged.
@@ -51,6 +51,9 @@ def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
         Table with a header line; commas, semicolons or tabs separate its cells.
     scores
         The values are probabilities: `any` may be lower than a subtype, and values may be missing.
+
+    key
+        Column that names the slice, in lower case; None finds one of `KEY_COLUMNS`.
 
     Returns
     -------
@@ -65,16 +68,22 @@ def read_labels(path: Path, *, scores: bool = False) -> dict[str, LabelRow]:
         If columns or subtypes are missing, a value is not a label, or rows contradict each other.
     """
     table = read_table(path)
-    key, subtype = _first(table, KEY_COLUMNS), _first(table, SUBTYPE_COLUMNS)
+    key, subtype = key or _first(table, KEY_COLUMNS), _first(table, SUBTYPE_COLUMNS)
     value = _first(table, VALUE_COLUMNS)
-    if key is None:
-        raise DataError(f"{path}: no column names the slice; name it sop_uid, id, path or file")
-    if set(SUBTYPES) <= set(table.columns):
-        return _read_wide(table, key, path, scores)
-    if subtype is None and value is None:
+    columns = listed([str(name) for name in table.columns])
+    if key is None or key not in table:
         raise DataError(
-            f"{path}: no labels; there must be a column for each of {', '.join(SUBTYPES)}, "
-            "or a column of subtypes, or ids that end in _epidural and so on, beside a column label"
+            f"{path}: no column names the slice (columns: {columns}); name it sop_uid, id, path or "
+            "file"
+        )
+    named = set(LABELS) & set(table.columns)
+    if set(SUBTYPES) <= named or (named == {LABELS[ANY]} and subtype is None):
+        return _read_wide(table, key, path, scores)
+    if subtype is None and (value is None or named):
+        raise DataError(
+            f"{path}: no labels (columns: {columns}); there must be a column for each of "
+            f"{', '.join(SUBTYPES)}, or a column of subtypes, or ids that end in _epidural and so "
+            "on, beside a column label"
         )
     keys, names = (table[key], table[subtype]) if subtype else _split_ids(table[key], path)
     values = _parse_values(table[value], path, scores) if value else np.ones(len(table))
@@ -147,16 +156,28 @@ def to_label(text: str, where: str) -> float:
     return value
 
 
-def with_any(found: Mapping[str, float], where: str, *, scores: bool = False) -> LabelRow:
-    """Return labels in order; a missing `any` is the maximum of the subtypes."""
+def with_any(
+    found: Mapping[str, float], where: str, *, scores: bool = False, partial: bool = False
+) -> LabelRow:
+    """Return labels in order; a missing `any` is the maximum of the subtypes.
+
+    With `partial`, subtypes may be missing where `any` is given: they are 0 where it is 0, and NaN,
+    unknown, otherwise.
+    """
     missing = [name for name in SUBTYPES if name not in found]
-    if missing:
+    if missing and not (partial and LABELS[ANY] in found):
         raise DataError(f"{where}: no label for {', '.join(missing)}")
-    subtypes = [found[name] for name in SUBTYPES]
-    highest = max(subtypes)
+    unknown = math.nan if found.get(LABELS[ANY]) else 0.0
+    subtypes = [found.get(name, unknown) for name in SUBTYPES]
+    highest = max((value for value in subtypes if not math.isnan(value)), default=0.0)
     if not scores and found.get(LABELS[ANY], highest) < highest:
         raise DataError(f"{where}: `any` is lower than a subtype")
     return (found.get(LABELS[ANY], highest), *subtypes)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first five names, for a message."""
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _first(table: DataFrame, wanted: Iterable[str]) -> str | None:
@@ -181,7 +202,13 @@ def _read_wide(table: DataFrame, key: str, path: Path, scores: bool) -> dict[str
     names = [name for name in LABELS if name in table.columns]
     if scores:  # rows of refused slices have no probabilities
         table = table[(table[names] != "").any(axis=1)]
-    labels = list(zip(*(_parse_values(table[n], path, False).tolist() for n in names), strict=True))
+    cells = table[names]
+    absent = cells.apply(lambda column: column.str.strip().str.lower().isin(ABSENT))
+    _check_complete(absent, path)
+    filled = cells.mask(absent, "0")
+    numbers = np.array([_parse_values(filled[n], path, False) for n in names])
+    numbers[absent.to_numpy().T] = math.nan
+    labels = numbers.T.tolist()
     frames = table["frame"] if "frame" in table.columns else [""] * len(table)
     columns = {"sop_uid", "path", key} & set(table.columns)
     out: dict[str, LabelRow] = {}
@@ -189,11 +216,22 @@ def _read_wide(table: DataFrame, key: str, path: Path, scores: bool) -> dict[str
         table.index, labels, frames, *(table[column] for column in columns), strict=True
     ):
         where = f"{path}, line {line}"
-        row = with_any(dict(zip(names, values, strict=True)), where, scores=scores)
+        given = {n: v for n, v in zip(names, values, strict=True) if not math.isnan(v)}
+        row = with_any(given, where, scores=scores, partial=True)
         for name in filter(None, cells):
-            if out.setdefault(slice_key(name) + (f"#{frame}" if frame else ""), row) != row:
+            earlier = out.setdefault(slice_key(name) + (f"#{frame}" if frame else ""), row)
+            if not np.array_equal(earlier, row, equal_nan=True):
                 raise DataError(f"{where}: this slice has other labels in an earlier row")
     return out
+
+
+def _check_complete(absent: DataFrame, path: Path) -> None:
+    """Raise DataError where a row lacks a subtype, and `any`, too."""
+    without_any = absent.get(LABELS[ANY], True)
+    bad = absent.index[absent.any(axis=1) & without_any]
+    if len(bad):
+        lines = listed([str(line) for line in bad])
+        raise DataError(f"{path}: labels are missing in {len(bad)} rows (lines {lines})")
 
 
 def _split_ids(ids: Series, path: Path) -> tuple[list[str], list[str]]:
@@ -246,6 +284,12 @@ def _read_long(
     if missing_is_0:
         known[:, ANY + 1 :] = True
     first_lines = lines[np.unique(slices, return_index=True)[1]]
+    missing = [key for key, there in zip(numbers, known, strict=True) if not there[ANY + 1 :].all()]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} slices have no row for some of the subtypes "
+            f"({listed(missing)})"
+        )
     out = {}
     for key, line, row, there in zip(numbers, first_lines, table.tolist(), known, strict=True):
         found = {label: value for label, value, k in zip(LABELS, row, there, strict=True) if k}

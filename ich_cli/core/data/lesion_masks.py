@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ich_cli.core.data.label_table import LabelRow
 from ich_cli.core.data.tables import read_table
 from ich_cli.core.errors import DataError
-from ich_cli.core.labels import SUBTYPES
+from ich_cli.core.labels import ANY, SUBTYPES
 
 BOXES: Final = "boxes.csv"
 _COLUMNS: Final = ("patientnumber", "slicenumber", "subtype", "cx", "cy", "w", "h")
@@ -114,6 +114,31 @@ def labels_of_mask(mask: NDArray[np.uint8] | None) -> LabelRow | None:
     unknown = math.nan if found & NO_SUBTYPE else 0.0
     subtypes = (1.0 if found >> k & 1 else unknown for k in range(len(SUBTYPES)))
     return (float(found > 0), *subtypes)
+
+
+def name_subtype(mask: NDArray[np.uint8], labels: LabelRow | None) -> NDArray[np.uint8] | None:
+    """Return a mask whose unknown subtype is the slice's only one.
+
+    Parameters
+    ----------
+    mask
+        Bit field ``(H, W)``.
+    labels
+        Labels of the slice by people.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        The mask as it is where the slice has several subtypes, or unknown ones; None, unknown,
+        where it is empty and the labels are positive.
+    """
+    positive = [k for k, value in enumerate((labels or ())[ANY + 1 :]) if value >= 0.5]
+    if not mask.any() and labels is not None and labels[ANY] > 0:
+        return None
+    if len(positive) != 1:
+        return mask
+    own = (mask & NO_SUBTYPE > 0).astype(np.uint8) << np.uint8(positive[0])
+    return np.asarray((mask & ~np.uint8(NO_SUBTYPE)) | own, np.uint8)
 
 
 def _shapes(shape: tuple[int, ...], box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

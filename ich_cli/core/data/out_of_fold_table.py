@@ -32,6 +32,13 @@ class OutOfFoldTable:
     """Fold of each slice, int64 ``(N,)``; None where unknown."""
     logits: Floats | None = None
     """float64 ``(N, 6)`` before calibration; None where unknown."""
+    known: NDArray[np.bool_] | None = None
+    """bool ``(N, 6)``: labels that are known; None if all are."""
+
+    @property
+    def known_labels(self) -> Floats:
+        """float64 ``(N, 6)``: labels, NaN where unknown."""
+        return np.where(True if self.known is None else self.known, self.labels, np.nan)
 
 
 def read_out_of_fold(path: Path) -> OutOfFoldTable:
@@ -61,4 +68,7 @@ def read_out_of_fold(path: Path) -> OutOfFoldTable:
         raise DataError(f"{path} has a logit that is not finite")
     patients = table["patient"].to_numpy(str)
     names = tuple(table["name"]) if "name" in table else ("",) * len(table)
-    return OutOfFoldTable(labels >= 0.5, probabilities, patients, names, folds, logits)
+    known = ~np.isnan(labels)
+    return OutOfFoldTable(
+        labels >= 0.5, probabilities, patients, names, folds, logits, None if known.all() else known
+    )

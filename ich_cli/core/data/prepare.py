@@ -243,7 +243,7 @@ def _join(
         "patients": len(numbers),
         "studies": len({(row.patient, row.study) for row in rows}),
         "skipped": len(skipped),
-        "labelled": not bool(np.isnan(labels).any()),
+        "labelled": not bool(np.isnan(labels).all()),
         "labels": count_labels(labels, of_patient),
         "sha256": digest,
     }

@@ -69,11 +69,11 @@ def prepare_series(job: SeriesJob, work: Path, config: PreprocessConfig) -> str:
 
 
 def _mask(one: LabelledSlice, placement: Placement) -> Pixels:
-    """Return the lesion mask of a slice; `UNKNOWN` where it is positive without annotation."""
+    """Return the lesion mask of a slice; `UNKNOWN` unless it is annotated or negative."""
     if one.mask is not None:
         return prepare_mask(one.mask, placement)
-    positive = one.labels is not None and one.labels[ANY] > 0
-    return np.full((placement.size,) * 2, UNKNOWN if positive else 0, np.uint8)
+    negative = one.labels is not None and one.labels[ANY] == 0
+    return np.full((placement.size,) * 2, 0 if negative else UNKNOWN, np.uint8)
 
 
 def _with_neighbours(

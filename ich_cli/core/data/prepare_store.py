@@ -171,7 +171,7 @@ def join_masks(work: Path, shards: Sequence[dict[str, Any]], config: PreprocessC
         _write_header(file, (sum(len(shard["rows"]) for shard in shards), *shape))
         for path, shard in zip(found, shards, strict=True):
             for row in shard["rows"] if not path.is_file() else ():
-                file.write(np.full(shape, UNKNOWN if row[4][ANY] > 0 else 0, np.uint8).data)
+                file.write(np.full(shape, 0 if row[4][ANY] == 0 else UNKNOWN, np.uint8).data)
             if path.is_file():
                 file.write(np.load(path).data)
 

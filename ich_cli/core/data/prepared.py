@@ -88,7 +88,8 @@ class PreparedDataset:
     pixels
         uint8 ``(N, C, S, S)``, memory-mapped.
     labels
-        float32 ``(N, 6)`` in the order of `LABELS`; NaN where unlabelled.
+        float32 ``(N, 6)`` in the order of `LABELS`; NaN where unknown, and in all slices of a data
+        set with labels per study.
     patients
         int64 ``(N,)``, running numbers.
     rows
@@ -108,6 +109,8 @@ class PreparedDataset:
     rows: tuple[IndexRow, ...]
     about: dict[str, Any]
     masks: NDArray[np.uint8] | None = None
+    study_labels: NDArray[np.float32] | None = None
+    """float32 ``(N, 6)``: the labels of each slice's study, of a data set with labels per study."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -131,8 +134,8 @@ class PreparedDataset:
         return bool(self.about.get("labelled", True)) or "pseudo_labels" in self.about
 
     def known_rows(self) -> NDArray[np.int64]:
-        """Return the rows that have labels."""
-        return np.flatnonzero(~np.isnan(self.labels).any(axis=1)).astype(np.int64)
+        """Return the rows with at least one known label."""
+        return np.flatnonzero(~np.isnan(self.labels).all(axis=1)).astype(np.int64)
 
     @property
     def sha256(self) -> str:
@@ -178,7 +181,10 @@ class PreparedDataset:
             )
         labels = np.array([row.labels for row in rows], np.float32)
         patients = np.array([row.patient for row in rows], np.int64)
-        return cls(folder, config, pixels, labels, patients, rows, about, masks)
+        if about["source"].get("label_level") != "study":
+            return cls(folder, config, pixels, labels, patients, rows, about, masks)
+        none = np.full_like(labels, np.nan)
+        return cls(folder, config, pixels, none, patients, rows, about, masks, labels)
 
 
 def write_index(path: Path, rows: Iterable[IndexRow]) -> str:
@@ -193,16 +199,17 @@ def count_labels(labels: NDArray[np.float32], patients: NDArray[np.int64]) -> di
     Parameters
     ----------
     labels
-        float32 ``(N, 6)``; a soft label counts from 0.5 on.
+        float32 ``(N, 6)``; a soft label counts from 0.5 on, NaN as unknown.
     patients
         int64 ``(N,)``.
     """
-    positive = labels >= 0.5
+    positive, unknown = labels >= 0.5, np.isnan(labels).sum(axis=0)
     return {
         label: {
             "slices": int(positive[:, k].sum()),
             "patients": int(np.unique(patients[positive[:, k]]).size),
         }
+        | ({"unknown": int(unknown[k])} if unknown[k] else {})
         for k, label in enumerate(LABELS)
     }
 

@@ -52,6 +52,8 @@ class Scores:
         bool ``(N, 6)``: labels that are called positive.
     called_best
         bool ``(N, 6)``: the same at the thresholds with the best F1 on other slices.
+    known
+        bool ``(N, 6)``: labels that count; None if all are known.
     """
 
     labels: Bools
@@ -59,6 +61,18 @@ class Scores:
     patients: NDArray[Any]
     called: Bools
     called_best: Bools | None = None
+    known: Bools | None = None
+
+    def of(self, k: int) -> Scores:
+        """Return the slices of which a label is known."""
+        if self.known is None or self.known[:, k].all():
+            return self
+        kept = self.known[:, k]
+        best = None if self.called_best is None else self.called_best[kept]
+        return Scores(
+            self.labels[kept], self.probabilities[kept], self.patients[kept], self.called[kept],
+            best,
+        )  # fmt: skip
 
 
 def resample(
@@ -105,10 +119,16 @@ def _of_one_patient(scores: Scores, member: NDArray[np.intp]) -> Iterator[str]:
     Drawing this patient repeatedly says nothing about the variation between patients.
     """
     for k, label in enumerate(LABELS):
-        y = scores.labels[:, k]
-        for own, names in ((y, _OF_POSITIVES), (~y, _OF_NEGATIVES)):
+        y, known = scores.labels[:, k], _known(scores, k)
+        for own, names in ((y & known, _OF_POSITIVES), (~y & known, _OF_NEGATIVES)):
             if np.unique(member[own]).size == 1:
                 yield from (f"{label}.{name}" for name in names)
+
+
+def _known(scores: Scores, k: int) -> Bools:
+    if scores.known is None:
+        return np.ones(len(scores.labels), bool)
+    return scores.known[:, k]
 
 
 def log_losses(y: Bools | Floats, p: Floats) -> Floats:
@@ -194,9 +214,11 @@ def _sums(scores: Scores, k: int, member: NDArray[np.intp], patients: int) -> Fl
         np.ones_like(p), y, y & called, ~y & called, y & half, ~y & half, y & best, ~y & best,
         (p - y) ** 2, log_losses(y, p),
     )  # fmt: skip
-    linear = [np.bincount(member, values, patients) for values in columns]
+    known = _known(scores, k)
+    linear = [np.bincount(member, known * values, patients) for values in columns]
     place = np.minimum((p * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(member * BINS + place, p - y, patients * BINS).reshape(patients, BINS)
+    gaps = np.bincount(member * BINS + place, known * (p - y), patients * BINS)
+    gaps = gaps.reshape(patients, BINS)
     return np.concatenate([np.stack(linear, 1), gaps], 1)
 
 
@@ -233,7 +255,10 @@ def _named(each: dict[str, Floats]) -> dict[str, Floats]:
         known = ~np.isnan(subtypes)
         with np.errstate(invalid="ignore"):
             out[f"macro.{name}"] = np.where(known, subtypes, 0).sum(1) / known.sum(1)
-    out["weighted_log_loss"] = each["log_loss"] @ WEIGHTS / WEIGHTS.sum()
+    known = ~np.isnan(each["log_loss"])
+    losses = np.where(known, each["log_loss"], 0)
+    with np.errstate(invalid="ignore"):
+        out["weighted_log_loss"] = losses @ WEIGHTS / (known @ WEIGHTS)
     return out
 
 
@@ -253,7 +278,8 @@ class _Ranks:
             edges = np.unique(np.quantile(p, np.linspace(0, 1, MOST_RANKS + 1)[1:-1]))
             rank = np.searchsorted(edges, p, side="right")
         shape = (int(rank.max()) + 1, patients)
-        split = [(rank[own], member[own]) for own in (y, ~y)]
+        known = _known(scores, k)
+        split = [(rank[own], member[own]) for own in (y & known, ~y & known)]
         return cls(*(csr_array((np.ones(len(r)), (r, m)), shape) for r, m in split))
 
     def measure(self, counts: Floats) -> Floats:
@@ -293,6 +319,7 @@ def resample_bins(
         Mean probability, share of positives, and the lower and upper end of the share's 95 %
         interval (bootstrap over patients), each ``(groups,)``.
     """
+    scores = scores.of(k)
     y, p = scores.labels[:, k], scores.probabilities[:, k]
     edges = np.unique(np.quantile(p, np.linspace(0, 1, groups + 1)[1:-1]))
     place = np.unique(np.searchsorted(edges, p, side="right"), return_inverse=True)[1]

@@ -58,7 +58,7 @@ def learn_calibration(
     Parameters
     ----------
     labels
-        ``(N, 6)``.
+        ``(N, 6)``; NaN, unknown, does not count.
     logits
         ``(N, 6)``, of slices that the model was not trained on.
     patients
@@ -67,10 +67,12 @@ def learn_calibration(
         has weight 1.
     """
     y, z = np.asarray(labels, np.float64), np.asarray(logits, np.float64)
-    mixed = (y.sum(0) > 0) & (y.sum(0) < len(y))
+    known = ~np.isnan(y)
+    y = np.nan_to_num(y)
+    mixed = (y.sum(0) > 0) & (y.sum(0) < known.sum(0))
     if not mixed.any():
         return Calibration()
-    shared, own = _fit(y[:, mixed], z[:, mixed], _slice_weight(y, patients))
+    shared, own = _fit(y[:, mixed], z[:, mixed], known[:, mixed], _slice_weight(y, patients))
     log_slope, bias = np.repeat(shared[:, None], len(LABELS), axis=1)
     log_slope[mixed] += own[0]
     bias[mixed] += own[1]
@@ -87,17 +89,20 @@ def choose_thresholds(
     Parameters
     ----------
     labels, probabilities
-        ``(N, 6)`` of slices that the model was not trained on.
+        ``(N, 6)`` of slices that the model was not trained on; labels that are NaN do not count.
     targets
         Aims of the thresholds.
     """
-    y, p = np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64)
-    aims = targets or Targets()
-    return {label: _choose(y[:, k], p[:, k], label, aims) for k, label in enumerate(LABELS)}
+    values, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    known, aims = ~np.isnan(values), targets or Targets()
+    return {
+        label: _choose(values[known[:, k], k] >= 0.5, p[known[:, k], k], label, aims)
+        for k, label in enumerate(LABELS)
+    }
 
 
 def _choose(y: NDArray[np.bool_], p: Floats, label: str, targets: Targets) -> float:
-    if y.all() or not y.any():
+    if y.all() or not y.any():  # or no slice is labelled
         return 0.5
     if label in targets.specificity:
         return at_specificity(y, p, targets.specificity[label])
@@ -143,15 +148,15 @@ def _slice_weight(y: Floats, patients: ArrayLike | None) -> float:
     return float(np.unique(np.asarray(patients)[bleeds]).size / bleeds.sum())
 
 
-def _fit(y: Floats, z: Floats, weight: float) -> tuple[Floats, Floats]:
+def _fit(y: Floats, z: Floats, known: NDArray[np.bool_], weight: float) -> tuple[Floats, Floats]:
     """Return the shared ``(2,)`` and the deviating ``(2, K)`` log slope and bias of K labels."""
 
     def cost(x: Floats) -> tuple[float, Floats]:
         shared, own = x[:2, None], x[2:].reshape(2, -1)
         slope, bias = np.exp(shared[0] + own[0]), shared[1] + own[1]
         t = slope * z + bias
-        residual = weight * (expit(t) - y)
-        loss = weight * np.sum(np.logaddexp(0, t) - y * t)
+        residual = weight * (known * (expit(t) - y))
+        loss = weight * np.sum(known * (np.logaddexp(0, t) - y * t))
         prior = np.sum((shared / _SHARED) ** 2) / 2 + np.sum((own / _OWN) ** 2) / 2
         gradient = np.stack([np.sum(residual * z, axis=0) * slope, residual.sum(axis=0)])
         to_shared = gradient.sum(axis=1, keepdims=True) + shared / _SHARED**2

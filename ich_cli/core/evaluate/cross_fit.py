@@ -68,12 +68,12 @@ def learn_parameters(
         and its study rule where too few studies bleed or too few do not.
     """
     few = rare_labels(cases) if known else ()
-    own = None if calibrated else learn_calibration(cases.labels, logits, cases.patients)
+    own = None if calibrated else learn_calibration(cases.known_labels, logits, cases.patients)
     if known and own:
         own = _with_old(own, known.calibration or Calibration(), few)
     p = (own or Calibration()).apply(logits)
-    thresholds = choose_thresholds(cases.labels, p, targets)
-    rule = learn_rule(cases.labels, p, cases.studies)
+    thresholds = choose_thresholds(cases.known_labels, p, targets)
+    rule = learn_rule(cases.known_labels, p, cases.studies)
     if known:
         thresholds |= {label: known.thresholds[label] for label in few}
         rule = rule or known.study
@@ -143,7 +143,6 @@ def cross_fitted_best_f1(cases: Cases, folds: NDArray[np.int64]) -> NDArray[np.b
 
 def best_f1_thresholds(cases: Cases) -> Floats:
     """Return the six thresholds with the best F1; 0.5 for a label without positives."""
-    y, p = cases.labels, cases.probabilities
-    return np.array(
-        [at_best_f1(y[:, k], p[:, k]) if y[:, k].any() else 0.5 for k in range(len(LABELS))]
-    )
+    known = [cases.scores.of(k) for k in range(len(LABELS))]
+    each = [(one.labels[:, k], one.probabilities[:, k]) for k, one in enumerate(known)]
+    return np.array([at_best_f1(y, p) if y.any() else 0.5 for y, p in each])

@@ -128,7 +128,13 @@ def from_data(data: PreparedDataset, p: Floats, thresholds: Mapping[str, float])
     studies = [f"{row.patient} {row.study}" for row in data.rows]
     names = tuple(row.name for row in data.rows)
     return Cases.from_arrays(
-        data.labels, p, thresholds, patients=data.patients, studies=studies, names=names
+        data.labels,
+        p,
+        thresholds,
+        patients=data.patients,
+        studies=studies,
+        names=names,
+        study_labels=data.study_labels,
     )
 
 
@@ -171,13 +177,13 @@ def from_folds(path: Path, thresholds: Mapping[str, float] | None = None) -> Lab
     if all(name.isdecimal() for name in patients.tolist()):
         patients = patients.astype(np.int64)  # sorted as in the run, so that its draws recur
     half = dict.fromkeys(LABELS, 0.5)
-    cases = Cases.from_arrays(found.labels, found.probabilities, half, patients=patients,
+    cases = Cases.from_arrays(found.known_labels, found.probabilities, half, patients=patients,
                               names=found.names)  # fmt: skip
     logits = finite_logits(found.probabilities) if found.logits is None else found.logits
     folds = split_patients(cases) if found.folds is None else found.folds
     chosen = learn_parameters(cases, logits, Targets()).thresholds
     slices = Cases.from_arrays(
-        found.labels, found.probabilities, thresholds or chosen, patients=patients,
+        found.known_labels, found.probabilities, thresholds or chosen, patients=patients,
         names=found.names,
     )  # fmt: skip
     slices = replace(slices, called_best=cross_fitted_best_f1(slices, folds))

@@ -43,7 +43,8 @@ class Report:
     """Label → metric → value; None if undefined (a label without positives)."""
     macro: dict[str, float | None]
     """Metric → mean over the subtypes for which it is defined."""
-    weighted_log_loss: float
+    weighted_log_loss: float | None
+    """None where no label is known."""
     confusion: dict[str, dict[str, int]]
     """Label → ``tp``, ``fp``, ``fn``, ``tn`` at its threshold."""
     intervals: dict[str, tuple[float, float]]
@@ -66,13 +67,16 @@ def evaluate(
     progress: Callable[[int], None] = lambda n: None,
     called: ArrayLike | None = None,
     called_best: ArrayLike | None = None,
+    known: ArrayLike | None = None,
 ) -> Report:
     """Compute the metrics of probabilities.
 
     Parameters
     ----------
     labels, probabilities
-        ``(N, 6)`` in the order of `LABELS`; a soft label counts as positive from 0.5 on.
+        ``(N, 6)`` in the order of `LABELS`; a soft label counts as positive from 0.5 on. A label
+        that is NaN is unknown and does not count; a label whose positives are all unknown has no
+        metrics.
     patients
         ``(N,)``: patient of each row. The bootstrap draws patients, because slices of one patient
         are not independent.
@@ -91,6 +95,8 @@ def evaluate(
         bool ``(N, 6)``: labels that are called positive, if not those that reach ``thresholds``.
     called_best
         bool ``(N, 6)``: the same at the thresholds with the best F1 on other slices.
+    known
+        bool ``(N, 6)``: labels that count, where they are given as bool; None: those not NaN.
 
     Raises
     ------
@@ -98,13 +104,17 @@ def evaluate(
         If shapes do not fit, or a probability is outside [0, 1].
     """
     y, p, who = _checked(labels, probabilities, patients)
+    there = ~np.isnan(np.asarray(labels, np.float64)) if known is None else np.asarray(known, bool)
     if unit == "patient":
+        there = known_by_group(y, there, np.unique(who, return_inverse=True)[1])
         y, p, who = by_patient(y, p, who)
+    counted = countable(y, there)
     cut = np.array([thresholds[label] for label in LABELS])
     positive = p >= cut if called is None else np.asarray(called, bool)
     best = None if called_best is None else np.asarray(called_best, bool)
-    scores = Scores(y, p, who, positive, best)
-    each = {label: _label_metrics(scores, k, float(cut[k])) for k, label in enumerate(LABELS)}
+    y = y & there
+    scores = Scores(y, p, who, positive, best, counted)
+    each = {label: _label_metrics(scores.of(k), k, float(cut[k])) for k, label in enumerate(LABELS)}
     return Report(
         unit=unit,
         count=len(y),
@@ -112,23 +122,24 @@ def evaluate(
         positives={label: int(y[:, k].sum()) for k, label in enumerate(LABELS)},
         labels=each,
         macro={name: _macro(each, name) for name in LABEL_METRICS},
-        weighted_log_loss=weighted_log_loss(y, p),
-        confusion=_confusion(y, positive),
+        weighted_log_loss=weighted_log_loss(y, p) if counted is None else _weighted(each),
+        confusion=_confusion(y, positive, counted),
         intervals=_intervals(scores, bootstrap, seed, progress),
     )
 
 
 def quick_metrics(labels: ArrayLike, logits: ArrayLike) -> dict[str, float | None]:
     """Return the metrics that are shown after each epoch: AUC, weighted log loss and F1 at 0.5."""
-    y = np.asarray(labels) >= 0.5
+    values = np.asarray(labels, np.float64)
     p = expit(np.asarray(logits, np.float64))
-    auc = [auroc(y[:, k], p[:, k]) for k in range(len(LABELS))]
-    f1 = [_rates(y[:, k], p[:, k] >= 0.5)["f1"] for k in range(len(LABELS))]
-    known = {f"auc_{label}": value for label, value in zip(LABELS, auc, strict=True)}
+    there = ~np.isnan(values)
+    known = [(values[own, k] >= 0.5, p[own, k]) for k, own in enumerate(there.T)]
+    auc = [auroc(y, q) for y, q in known]
+    f1 = [_rates(y, q >= 0.5)["f1"] for y, q in known]
     return {
-        **known,
+        **{f"auc_{label}": value for label, value in zip(LABELS, auc, strict=True)},
         "auc_macro": _mean(auc[ANY + 1 :]),
-        "log_loss": weighted_log_loss(y, p),
+        "log_loss": weighted_log_loss(values, p) if there.any() else None,
         "f1_any": f1[ANY],
         "f1_macro": _mean(f1[ANY + 1 :]),
     }
@@ -146,6 +157,36 @@ def by_patient(
     return y, p, unique
 
 
+def known_by_group(
+    y: NDArray[np.bool_], known: NDArray[np.bool_], member: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Return which labels of groups are known: one member has it, or all are known not to.
+
+    Parameters
+    ----------
+    y, known
+        bool ``(N, 6)``.
+    member
+        int ``(N,)``: group of each row, from 0.
+    """
+    groups = int(member.max()) + 1
+    positive, unknown = np.zeros((groups, len(LABELS)), bool), np.zeros((groups, len(LABELS)), bool)
+    np.logical_or.at(positive, member, y & known)
+    np.logical_or.at(unknown, member, ~known)
+    return np.asarray(positive | ~unknown)
+
+
+def countable(y: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Return the labels that metrics count, bool ``(N, 6)``; None if all do.
+
+    Where the positives of a label are unknown, its known negatives alone would mislead.
+    """
+    if known.all():
+        return None
+    censored = ~known.all(axis=0) & ~(y & known).any(axis=0)
+    return np.asarray(known & ~censored)
+
+
 def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
     """Return the area under the ROC curve; None unless both classes occur.
 
@@ -160,9 +201,18 @@ def auroc(y: NDArray[np.bool_], p: Floats) -> float | None:
 
 
 def weighted_log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return RSNA 2019's score: mean log loss with weight 2 for `any`, probabilities clipped."""
-    each = log_losses(np.asarray(labels, np.float64), np.asarray(probabilities, np.float64))
-    return float(each.mean(axis=0) @ WEIGHTS / WEIGHTS.sum())
+    """Return RSNA 2019's score: mean log loss with weight 2 for `any`, probabilities clipped.
+
+    Labels that are NaN do not count.
+    """
+    y = np.asarray(labels, np.float64)
+    each = log_losses(y, np.asarray(probabilities, np.float64))
+    known = ~np.isnan(y)
+    if known.all():
+        return float(each.mean(axis=0) @ WEIGHTS / WEIGHTS.sum())
+    means = (each * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    weights = WEIGHTS * known.any(axis=0)
+    return float(means @ weights / weights.sum())
 
 
 def calibration_error(y: NDArray[np.bool_], p: Floats, bins: int = BINS) -> float:
@@ -190,6 +240,8 @@ def _checked(
 
 def _label_metrics(scores: Scores, k: int, cut: float) -> dict[str, float | None]:
     y, p = scores.labels[:, k], scores.probabilities[:, k]
+    if not y.size:
+        return {**dict.fromkeys(LABEL_METRICS), "threshold": cut}
     best = None if scores.called_best is None else _rates(y, scores.called_best[:, k])["f1"]
     return {
         "auroc": float(roc_auc_score(y, p)) if y.any() and not y.all() else None,
@@ -204,8 +256,13 @@ def _label_metrics(scores: Scores, k: int, cut: float) -> dict[str, float | None
     }
 
 
-def _confusion(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, dict[str, int]]:
+def _confusion(
+    y: NDArray[np.bool_], called: NDArray[np.bool_], known: NDArray[np.bool_] | None
+) -> dict[str, dict[str, int]]:
     found = multilabel_confusion_matrix(y.astype(int), called.astype(int))
+    if known is not None:  # unknown ones were counted as negative
+        found[:, 0, 1] -= (~y & called & ~known).sum(0)
+        found[:, 0, 0] -= (~y & ~called & ~known).sum(0)
     return {
         label: {"tp": int(m[1, 1]), "fp": int(m[0, 1]), "fn": int(m[1, 0]), "tn": int(m[0, 0])}
         for label, m in zip(LABELS, found, strict=True)
@@ -222,6 +279,14 @@ def _rates(y: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str, float |
         "recall": _ratio(hit, hit + missed),
         "specificity": _ratio(right, right + false),
     }
+
+
+def _weighted(each: Mapping[str, Mapping[str, float | None]]) -> float | None:
+    """Return RSNA 2019's score over the labels that have a log loss."""
+    known = [(w, each[label]["log_loss"]) for w, label in zip(WEIGHTS, LABELS, strict=True)]
+    found = [(float(w), loss) for w, loss in known if loss is not None]
+    total = sum(w for w, _ in found)
+    return sum(w * loss for w, loss in found) / total if found else None
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -13,7 +13,7 @@ from scipy.special import logit
 from ich_cli.core.data import Floats, OutOfFoldTable
 from ich_cli.core.evaluate.bootstrap import draw_auroc, percentiles
 from ich_cli.core.evaluate.calibration import at_sensitivity, at_specificity, learn_calibration
-from ich_cli.core.evaluate.metrics import auroc
+from ich_cli.core.evaluate.metrics import auroc, known_by_group
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.study import AGGREGATIONS, FITTED_AGGREGATION, StudyRule, aggregate
 
@@ -84,7 +84,7 @@ def learn_rule(
     Parameters
     ----------
     labels, probabilities, patients
-        ``(N, 6)``, ``(N, 6)`` and ``(N,)`` of slices, out of fold.
+        ``(N, 6)``, ``(N, 6)`` and ``(N,)`` of slices, out of fold. Labels may be NaN, unknown.
     aggregation
         One of `AGGREGATIONS`.
 
@@ -93,14 +93,17 @@ def learn_rule(
     StudyRule or None
         None if fewer than 5 studies bleed, or fewer than 5 do not.
     """
-    found = OutOfFoldTable(
-        np.asarray(labels) >= 0.5, np.asarray(probabilities, np.float64), np.asarray(patients)
-    )
+    values, who = np.asarray(labels, np.float64), np.asarray(patients)
+    found = OutOfFoldTable(values >= 0.5, np.asarray(probabilities, np.float64), who)
     y, together = aggregate_studies(found, aggregation)
+    member = np.unique(who, return_inverse=True)[1]
+    known = known_by_group(values >= 0.5, ~np.isnan(values), member)
     bleeds = y[:, ANY]
     if min(bleeds.sum(), (~bleeds).sum()) < _FEWEST:
         return None
-    learned = learn_calibration(y, logit(np.clip(together, 1e-6, 1 - 1e-6)))
+    learned = learn_calibration(
+        np.where(known, y, np.nan), logit(np.clip(together, 1e-6, 1 - 1e-6))
+    )
     slope = tuple(round(1 / value, 6) for value in learned.temperature)
     rule = StudyRule(aggregation, slope, tuple(round(value, 6) for value in learned.bias))
     p = rule.calibrate(together)[:, ANY]

@@ -130,7 +130,7 @@ def fit_sequence_model(
     Parameters
     ----------
     logits, labels
-        float32 ``(N, 6)``; the logits out of fold.
+        float32 ``(N, 6)``; the logits out of fold. Labels that are NaN do not count.
     series
         Rows of each series to fit on, in anatomical order.
     kind
@@ -176,11 +176,11 @@ def _padded(
 
 
 def _loss(model: SequenceModel, x: Tensor, y: Tensor, lengths: Tensor) -> Tensor:
-    inside = (torch.arange(x.shape[1]) < lengths[:, None])[..., None]
+    inside = (torch.arange(x.shape[1]) < lengths[:, None])[..., None] & ~y.isnan()
     out = model(x + _NOISE * torch.randn_like(x), lengths)
     weights = torch.tensor(_LABEL_WEIGHTS)
-    each = functional.binary_cross_entropy_with_logits(out, y, reduction="none") * weights
-    return (each * inside).sum() / (inside.sum() * weights.sum())
+    each = functional.binary_cross_entropy_with_logits(out, y.nan_to_num(), reduction="none")
+    return (each * weights * inside).sum() / (inside * weights).sum().clamp(min=1e-6)
 
 
 def save_sequence(model: SequenceModel, path: Path) -> None:

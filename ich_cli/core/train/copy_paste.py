@@ -8,13 +8,14 @@ border of the pasted area alone would indicate hemorrhage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ich_cli.core.data import UNKNOWN
+from ich_cli.core.data import NO_SUBTYPE, UNKNOWN
 from ich_cli.core.imaging import Window
 from ich_cli.core.labels import ANY, SUBTYPES
 
@@ -77,8 +78,9 @@ def paste_hemorrhages(
         pixels[row] = mixed.round().to(torch.uint8)
         if not decoy:
             masks[row] = fitting
-            bits = [bool((fitting & (1 << k)).any()) for k in range(len(SUBTYPES))]
-            labels[row] = torch.tensor([True, *bits]).to(labels)
+            unknown = math.nan if bool((fitting & NO_SUBTYPE).any()) else 0.0
+            bits = [1.0 if (fitting & (1 << k)).any() else unknown for k in range(len(SUBTYPES))]
+            labels[row] = torch.tensor([1.0, *bits]).to(labels)
     return pixels, labels, masks
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ich_cli.core.data import UNKNOWN
+from ich_cli.core.data import NO_SUBTYPE, UNKNOWN
 from ich_cli.core.errors import UsageError
 from ich_cli.core.labels import LABELS, SUBTYPES
 from ich_cli.core.model import PatchClassifier
@@ -37,13 +37,13 @@ def positive_weights(labels: NDArray[np.float32], method: str) -> NDArray[np.flo
     Parameters
     ----------
     labels
-        float32 ``(N, 6)``.
+        float32 ``(N, 6)``; NaN, unknown, does not count.
     method
         ``ratio``: negatives / positives; ``full``: the same between 1 and 30; ``sqrt``: its
         square root, between 1 and 30; ``none``: 1. A label that never occurs has weight 1.
     """
-    positive = labels.sum(axis=0)
-    ratio = np.where(positive > 0, (len(labels) - positive) / np.maximum(positive, 1), 1.0)
+    positive, known = np.nansum(labels, axis=0), (~np.isnan(labels)).sum(axis=0)
+    ratio = np.where(positive > 0, (known - positive) / np.maximum(positive, 1), 1.0)
     if method == "ratio":
         return ratio.astype(np.float32)
     powered = ratio ** {"none": 0.0, "sqrt": 0.5, "full": 1.0}[method]
@@ -51,11 +51,19 @@ def positive_weights(labels: NDArray[np.float32], method: str) -> NDArray[np.flo
 
 
 def label_loss(logits: Tensor, labels: Tensor, label_weights: Tensor, pos_weight: Tensor) -> Tensor:
-    """Return the binary cross-entropy of logits ``(N, 6)``, weighted by label."""
+    """Return the binary cross-entropy of logits ``(N, 6)``, weighted by label.
+
+    Labels that are NaN, unknown, add nothing: a label's loss is the mean over its known slices.
+    """
+    known = ~labels.isnan()
     each = functional.binary_cross_entropy_with_logits(
-        logits.float(), labels, pos_weight=pos_weight, reduction="none"
+        logits.float(), labels.nan_to_num(), pos_weight=pos_weight, reduction="none"
     )
-    return (each.mean(0) * label_weights).sum() / label_weights.sum()
+    if known.all():
+        return (each.mean(0) * label_weights).sum() / label_weights.sum()
+    means = (each * known).sum(0) / known.sum(0).clamp(min=1)
+    weights = label_weights * known.any(0)
+    return (means * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
 class MaskLearner(nn.Module):
@@ -131,15 +139,15 @@ def mask_loss(maps: list[Tensor], masks: Tensor) -> Tensor:
     maps
         Logits ``(N, 6, h, w)`` of each map.
     masks
-        float32 ``(N, 6, S, S)`` in [0, 1]; NaN where a slice has no mask.
+        float32 ``(N, 6, S, S)`` in [0, 1]; NaN where a slice has no mask of a label.
     """
-    known = ~masks.flatten(1).isnan().any(1)
+    known = ~masks.flatten(2).isnan().any(2)
     if not known.any():
         return cast(Tensor, sum(one.float().sum() * 0 for one in maps))
     losses = []
     for one in maps:
         height, width = one.shape[-2:]
-        covered = functional.adaptive_avg_pool2d(masks[known], (height, width))
+        covered = functional.adaptive_avg_pool2d(masks, (height, width))[known]
         losses.append(
             functional.binary_cross_entropy_with_logits(
                 one[known].float(),
@@ -181,16 +189,21 @@ def mask_planes(masks: Tensor) -> Tensor:
     Parameters
     ----------
     masks
-        uint8 ``(N, S, S)``, bits by `SUBTYPES`, or `UNKNOWN`.
+        uint8 ``(N, S, S)``, bits by `SUBTYPES`, `NO_SUBTYPE`, or `UNKNOWN`.
 
     Returns
     -------
     torch.Tensor
-        float32 ``(N, 6, S, S)`` in the order of `LABELS`; NaN where unknown.
+        float32 ``(N, 6, S, S)`` in the order of `LABELS`; NaN where unknown: the whole slice, or
+        its subtypes where one has `NO_SUBTYPE`.
     """
     bits = [(masks >> k) & 1 for k in range(len(SUBTYPES))]
     planes = torch.stack([(masks > 0).to(masks.dtype), *bits], 1).float()
-    return planes.masked_fill((masks == UNKNOWN)[:, None], float("nan"))
+    planes = planes.masked_fill((masks == UNKNOWN)[:, None], float("nan"))
+    unnamed = (masks != UNKNOWN) & (masks & NO_SUBTYPE > 0)
+    unnamed = unnamed.flatten(1).any(1)
+    planes[unnamed, 1:] = float("nan")
+    return planes
 
 
 def _fine_layer(model: nn.Module) -> tuple[int, nn.Module]:

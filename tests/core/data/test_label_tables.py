@@ -55,7 +55,7 @@ def test_a_list_without_values_names_positive_subtypes(tmp_path: Path) -> None:
 
 def test_a_missing_subtype_is_refused(tmp_path: Path) -> None:
     text = "ID,Label\nID_a_epidural,1\n"
-    with pytest.raises(DataError, match="no label for intraparenchymal"):
+    with pytest.raises(DataError, match=r"1 slices have no row for some of the subtypes \(ID_a\)"):
         read_labels(write(tmp_path, text))
 
 

@@ -1,8 +1,9 @@
-"""The CT-ICH data set (Hssayeni et al., 2020, PhysioNet): images in two windows and a table.
+"""CT-ICH (Hssayeni et al., 2020, PhysioNet). Version 1.0.0: images in two windows and a table.
 
     hemorrhage_diagnosis.csv
     Patients_CT/049/brain/1.jpg    window 40/120
     Patients_CT/049/bone/1.jpg     window 700/3200
+    Patients_CT/049/brain/1_HGE_Seg.jpg    mask of a slice with hemorrhage
     boxes.csv                      optional: boxes around hemorrhages, drawn by people
 
 The DICOM files were not published. HU are reconstructed with a step of 0.5 HU from -20 to 100
@@ -20,16 +21,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data.label_table import LabelRow, to_label, with_any
-from ich_cli.core.data.lesion_masks import BOXES, Box, blood_in_boxes, read_boxes
+from ich_cli.core.data.label_table import LabelRow
+from ich_cli.core.data.lesion_masks import (
+    BOXES,
+    NO_SUBTYPE,
+    Box,
+    blood_in_boxes,
+    name_subtype,
+    read_boxes,
+)
+from ich_cli.core.data.sources import ct_ich_nifti as nifti
 from ich_cli.core.data.sources.base import (
     LabelledSeries,
     LabelledSlice,
     Opened,
     Source,
     SourceRequest,
+    find_folder,
 )
-from ich_cli.core.data.tables import read_table
+from ich_cli.core.data.sources.ct_ich_table import read_diagnoses
 from ich_cli.core.dicom import AIR_HU, CTSlice, SliceId
 from ich_cli.core.errors import (
     BrokenFileError,
@@ -38,7 +48,6 @@ from ich_cli.core.errors import (
     NotApplicableError,
     UsageError,
 )
-from ich_cli.core.labels import SUBTYPES
 from ich_cli.core.system import as_named
 
 TABLE: Final = "hemorrhage_diagnosis.csv"
@@ -48,6 +57,7 @@ LICENCE: Final = (
 )
 _BRAIN_LOW, _BRAIN_WIDTH = -20.0, 120.0
 _BONE_LOW, _BONE_WIDTH = -900.0, 3200.0
+_WHITE: Final = 127  # of a mask, stored as JPEG
 _NOISE: Final = 8  # gray levels by which JPEG changes saturated pixels
 _DOUBT_HU: Final = 80.0  # larger differences are not noise of the bone image
 _DENSE_HU: Final = 1000.0  # assumed for bone where only the brain image exists
@@ -92,9 +102,17 @@ class CtIchSeries:
             return LabelledSlice(*ids, error=error)
         labels = self.labels.get(number)
         missing = NotApplicableError(name, f"{TABLE} has no row for this slice")
-        boxes = self.boxes.get(number)
-        mask = blood_in_boxes(ct.hu, boxes) if boxes else None
+        mask = self._mask(number, ct)
         return LabelledSlice(*ids, ct, labels, missing if labels is None else None, mask)
+
+    def _mask(self, number: int, ct: CTSlice) -> NDArray[np.uint8] | None:
+        """Return the mask of the owners, else the blood in boxes, else None."""
+        drawn = _read_jpeg(self.folder / "brain" / f"{number}_HGE_Seg.jpg")
+        if drawn is not None and drawn.shape == ct.shape and (drawn > _WHITE).any():
+            bits = np.where(drawn > _WHITE, NO_SUBTYPE, 0).astype(np.uint8)
+            return name_subtype(bits, self.labels.get(number))
+        boxes = self.boxes.get(number)
+        return blood_in_boxes(ct.hu, boxes) if boxes else None
 
 
 def open_ct_ich(root: Path) -> list[LabelledSeries]:
@@ -113,7 +131,7 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     table, folder = root / TABLE, root / "Patients_CT"
     if not table.is_file() or not folder.is_dir():
         raise DataError(f"{root}: not CT-ICH, which has {TABLE} and Patients_CT")
-    labels = _read_table(table)
+    labels = read_diagnoses(table)
     patients = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     if not patients:
         raise DataError(f"{folder}: no patient folders")
@@ -189,27 +207,20 @@ def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
     return read_boxes(root / BOXES) if (root / BOXES).is_file() else {}
 
 
-def _read_table(path: Path) -> dict[int, dict[int, LabelRow]]:
-    out: dict[int, dict[int, LabelRow]] = {}
-    columns = ["patientnumber", "slicenumber", *SUBTYPES]
-    for line, patient, number, *cells in read_table(path, columns)[columns].itertuples():
-        where = f"{path}, line {line}"
-        if not (patient.strip().isdecimal() and number.strip().isdecimal()):
-            raise DataError(f"{where}: PatientNumber and SliceNumber must be whole numbers")
-        labels = {name: to_label(cell, where) for name, cell in zip(SUBTYPES, cells, strict=True)}
-        out.setdefault(int(patient), {})[int(number)] = with_any(labels, where)
-    return out
-
-
 def _recognises(folder: Path) -> bool:
-    return (folder / TABLE).is_file() and (folder / "Patients_CT").is_dir()
+    return find_folder(folder, nifti.TABLE, nifti.IMAGES) is not None or (
+        find_folder(folder, TABLE, "Patients_CT") is not None
+    )
 
 
 def _open(request: SourceRequest) -> Opened:
     folder = request.folder("ct-ich")
     if request.names is not as_named:
         raise UsageError("--anonymous-paths applies to DICOM; CT-ICH already has numbers")
-    return Opened(open_ct_ich(folder))
+    root = find_folder(folder, nifti.TABLE, nifti.IMAGES)
+    if root is not None:
+        return Opened(nifti.open_ct_ich_nifti(request, root))
+    return Opened(open_ct_ich(find_folder(folder, TABLE, "Patients_CT") or folder))
 
 
 SOURCE: Final = Source("ct-ich", "CT-ICH", _recognises, _open, LICENCE)

@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ich_cli.core.data.sources import ct_ich, dlmi, folder, phantoms, rsna
+from ich_cli.core.data.sources import (
+    bhsd,
+    ct_ich,
+    dlmi,
+    folder,
+    instance,
+    mbh,
+    phantoms,
+    rsna,
+    seg_cq500,
+)  # fmt: skip
 from ich_cli.core.data.sources.base import (
     LabelledSeries,
     Source,
@@ -16,7 +26,8 @@ from ich_cli.core.data.sources.base import (
 from ich_cli.core.errors import DataError, UsageError
 
 SOURCES: Final = (
-    rsna.SOURCE, ct_ich.SOURCE, dlmi.SOURCE, folder.SOURCE, folder.UNLABELLED, phantoms.SOURCE,
+    rsna.SOURCE, ct_ich.SOURCE, bhsd.SOURCE, mbh.SOURCE, seg_cq500.SOURCE, instance.SOURCE,
+    dlmi.SOURCE, folder.SOURCE, folder.UNLABELLED, phantoms.SOURCE,
 )  # fmt: skip
 """Sources in the order in which they are tried on a folder."""
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data.label_table import LabelRow, find_key
-from ich_cli.core.data.lesion_masks import labels_of_mask
+from ich_cli.core.data.label_table import LabelRow, find_key, listed
+from ich_cli.core.data.lesion_masks import labels_of_mask, name_subtype
 from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice, SourceRequest
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits, SliceId
 from ich_cli.core.errors import DataError, InputError, NotApplicableError
@@ -76,7 +76,12 @@ class ScannedSeries:
                 masks = self.masks.read(self.series, self.limits)
             except InputError as reason:
                 error = reason
-        labels = [labels_of_mask(one) for one in masks] if self.labels is None else self.labels
+        labels: Sequence[LabelRow | None]
+        if self.labels is None:
+            labels = [labels_of_mask(one) for one in masks]
+        else:
+            labels, pairs = self.labels, zip(masks, self.labels, strict=True)
+            masks = [None if one is None else name_subtype(one, row) for one, row in pairs]
         for ref, row, mask in zip(self.series.slices, labels, masks, strict=True):
             yield self._read_one(ref, row, mask, error if self.labels is None else None)
 
@@ -170,11 +175,6 @@ def _check_unambiguous(found: Scan, keys: Sequence[Sequence[str | None]]) -> Non
             f"{len(ambiguous)} rows of the label table fit several files ({listed(ambiguous)}); "
             "name the slices by path or SOPInstanceUID"
         )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first five names, for a message."""
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def find_table(paths: Sequence[Path], names: Sequence[str]) -> Path:

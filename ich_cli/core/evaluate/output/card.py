@@ -52,8 +52,12 @@ def _metrics(unit: str, report: Report) -> str:
     return (
         f"### Per {unit}: {report.count} of {report.patients} patients\n\n"
         + _table(["label", "n", *_COLUMNS.values()], rows)
-        + f"\n\nRSNA's weighted log loss: {report.weighted_log_loss:.4f}{between}."
+        + f"\n\nRSNA's weighted log loss: {_loss(report.weighted_log_loss)}{between}."
     )
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _cell(report: Report, label: str, value: float | None, metric: str) -> str:

@@ -63,7 +63,8 @@ def draw_roc(axes: Axes, models: Sequence[CurveData], k: int, theme: Theme = LIG
     """Draw true against false positive rate; dots are the thresholds."""
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=0.8, linestyle=(0, (4, 3)))
     for model, colour in zip(models, COLOURS, strict=False):
-        y, p = model.cases.labels[:, k], model.cases.probabilities[:, k]
+        known = model.cases.scores.of(k)
+        y, p = known.labels[:, k], known.probabilities[:, k]
         values = model.report.labels[LABELS[k]]
         if values["auroc"] is None:
             continue
@@ -82,7 +83,8 @@ def draw_precision_recall(
 ) -> None:
     """Draw precision against recall; the dashed line is the share of positives."""
     for model, colour in zip(models, COLOURS, strict=False):
-        y, p = model.cases.labels[:, k], model.cases.probabilities[:, k]
+        known = model.cases.scores.of(k)
+        y, p = known.labels[:, k], known.probabilities[:, k]
         values = model.report.labels[LABELS[k]]
         if not y.any():
             continue
@@ -103,6 +105,8 @@ def draw_reliability(axes: Axes, models: Sequence[CurveData], k: int, theme: The
     """
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=0.8, linestyle=(0, (4, 3)))
     for model, colour in zip(models, COLOURS, strict=False):
+        if not len(model.cases.scores.of(k).labels):
+            continue
         mean, seen, low, high = resample_bins(model.cases.scores, k, _GROUPS)
         root = [np.sqrt(values) for values in (mean, seen, low, high)]
         axes.vlines(root[0], root[2], root[3], color=colour, linewidth=0.9, alpha=0.6)

@@ -48,7 +48,9 @@ def find_top_errors(cases: Cases, count: int = COUNT) -> list[TopError]:
     out = []
     for k, label in enumerate(LABELS):
         y, p, called = cases.labels[:, k], cases.probabilities[:, k], cases.called[:, k]
-        for kind, wrong, order in zip(KINDS, (~y & called, y & ~called), (-p, p), strict=True):
+        known = True if cases.known is None else cases.known[:, k]
+        kinds = (~y & called & known, y & ~called & known)
+        for kind, wrong, order in zip(KINDS, kinds, (-p, p), strict=True):
             index = np.flatnonzero(wrong)
             index = index[np.argsort(order[index], kind="stable")][:count]
             out += [

@@ -125,6 +125,12 @@ def pseudo_label_record(data: PreparedDataset) -> dict[str, Any]:
 
 
 def _check_labels(data: Sequence[PreparedDataset]) -> None:
+    for one in data:
+        if one.study_labels is not None:
+            raise DataError(
+                f"{one.name} has labels per study, and a positive study has slices without "
+                "hemorrhage: train on labels per slice; `ich evaluate` takes this data set"
+            )
     if "pseudo_labels" in data[0].about or not data[0].labelled:
         raise DataError(
             f"{data[0].name} has no labels; the first data set is evaluated, so put one with "

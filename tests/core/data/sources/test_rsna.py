@@ -19,7 +19,7 @@ def rsna(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(rsna: Path) -> PreparedDataset:
     """Return the prepared miniature."""
-    return preprocess(rsna, rsna.parent / "prepared")
+    return preprocess(rsna, rsna.parent / "rsna-prepared")
 
 
 def test_patients_studies_and_slices_are_counted(rsna: Path, tmp_path: Path) -> None:
