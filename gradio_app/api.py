@@ -17,12 +17,12 @@ from gradio.events import api
 
 from gradio_app.api_types import ExplainResponse, Label, PredictResponse, SliceResult, StudyVerdict
 from gradio_app.downloads import ExportRequest, export_png
-from gradio_app.open_study import OpenStudy
+from gradio_app.open_study import OpenStudy, file_number
 from gradio_app.service import Service
-from gradio_app.view_state import ViewState, describe, positions, study_uids
+from gradio_app.view_state import ViewState, describe, positions, studies
 from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
-from ich_cli.core.study import SlicePrediction, StudyPrediction, studies_of
+from ich_cli.core.study import SlicePrediction, StudyPrediction, predict_study
 
 T = TypeVar("T")
 
@@ -124,19 +124,17 @@ def _path(file: Any) -> str:
 
 def _predicted(service: Service, study: OpenStudy, name: str) -> PredictResponse:
     predictor = service.predictors[name]
-    state = describe(study, name, predictor, "done")
-    predicted = {one.study_uid: one for one in studies_of(study.rows[name], predictor.study_rule())}
-    uids, position = study_uids(study), positions(state)
+    state, rule = describe(study, name, predictor, "done"), predictor.study_rule()
     return {
         "bundle": name,
         "thresholds": dict(predictor.thresholds),
         "studies": [
-            _study(predicted[uid], one) for uid, one in zip(uids, state["studies"], strict=True)
+            _study(predict_study(group, rule), one)
+            for group, one in zip(studies(study, name), state["studies"], strict=True)
         ],
         "slices": [
-            _slice(study, index, row, position[index])
-            for index, row in enumerate(study.rows[name])
-            if row.probabilities
+            _slice(study.row(name, study.places[index]), position)
+            for index, position in positions(state).items()
         ],
         "refused": [{"file": one["file"], "reason": one["reason"]} for one in state["refused"]],
         "warning": _warning(service, name),
@@ -155,13 +153,11 @@ def _study(one: StudyPrediction, state: ViewState) -> StudyVerdict:
     }
 
 
-def _slice(
-    study: OpenStudy, index: int, row: SlicePrediction, position: tuple[int, int]
-) -> SliceResult:
+def _slice(row: SlicePrediction, position: tuple[int, int]) -> SliceResult:
     return {
         "series": position[0],
         "slice": position[1],
-        "file": study.file_number(study.entries[index]),
+        "file": file_number(row.id),
         "sop_uid": row.id.sop_uid,
         "series_uid": row.id.series_uid,
         "probabilities": {label: round(p, 6) for label, p in row.by_label().items()},
@@ -173,39 +169,38 @@ def _slice(
 def _chosen(
     service: Service, study: OpenStudy, name: str, wanted: tuple[int, int], label: Label
 ) -> int:
-    """Return the index at a series and position; 0 matches any, and the highest wins."""
-    rows, at = study.rows[name], LABELS.index(label)
-    predicted = {i: row.probabilities[at] for i, row in enumerate(rows) if row.probabilities}
-    if not predicted:
-        raise IchError(
-            "no slice could be read: " + (rows[0].note if rows else "the upload is empty")
-        )
+    """Return the index of the slice at a series and position; 0 matches any: the highest wins."""
     position = positions(describe(study, name, service.predictors[name], "done"))
+    if not position:
+        raise IchError(f"no slice could be read: {study.rows(name)[0].note}")
     count = max(series for series, _ in position.values())
     if wanted[1] and not wanted[0] and count > 1:
         raise IchError(f"there are {count} series: choose one by its number in `predict`")
     fits = [
-        i for i in predicted if all(w in (0, p) for w, p in zip(wanted, position[i], strict=True))
+        index
+        for index, at in position.items()
+        if all(w in (0, p) for w, p in zip(wanted, at, strict=True))
     ]
     if not fits:
         raise IchError(
             f"there is no slice {wanted[1]} in series {wanted[0] or 1}; `predict` lists them"
         )
-    return max(fits, key=lambda i: predicted[i])
+    return max(fits, key=lambda index: study.row(name, study.places[index]).by_label()[label])
 
 
 def _explained(
     service: Service, study: OpenStudy, name: str, index: int, label: Label, *, picture: bool
 ) -> ExplainResponse:
-    predictor, row = service.predictors[name], study.rows[name][index]
+    predictor, place = service.predictors[name], study.places[index]
+    row = study.row(name, place)
     series, position = positions(describe(study, name, predictor, "done"))[index]
-    values = study.maps(name, predictor, index)[label]
-    png = export_png(ExportRequest(study, name, predictor, index, label)) if picture else b""
+    values = study.maps(name, predictor, place)[label]
+    png = export_png(ExportRequest(study, name, predictor, place, label)) if picture else b""
     return {
         "bundle": name,
         "series": series,
         "slice": position,
-        "file": study.file_number(study.entries[index]),
+        "file": file_number(row.id),
         "label": label,
         "probability": round(row.by_label()[label], 6),
         "threshold": predictor.thresholds[label],

@@ -81,7 +81,8 @@ class Viewer:
     async def on_slice(self, params: Params) -> Params:
         """Return the HU of a slice."""
         study = self._study(params)
-        return await asyncio.to_thread(lambda: encode_slice(study.slice(_index(params))))
+        place = study.place(params.get("index"))
+        return await asyncio.to_thread(lambda: encode_slice(study.slice(place)))
 
     async def on_map(self, params: Params) -> Params:
         """Return the map of a label for a slice; superseded requests return ``stale``."""
@@ -89,13 +90,13 @@ class Viewer:
             self._study(params),
             self._service.predictor(params.get("bundle")),
         )
-        index, label = _index(params), _label(params)
-        study.latest_map = key = (name, index)
+        place, label = study.place(params.get("index")), _label(params)
+        study.latest_map = key = (name, place)
 
         def work() -> Params:
             if study.latest_map != key:
                 return {"stale": True}
-            values = study.maps(name, predictor, index)[label]
+            values = study.maps(name, predictor, place)[label]
             note = "" if values.any() else f"The map for {label} is empty in this slice."
             return {"map": encode_map(values), "columns": values.shape[1], "note": note}
 
@@ -107,22 +108,22 @@ class Viewer:
             self._study(params),
             self._service.predictor(params.get("bundle")),
         )
-        index, label = _index(params), _label(params)
-        study.latest_faithfulness = key = (name, index, label)
+        place, label = study.place(params.get("index")), _label(params)
+        study.latest_faithfulness = key = (name, place, label)
 
         def work() -> Params:
             if study.latest_faithfulness != key:
                 return {"stale": True}
-            return {"text": study.faithfulness(name, predictor, index, label)}
+            return {"text": study.faithfulness(name, predictor, place, label)}
 
         return await self._render(work)
 
     async def on_export(self, params: Params) -> Params:
         """Return a file to save."""
         name, predictor = self._service.predictor(params.get("bundle"))
-        request = ExportRequest(
-            self._study(params), name, predictor, _index(params), _label(params)
-        )
+        study = self._study(params)
+        place = study.place(params.get("index"))
+        request = ExportRequest(study, name, predictor, place, _label(params))
         return await self._render(lambda: export(params.get("format"), request))
 
     async def on_card(self, params: Params) -> Params:
@@ -191,13 +192,6 @@ def _errors_as_text(function: Callable[[Params], Awaitable[Params]]) -> Any:
             return {"error": f"unexpected {type(error).__name__}; please report it"}
 
     return wrapped
-
-
-def _index(params: Params) -> int:
-    index = params.get("index")
-    if not isinstance(index, int):
-        raise IchError("no slice index was given")
-    return index
 
 
 def _label(params: Params) -> str:

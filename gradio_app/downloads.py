@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gradio_app.open_study import OpenStudy
+from gradio_app.open_study import OpenStudy, Place, file_number
 from ich_cli.core.errors import IchError
 from ich_cli.core.explain import explain
 from ich_cli.core.predict import SLICE_COLUMNS, Format, open_table, slice_row
@@ -30,7 +30,7 @@ class ExportRequest:
     study: OpenStudy
     bundle: str
     predictor: Predictor
-    index: int
+    place: Place
     label: str
 
 
@@ -38,16 +38,14 @@ def export_csv(request: ExportRequest) -> bytes:
     """Return the table of all slices, as `ich predict` writes it, with numbers as file names."""
     stream = io.BytesIO()
     with open_table(stream, Format.csv, SLICE_COLUMNS) as table:
-        for entry, row in zip(
-            request.study.entries, request.study.rows[request.bundle], strict=True
-        ):
-            table.append({**slice_row(row), "path": f"file {request.study.file_number(entry)}"})
+        for row in request.study.rows(request.bundle):
+            table.append({**slice_row(row), "path": f"file {file_number(row.id)}"})
     return stream.getvalue()
 
 
 def export_png(request: ExportRequest) -> bytes:
     """Return the slice beside the map of the label, as `ich explain` draws it."""
-    ct, around = request.study.read(request.predictor, request.index)
+    ct, around = request.study.read(request.predictor, request.place)
     found = explain(request.predictor, ct, [request.label], neighbours=around)
     panel = Panel(
         ct, found.maps, found.probabilities, request.predictor.thresholds, found.method,
@@ -80,15 +78,14 @@ def export_dicom(request: ExportRequest) -> bytes:
 
 
 def _result(request: ExportRequest) -> StudyResult:
-    from ich_cli.core.report import results_of_rows
+    """Return the result of the study that holds the slice."""
+    from ich_cli.core.report import study_results
 
-    rows, limits = request.study.rows[request.bundle], request.study.limits
-    entry = rows[request.index] if 0 <= request.index < len(rows) else None
-    results = results_of_rows(request.predictor, request.study.entries, rows, limits=limits)
-    for result in results:
-        if entry and any(row.id == entry.id for row in result.group.rows):
-            return result
-    raise IchError("this slice belongs to no study: its file has no StudyInstanceUID")
+    study = request.study
+    predictions = study.predictions(request.bundle)
+    wanted, refused = predictions[request.place[0]], study.found.refused
+    results = study_results(request.predictor, predictions, refused, limits=study.limits)
+    return next(one for one in results if wanted in one.group.series)
 
 
 @dataclass(frozen=True)
@@ -125,8 +122,7 @@ def export(name: object, request: ExportRequest) -> dict[str, str]:
     chosen = EXPORT_FORMATS.get(name) if isinstance(name, str) else None
     if chosen is None:
         raise IchError(f"unknown format: choose one of {', '.join(EXPORT_FORMATS)}")
-    rows = request.study.rows.get(request.bundle, ())
-    if not rows or len(rows) < len(request.study.entries):
+    if not request.study.is_predicted(request.bundle):
         raise IchError("the study is not finished yet; wait until all slices are done")
     data = base64.b64encode(chosen.make(request)).decode("ascii")
     return {"name": chosen.name, "type": chosen.type, "data": data}

@@ -1,35 +1,37 @@
-"""An open study: its files and slices, the predictions of each bundle, and the maps."""
+"""An open study: its files and series, the predictions of each bundle, and the maps."""
 
 from __future__ import annotations
 
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradio_app.job_queue import Job
 from ich_cli.core import series
-from ich_cli.core.dicom import CTSlice, Limits
+from ich_cli.core.dicom import CTSlice, Limits, SliceId
 from ich_cli.core.errors import IchError, InputError
 from ich_cli.core.explain import Faithfulness, explain, faithfulness
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import Neighbours
-from ich_cli.core.series import Entry
-from ich_cli.core.study import SlicePrediction
+from ich_cli.core.series import Scan
+from ich_cli.core.study import SeriesPrediction, SlicePrediction
 
 if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
 
+Place = tuple[int, int]
+"""Number of a series in the scan, and number of a slice in it, both from 0."""
 Maps = dict[str, NDArray[np.uint8]]
 """Label → uint8 ``(H, W)``: 255 times the map."""
 
+_NOT_SCANNED: Final = Scan(())
 _MAX_CACHED: Final = 32  # slices; six maps of 512 x 512 take 1.5 MB
 
 
@@ -44,19 +46,21 @@ class OpenStudy:
     limits: Limits
     used: float = 0.0
     shared: bool = False
-    entries: list[Entry] = field(default_factory=list)
+    found: Scan = _NOT_SCANNED
+    """Series and refused files; empty before the scan."""
+    places: tuple[Place, ...] = ()
+    """Slices in the order of the scan; messages name one by its index here."""
     first: int | None = None
-    """Entry of the slice that was shown as a preview."""
-    rows: dict[str, list[SlicePrediction]] = field(default_factory=dict)
-    """Bundle → predictions so far, one per entry, in the order of the entries."""
+    """Index of the slice that was shown as a preview."""
     job: Job | None = None
-    latest_map: tuple[str, int] | None = None
+    latest_map: tuple[str, Place] | None = None
     """Bundle and slice of the latest map request; older requests are dropped."""
-    latest_faithfulness: tuple[str, int, str] | None = None
+    latest_faithfulness: tuple[str, Place, str] | None = None
     """Bundle, slice and label of the latest faithfulness request."""
     _previewed: series.SliceRef | None = None
-    _maps: OrderedDict[tuple[str, int], Maps] = field(default_factory=OrderedDict)
-    _faithfulness: dict[tuple[str, int, str], str] = field(default_factory=dict)
+    _predictions: dict[str, list[SeriesPrediction]] = field(default_factory=dict)
+    _maps: OrderedDict[tuple[str, Place], Maps] = field(default_factory=OrderedDict)
+    _faithfulness: dict[tuple[str, Place, str], str] = field(default_factory=dict)
     _predicting: Lock = field(default_factory=Lock)
     _closed: bool = False
 
@@ -76,56 +80,95 @@ class OpenStudy:
         IchError
             If the files are missing or hold more than `max_slices` slices.
         """
-        if self.entries:
+        if self.found:
             return
-        entries = series.scan(self.paths, self.limits, lambda _: job.check()).rows
-        count = sum(not isinstance(one, InputError) for one in entries)
-        if count > max_slices:
-            raise IchError(f"{count} slices; this page takes at most {max_slices} at once")
-        seen = self._previewed
-        same = (at for at, one in enumerate(entries) if seen and not isinstance(one, InputError)
-                and (one.source, one.id) == (seen.source, seen.id))  # fmt: skip
+        found = series.scan(self.paths, self.limits, lambda _: job.check())
+        if found.slices > max_slices:
+            raise IchError(f"{found.slices} slices; this page takes at most {max_slices} at once")
+        seen, refs = self._previewed, [ref for one in found.series for ref in one.slices]
+        same = (at for at, ref in enumerate(refs)
+                if seen and (ref.source, ref.id.frame) == (seen.source, seen.id.frame))  # fmt: skip
         self.first = next(same, None)
-        self.entries = entries
+        self.places = tuple(
+            (number, at) for number, one in enumerate(found.series) for at in range(len(one))
+        )
+        self.found = found
+
+    def predictions(self, name: str) -> list[SeriesPrediction]:
+        """Return the predictions of a bundle so far, one for each series."""
+        starts = [SeriesPrediction(one, (), partial=True) for one in self.found.series]
+        return self._predictions.setdefault(name, starts)
+
+    def rows(self, name: str) -> list[SlicePrediction]:
+        """Return the predictions of a bundle so far, and the files of no series, as table rows."""
+        rows = [row for one in self.predictions(name) for row in one.slices]
+        return [*rows, *(SlicePrediction.from_error(*one) for one in self.found.refused)]
+
+    def row(self, name: str, place: Place) -> SlicePrediction:
+        """Return the prediction of a bundle for a slice that it has predicted."""
+        return self.predictions(name)[place[0]].slices[place[1]]
+
+    def is_predicted(self, name: str) -> bool:
+        """Return whether a bundle has predicted all slices."""
+        return bool(self.found) and not any(one.partial for one in self.predictions(name))
 
     def predict(
-        self, name: str, predictor: Predictor, job: Job, on_slice: Callable[[], None] = lambda: None
+        self, name: str, predictor: Predictor, job: Job, on_batch: Callable[[], None] = lambda: None
     ) -> None:
-        """Predict slice by slice, continuing where an earlier call was cancelled.
+        """Predict series by series, continuing where an earlier call was cancelled.
 
         Parameters
         ----------
         name, predictor
             The bundle.
         job
-            Checked for cancellation after each slice.
-        on_slice
-            Called after each slice.
+            Checked for cancellation after each batch of slices.
+        on_batch
+            Called after each batch.
         """
         with self._predicting:
-            rows = self.rows.setdefault(name, [])
-            stream = predictor.stream(self.entries, start=len(rows), limits=self.limits)
-            with closing(cast("Generator[SlicePrediction]", stream)):
-                for row in stream:
-                    job.check()
-                    rows.append(row)
-                    on_slice()
+            predictions = self.predictions(name)
+            for number, start in enumerate(predictions):
 
-    def slice(self, index: int) -> CTSlice:
+                def keep(so_far: SeriesPrediction, number: int = number) -> None:
+                    predictions[number] = so_far
+                    on_batch()
+
+                predictor.predict_series(
+                    start.series, start=start, limits=self.limits, progress=keep,
+                    cancel=lambda: job.cancelled,
+                )  # fmt: skip
+                job.check()
+
+    def place(self, index: object) -> Place:
+        """Return the place of the slice that a message names.
+
+        Raises
+        ------
+        IchError
+            If there is no such slice.
+        """
+        if not isinstance(index, int):
+            raise IchError("no slice index was given")
+        if not 0 <= index < len(self.places):
+            raise IchError(f"there is no slice {index}")
+        return self.places[index]
+
+    def slice(self, place: Place) -> CTSlice:
         """Decode a slice.
 
         Raises
         ------
         IchError
-            If there is no such slice, or its file is missing or damaged.
+            If its file is missing or damaged.
         """
-        entry = self._entry(index)
+        number, index = place
         try:
-            return series.load(entry, self.limits)
+            return series.load(self.found.series[number].slices[index], self.limits)
         except InputError as error:
             raise self._unreadable(error) from None
 
-    def maps(self, name: str, predictor: Predictor, index: int) -> Maps:
+    def maps(self, name: str, predictor: Predictor, place: Place) -> Maps:
         """Return the maps of all labels of a slice; the latest 32 slices are cached.
 
         Raises
@@ -133,11 +176,11 @@ class OpenStudy:
         IchError
             As `slice`, or if the model has no maps.
         """
-        key = (name, index)
+        key = (name, place)
         if key in self._maps:
             self._maps.move_to_end(key)
             return self._maps[key]
-        ct, around = self.read(predictor, index)
+        ct, around = self.read(predictor, place)
         found = explain(predictor, ct, LABELS, neighbours=around).maps
         maps = {label: np.rint(one * 255).astype(np.uint8) for label, one in found.items()}
         self._maps[key] = maps
@@ -145,7 +188,7 @@ class OpenStudy:
             self._maps.popitem(last=False)
         return maps
 
-    def faithfulness(self, name: str, predictor: Predictor, index: int, label: str) -> str:
+    def faithfulness(self, name: str, predictor: Predictor, place: Place, label: str) -> str:
         """Describe in one sentence how the map's hottest region affects the probability.
 
         Raises
@@ -153,26 +196,20 @@ class OpenStudy:
         IchError
             As `maps`.
         """
-        key = (name, index, label)
+        key = (name, place, label)
         if key not in self._faithfulness:
-            ct, around = self.read(predictor, index)
+            ct, around = self.read(predictor, place)
             found = explain(predictor, ct, [label], neighbours=around)
             self._faithfulness[key] = _sentence(faithfulness(predictor, found, around).get(label))
         return self._faithfulness[key]
 
-    def read(self, predictor: Predictor, index: int) -> tuple[CTSlice, Neighbours]:
+    def read(self, predictor: Predictor, place: Place) -> tuple[CTSlice, Neighbours]:
         """Decode a slice and the neighbours that the model takes as context."""
-        self._entry(index)
+        number, index = place
         try:
-            return predictor.read(self.entries, index, self.limits)
+            return predictor.read(self.found.series[number], index, self.limits)
         except InputError as error:
             raise self._unreadable(error) from None
-
-    def file_number(self, entry: Entry) -> int:
-        """Return the number (from 1) of the file that holds an entry; 0 if unknown."""
-        name = entry.name if isinstance(entry, InputError) else entry.source.name
-        head = Path(name.split("!")[0]).name
-        return int(head) if head.isdecimal() else 0
 
     def close(self) -> None:
         """Cancel its job and delete its files."""
@@ -181,18 +218,16 @@ class OpenStudy:
             self.job.cancel()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _entry(self, index: int) -> series.SliceRef:
-        if not 0 <= index < len(self.entries):
-            raise IchError(f"there is no slice {index}")
-        entry = self.entries[index]
-        if isinstance(entry, InputError):
-            raise IchError(f"this slice cannot be shown: {entry.note}")
-        return entry
-
     def _unreadable(self, error: InputError) -> IchError:
         if self._closed or not self.folder.is_dir():
             return IchError("this study is no longer here; open it again")
         return IchError(f"this slice cannot be shown: {error.note}")
+
+
+def file_number(id: SliceId) -> int:
+    """Return the number (from 1) of the file that holds a slice; 0 if unknown."""
+    head = Path(id.path.split("!")[0]).name
+    return int(head) if head.isdecimal() else 0
 
 
 def _sentence(measured: Faithfulness | None) -> str:

@@ -178,7 +178,7 @@ class Service:
                 last = time.monotonic()
                 job.publish(describe(study, name, predictor, phase))
 
-        if not study.entries:
+        if not study.found:
             self._publish_preview(study, job)
         study.scan(self.settings.max_slices, job)
         publish("predicting", now=True)
@@ -201,7 +201,7 @@ class Service:
         except IchError as error:
             if not job.cancelled:
                 yield message("failed", str(error))
-            elif study is not None and study.entries:
+            elif study is not None and study.found:
                 yield describe(study, name, self.predictors[name], "cancelled")
             else:
                 yield message("cancelled", str(error))

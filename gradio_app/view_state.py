@@ -1,20 +1,27 @@
 """View state: everything the page shows of a study, as JSON types without names or file names.
 
-Requests address a slice by its `index` among the entries of the upload. People and programs see
-its series and its position there (`positions`), as in other viewers, and the number of its file.
+Messages name a slice by its `index` among the slices of the scan. People and programs see the
+number of its series and its position there (`positions`), and the number of its file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from gradio_app.open_study import OpenStudy
-from ich_cli.core.errors import InputError
+from gradio_app.open_study import OpenStudy, file_number
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.series import Entry
-from ich_cli.core.study import SlicePrediction, StudyPrediction, StudyRule, studies_of
+from ich_cli.core.study import (
+    SeriesPrediction,
+    SlicePrediction,
+    StudyGroup,
+    StudyPrediction,
+    StudyRule,
+    group_by_study,
+    predict_study,
+)
 
 if TYPE_CHECKING:
     from ich_cli.core.predict import Predictor
@@ -51,7 +58,8 @@ def describe(
     text
         Message to show.
     """
-    rows = list(study.rows.get(name, ()))
+    predictions, rows = list(study.predictions(name)), study.rows(name)
+    groups = studies(study, name)
     return {
         "phase": phase,
         "message": text,
@@ -60,18 +68,18 @@ def describe(
         "bundle": name,
         "first": study.first,
         "done": len(rows),
-        "total": len(study.entries),
+        "total": len(study.found),
         "thresholds": [predictor.thresholds[label] for label in LABELS],
-        "series": _series(study, rows),
-        "studies": _studies(study, rows, predictor, finished=phase == "done"),
-        "refused": _refused(study, rows),
+        "series": list(_series(predictions, groups)),
+        "studies": [_study(one, predictor, finished=phase == "done") for one in groups],
+        "refused": _refused(rows),
     }
 
 
-def study_uids(study: OpenStudy) -> list[str]:
-    """Return the study UIDs of an upload, in the order of its files."""
-    found = (one.id.study_uid for one in study.entries if not isinstance(one, InputError))
-    return list(dict.fromkeys(found))
+def studies(study: OpenStudy, name: str) -> list[StudyGroup]:
+    """Return the predictions of a bundle by study, in the order of the series; none without one."""
+    groups = group_by_study(study.predictions(name), study.found.refused)
+    return [one for one in groups if one.series]
 
 
 def positions(state: ViewState) -> dict[int, tuple[int, int]]:
@@ -83,49 +91,43 @@ def positions(state: ViewState) -> dict[int, tuple[int, int]]:
     }
 
 
-def _series(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
-    """Return the series in upload order, each with its slices from feet to head."""
-    found: dict[str, ViewState] = {}
-    numbers: dict[str, int] = {}
-    for index, entry in enumerate(study.entries):
-        if isinstance(entry, InputError):
-            continue
-        row = rows[index] if index < len(rows) else None
-        if row is not None and row.probabilities is None:
-            continue
-        number = numbers.setdefault(entry.id.study_uid, len(numbers))
-        one = found.setdefault(
-            entry.series,
-            {"study": number, "thickness": entry.geometry.thickness, "slices": []},
-        )
-        one["slices"].append([*_slice(index, row), study.file_number(entry)])
-    return list(found.values())
+def _series(
+    predictions: Sequence[SeriesPrediction], groups: Sequence[StudyGroup]
+) -> Iterator[ViewState]:
+    """Yield the series, each with its slices from feet to head, without unreadable slices."""
+    study_of = {one.series.key: at for at, group in enumerate(groups) for one in group.series}
+    first = 0
+    for one in predictions:
+        rows = zip_longest(one.series.slices, one.slices[: len(one.series)])
+        slices = [
+            [index, *_slice(row), file_number(ref.id)]
+            for index, (ref, row) in enumerate(rows, first)
+            if row is None or row.probabilities
+        ]
+        first += len(one.series)
+        if slices:
+            thickness = one.series.slices[0].geometry.thickness
+            yield {"study": study_of[one.series.key], "thickness": thickness, "slices": slices}
 
 
-def _slice(index: int, row: SlicePrediction | None) -> list[Any]:
-    """Return index, six probabilities (None: not predicted yet) and note of a slice."""
+def _slice(row: SlicePrediction | None) -> list[Any]:
+    """Return six probabilities (None: not predicted yet) and note of a slice."""
     if row is None or row.probabilities is None:
-        return [index, None, ""]
-    return [index, [round(p, _DIGITS) for p in row.probabilities], row.note]
+        return [None, ""]
+    return [[round(p, _DIGITS) for p in row.probabilities], row.note]
 
 
-def _studies(
-    study: OpenStudy, rows: Sequence[SlicePrediction], predictor: Predictor, *, finished: bool
-) -> list[ViewState]:
-    """Return the summary of each study in upload order; the verdict only when finished."""
+def _study(group: StudyGroup, predictor: Predictor, *, finished: bool) -> ViewState:
+    """Return the summary of a study; the verdict only when finished."""
     rule = predictor.study_rule()
-    predicted = {one.study_uid: one for one in studies_of(rows, rule)} if finished else {}
-    found = []
-    for uid in study_uids(study):
-        own = [row for row in rows if row.id.study_uid == uid and row.probabilities]
-        one = predicted.get(uid)
-        quality = [reason.text for reason in one.quality] if one else []
-        found.append({
-            "highest": _highest(own),
-            "verdict": verdict(one, own, rule) if one else None,
-            "notes": [*quality, *_notes(own)],
-        })  # fmt: skip
-    return found
+    own = [row for row in group.rows if row.probabilities]
+    one = predict_study(group, rule) if finished else None
+    quality = [reason.text for reason in one.quality] if one else []
+    return {
+        "highest": _highest(own),
+        "verdict": verdict(one, own, rule) if one else None,
+        "notes": [*quality, *_notes(own)],
+    }
 
 
 def verdict(one: StudyPrediction, rows: Sequence[SlicePrediction], rule: StudyRule) -> ViewState:
@@ -163,21 +165,10 @@ def _notes(rows: Sequence[SlicePrediction]) -> list[str]:
     ]
 
 
-def _refused(study: OpenStudy, rows: Sequence[SlicePrediction]) -> list[ViewState]:
+def _refused(rows: Sequence[SlicePrediction]) -> list[ViewState]:
     """Return the refused files and frames with reasons, each reason of a file once."""
-    found: dict[tuple[int, str], int] = {}
-    for index, entry in enumerate(study.entries):
-        reason = _reason(entry, rows[index] if index < len(rows) else None)
-        if reason:
-            key = study.file_number(entry), reason
-            found[key] = found.get(key, 0) + 1
+    counts = Counter((file_number(row.id), row.note) for row in rows if not row.probabilities)
     return [
         {"file": number, "reason": reason, "count": count}
-        for (number, reason), count in found.items()
+        for (number, reason), count in counts.items()
     ]
-
-
-def _reason(entry: Entry, row: SlicePrediction | None) -> str:
-    if isinstance(entry, InputError):
-        return entry.note
-    return row.note if row is not None and row.probabilities is None else ""

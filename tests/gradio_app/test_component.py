@@ -79,7 +79,7 @@ def call(function: Any, params: Any) -> dict[str, Any]:
 def test_slice_is_returned(service: Service, viewer: Viewer, token: str) -> None:
     answer = call(viewer.on_slice, {"token": token, "index": 1})
     assert "error" not in answer
-    assert service.sessions.get(token).slice(1).hu.shape == (64, 64)
+    assert service.sessions.get(token).slice((0, 1)).hu.shape == (64, 64)
 
 
 @pytest.mark.parametrize("label", ["any", "subdural"])
@@ -88,7 +88,7 @@ def test_map_is_the_one_of_the_study(
 ) -> None:
     answer = call(viewer.on_map, {"token": token, "index": 1, "label": label})
     name, predictor = service.predictor("")
-    values = service.sessions.get(token).maps(name, predictor, 1)[label]
+    values = service.sessions.get(token).maps(name, predictor, (0, 1))[label]
     assert answer["columns"] == values.shape[1]
     assert answer["note"] == (
         "" if values.any() else f"The map for {label} is empty in this slice."
@@ -111,8 +111,8 @@ def test_superseded_request_is_not_computed(
 
     async def later(work: Any) -> Any:
         study.latest_map, study.latest_faithfulness = (
-            ("tiny", 3),
-            ("tiny", 3, "any"),
+            ("tiny", (0, 3)),
+            ("tiny", (0, 3), "any"),
         )  # a newer request
         return await render(work)
 
@@ -125,10 +125,10 @@ def test_faithfulness_is_the_sentence_of_the_study(
     viewer: Viewer, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        OpenStudy, "faithfulness", lambda _, name, __, index, label: f"{name} {index} {label}"
+        OpenStudy, "faithfulness", lambda _, name, __, place, label: f"{name} {place} {label}"
     )
     answer = call(viewer.on_faithfulness, {"token": token, "index": 2, "label": "subdural"})
-    assert answer == {"text": "tiny 2 subdural"}
+    assert answer == {"text": "tiny (0, 2) subdural"}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_exports(viewer: Viewer, token: str, kind: str, name: str, starts: bytes
 def test_card_and_cancel(service: Service, viewer: Viewer, token: str) -> None:
     assert "<" in call(viewer.on_card, {})["html"]
     assert call(viewer.on_cancel, {"token": token}) == {"cancelled": True}
-    assert service.sessions.get(token).rows["tiny"]  # finished slices are kept
+    assert service.sessions.get(token).rows("tiny")  # finished slices are kept
 
 
 WRONG: list[tuple[str, Any, str]] = [

@@ -21,14 +21,14 @@ from ich_cli.core.errors import IchError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
-from ich_cli.core.study import StudyPrediction, StudyRule
+from ich_cli.core.study import SeriesPrediction, StudyPrediction, StudyRule
 from ich_cli.core.study.quality_gate import Reason
 from tests.support.serving import PATIENT, named_study
 
 
 @pytest.fixture(scope="module")
 def predictor(tiny_bundle: Path) -> Predictor:
-    return Predictor.load(tiny_bundle, device="cpu")
+    return Predictor.load(tiny_bundle, device="cpu", batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def test_no_output_names_the_patient(service: Service, upload: list[Path]) -> No
     study = opened(service, upload)
     view = [json.dumps(states(service, study)[-1])]
     name, predictor = service.predictor("")
-    view.append(study.faithfulness(name, predictor, 0, "any"))
+    view.append(study.faithfulness(name, predictor, (0, 0), "any"))
     view += [
-        json.dumps(export(k, ExportRequest(study, name, predictor, 0, "any")))
+        json.dumps(export(k, ExportRequest(study, name, predictor, (0, 0), "any")))
         for k in ("csv", "html")
     ]
 
@@ -164,7 +164,7 @@ def test_cancelled_study_keeps_its_predictions_and_continues(
     def after_two(self: OpenStudy, name: str, predictor: Predictor, job: Any, view: Any) -> None:
         def tell() -> None:
             view()
-            if len(self.rows[name]) == 2:
+            if len(self.rows(name)) == 3:  # two slices and the file of no series
                 job.cancel()
 
         check(self, name, predictor, job, tell)
@@ -172,12 +172,12 @@ def test_cancelled_study_keeps_its_predictions_and_continues(
     with monkeypatch.context() as patch:
         patch.setattr(OpenStudy, "predict", after_two)
         cancelled = states(service, study)[-1]
-    rows = list(study.rows["tiny"])
+    rows = study.rows("tiny")
     whole = states(service, study)[-1]
 
-    assert (cancelled["phase"], cancelled["done"]) == ("cancelled", 2)
+    assert (cancelled["phase"], cancelled["done"]) == ("cancelled", 3)
     assert (whole["phase"], whole["done"]) == ("done", 5)
-    assert study.rows["tiny"][:2] == rows
+    assert study.rows("tiny")[:2] == rows[:2]
 
 
 def test_example_is_generated_once_with_the_stated_subtypes(service: Service) -> None:
@@ -201,12 +201,13 @@ def test_missing_slices_are_refused_with_a_message(service: Service, upload: lis
     states(service, study)
 
     with pytest.raises(IchError, match="there is no slice 9"):
-        study.slice(9)
-    with pytest.raises(IchError, match="this slice cannot be shown: not DICOM"):
-        study.slice(4)
+        study.place(9)
+    study.paths[1].unlink()
+    with pytest.raises(IchError, match="this slice cannot be shown: cannot be read"):
+        study.slice((0, 1))
     study.close()
     with pytest.raises(IchError, match="this study is no longer here; open it again"):
-        study.slice(0)
+        study.slice((0, 0))
 
 
 def test_maps_are_computed_once(
@@ -215,10 +216,10 @@ def test_maps_are_computed_once(
     study = opened(service, upload)
     states(service, study)
     name, predictor = service.predictor("")
-    maps = study.maps(name, predictor, 1)
+    maps = study.maps(name, predictor, (0, 1))
     monkeypatch.setattr("gradio_app.open_study.explain", lambda *_, **__: pytest.fail("again"))
 
-    assert study.maps(name, predictor, 1) is maps
+    assert study.maps(name, predictor, (0, 1)) is maps
     assert set(maps) == set(LABELS)
     assert maps["any"].shape == (64, 64)
 
@@ -228,9 +229,9 @@ def test_export_requires_a_finished_study(service: Service, upload: list[Path]) 
     name, predictor = service.predictor("")
 
     with pytest.raises(IchError, match="the study is not finished yet"):
-        export("csv", ExportRequest(study, name, predictor, 0, "any"))
+        export("csv", ExportRequest(study, name, predictor, (0, 0), "any"))
     with pytest.raises(IchError, match="unknown format: choose one of csv, png, html, dicom"):
-        export("../x", ExportRequest(study, name, predictor, 0, "any"))
+        export("../x", ExportRequest(study, name, predictor, (0, 0), "any"))
 
 
 def test_slice_without_prediction_has_no_probabilities(
@@ -239,7 +240,8 @@ def test_slice_without_prediction_has_no_probabilities(
     study = opened(service, upload)
     states(service, study)
     name, predictor = service.predictor("")
-    study.rows["tiny"] = study.rows["tiny"][:1]
+    (whole,) = study.predictions(name)
+    study.predictions(name)[0] = SeriesPrediction(whole.series, whole.slices[:1], partial=True)
 
     view = describe(study, name, predictor, "predicting")
 
@@ -314,7 +316,7 @@ def test_preview_of_a_zip_is_its_middle_slice(
 
     assert states(service, study)[-1]["first"] == 2
     assert seen is not None
-    assert (seen.hu == study.slice(2).hu).all()
+    assert (seen.hu == study.slice((0, 2)).hu).all()
 
 
 def test_middle_file_that_is_no_ct_only_costs_the_preview(

@@ -14,9 +14,10 @@ from filelock import FileLock
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, read_file
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.series import SliceRef, scanning as series
+from ich_cli.core.series import scanning as series
 from ich_cli.core.system import exclusive_lock, remove_stale, replacing, replacing_folder
 from tests.robustness.long_run import ROOT, Corpus, make_bundle, make_corpus, predict, studies_of
+from tests.support.scans import all_slices
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +126,11 @@ def test_a_file_that_changes_after_it_was_listed_costs_its_row(
     change: Callable[[Path], None], reason: str, tmp_path: Path
 ) -> None:
     scans = make_corpus(tmp_path / "scans", 5, 0.0, 1).folder
-    entry = series.scan([scans]).rows[2]
-    assert isinstance(entry, SliceRef)
-    change(entry.source.path)
+    ref = all_slices(series.scan([scans]))[2]
+    change(ref.source.path)
 
     with pytest.raises(InputError) as error:
-        series.load(entry)
+        series.load(ref)
 
     assert error.value.note == reason
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ich_cli.core.bundle import LoadedBundle, load_bundle, resolve_weights
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.engines import Choice, choose, fall_back_to_torch, load_engines
-from ich_cli.core.errors import IchError, InputError, UsageError
+from ich_cli.core.errors import IchError, UsageError
 from ich_cli.core.model import resolve_device
 from ich_cli.core.pictures import PictureWindow
 from ich_cli.core.predict.in_memory import (
@@ -27,12 +27,8 @@ from ich_cli.core.predict.in_memory import (
 )
 from ich_cli.core.predict.reader import ReadSlice, SliceReader
 from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
-from ich_cli.core.series import Entry, Scan, Series, SliceRef, load, scan
-from ich_cli.core.study import (
-    SeriesPrediction,
-    SlicePrediction,
-    StudyRule,
-)
+from ich_cli.core.series import Scan, Series, load, scan
+from ich_cli.core.study import SeriesPrediction, SlicePrediction, StudyRule
 from ich_cli.core.system import keep_freed_memory, prefetch
 
 if TYPE_CHECKING:
@@ -41,9 +37,6 @@ if TYPE_CHECKING:
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
 _WORKERS: Final = 8  # of the 2 to 3 ms of a slice, up to 0.4 hold Python's lock
-
-Progress = Callable[[int], None]
-"""Called with the number of slices done so far."""
 
 
 class Predictor:
@@ -284,10 +277,11 @@ class Predictor:
         self,
         series: Series,
         *,
+        start: SeriesPrediction | None = None,
         workers: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
         thresholds: Mapping[str, float] | None = None,
-        progress: Progress | None = None,
+        progress: Callable[[SeriesPrediction], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> SeriesPrediction:
         """Predict one series.
@@ -296,6 +290,8 @@ class Predictor:
         ----------
         series
             As `scan` returned it.
+        start
+            Partial prediction of the series to continue.
         workers
             Threads that read files; 0 reads in the caller's thread; None for the machine's number.
         limits
@@ -303,18 +299,25 @@ class Predictor:
         thresholds
             Label → probability, in place of `self.thresholds`.
         progress
-            Called after each batch with the number of slices done.
+            Called after each batch with the prediction so far.
         cancel
             Called after each batch; True ends the prediction.
 
         Returns
         -------
         SeriesPrediction
-            Partial where it was cancelled: the slices done so far, none of a bundle with a
-            sequence stage, which needs the whole series.
+            Partial where it was cancelled: the slices done so far. Of a bundle with a sequence
+            stage, which needs the whole series, they have the probabilities of the slice model.
         """
-        (one,) = self._predict([series], workers, limits, thresholds, progress, cancel)
-        return one
+        found = start or SeriesPrediction(series, (), partial=True)
+        with closing(self._reads([found], workers, limits)) as reads:
+            while found.partial:
+                found = self._next_batch(found, reads, thresholds or self.thresholds)
+                if progress:
+                    progress(found)
+                if cancel and cancel():
+                    break
+        return found
 
     def predict_all(
         self,
@@ -323,7 +326,7 @@ class Predictor:
         workers: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
         thresholds: Mapping[str, float] | None = None,
-        progress: Progress | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Iterator[SeriesPrediction]:
         """Predict series in their order; each result is that of `predict_series`.
 
@@ -340,95 +343,84 @@ class Predictor:
         progress
             Called after each batch with the number of slices done in all series.
         """
-        several = series.series if isinstance(series, Scan) else tuple(series)
-        return self._predict(several, workers, limits, thresholds, progress, None)
-
-    def _predict(
-        self,
-        several: Sequence[Series],
-        workers: int | None,
-        limits: Limits,
-        thresholds: Mapping[str, float] | None,
-        progress: Progress | None,
-        cancel: Callable[[], bool] | None,
-    ) -> Iterator[SeriesPrediction]:
-        """Yield a prediction a series; batches end with their series."""
-        model = self.slice_logits if self.bundle.sequence else self.probabilities
+        several = series.series if isinstance(series, Scan) else series
+        starts = [SeriesPrediction(one, (), partial=True) for one in several]
         done = 0
-        with closing(self._reads(several, workers, limits)) as reads:
-            for series in several:
-                rows: list[SlicePrediction] = []
-                values: list[NDArray[Any]] = []  # six numbers a slice that could be read
-                cancelled = False
-                while not cancelled and len(rows) < len(series):
-                    batch = list(islice(reads, min(self.batch_size, len(series) - len(rows))))
-                    rows += (read.row for read in batch)
-                    if ready := [read.pixels for read in batch if read.pixels]:
-                        values.extend(model(*map(np.stack, zip(*ready, strict=True))))
-                    done += len(batch)
+        with closing(self._reads(starts, workers, limits)) as reads:
+            for found in starts:
+                while found.partial:
+                    before = len(found.slices)
+                    found = self._next_batch(found, reads, thresholds or self.thresholds)
+                    done += min(len(found.slices), len(found.series)) - before
                     if progress:
                         progress(done)
-                    cancelled = cancel is not None and cancel()
-                yield self._finish(series, rows, values, thresholds or self.thresholds)
+                yield found
 
     def _reads(
-        self, several: Sequence[Series], workers: int | None, limits: Limits
+        self, starts: Sequence[SeriesPrediction], workers: int | None, limits: Limits
     ) -> Generator[ReadSlice, None, None]:
+        """Yield the slices that are still to be predicted."""
         threads = min(os.cpu_count() or 1, _WORKERS) if workers is None else workers
         reader = SliceReader(self.preprocess, limits, cached=2 * threads + 2)
-        places = ((series, index) for series in several for index in range(len(series)))
+        places = (
+            (one.series, index)
+            for one in starts
+            for index in range(len(one.slices), len(one.series))
+        )
         return prefetch(reader, places, workers=threads, ahead=self.batch_size + 2 * threads)
 
-    def _finish(
-        self,
-        series: Series,
-        rows: list[SlicePrediction],
-        values: list[NDArray[Any]],
-        thresholds: Mapping[str, float],
+    def _next_batch(
+        self, found: SeriesPrediction, reads: Iterator[ReadSlice], thresholds: Mapping[str, float]
     ) -> SeriesPrediction:
-        partial = len(rows) < len(series)
-        if self.bundle.sequence and values:
-            if partial:
-                return SeriesPrediction(series, (), partial=True)
-            values = list(self.sequence_probabilities(np.stack(values)).astype(np.float32))
-        alone = self.bundle.sequence is not None and len(values) == 1
+        """Predict one more batch of a partial prediction; a batch ends with its series."""
+        left = len(found.series) - len(found.slices)
+        batch = list(islice(reads, min(self.batch_size, left)))
+        values, logits = self._predict_batch([read.pixels for read in batch if read.pixels])
         rest = iter(values)
-        for index, row in enumerate(rows):
-            if row.status in ("ok", "repaired"):
-                note = "; ".join(filter(None, (row.note, SINGLE_SLICE))) if alone else row.note
-                full = replace(row, note=note)
-                rows[index] = full.with_probabilities(next(rest), thresholds)
-        if not partial:
-            rows += (SlicePrediction.from_error(*refused) for refused in series.refused)
-        return SeriesPrediction(series, tuple(rows), partial)
+        rows = [
+            read.row.with_probabilities(next(rest), thresholds) if read.pixels else read.row
+            for read in batch
+        ]
+        slices, logits = (*found.slices, *rows), (*found.logits, *logits)
+        if len(slices) < len(found.series):
+            return SeriesPrediction(found.series, slices, partial=True, logits=logits)
+        if logits:
+            slices = self._with_sequence_stage(slices, logits, thresholds)
+        refused = (SlicePrediction.from_error(*one) for one in found.series.refused)
+        return SeriesPrediction(found.series, (*slices, *refused))
 
-    def stream(
+    def _predict_batch(
+        self, pixels: Sequence[tuple[NDArray[np.uint8], ...]]
+    ) -> tuple[Iterable[NDArray[Any]], Iterable[NDArray[Any]]]:
+        """Return probabilities of the slice model, and its logits if a sequence stage follows."""
+        if not pixels:
+            return (), ()
+        stacks = tuple(map(np.stack, zip(*pixels, strict=True)))
+        if self.bundle.sequence is None:
+            return self.probabilities(*stacks), ()
+        logits = self.slice_logits(*stacks)
+        return self.bundle.config.calibration.apply(logits).astype(np.float32), logits
+
+    def _with_sequence_stage(
         self,
-        entries: Sequence[Entry],
-        *,
-        start: int = 0,
-        workers: int | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-        thresholds: Mapping[str, float] | None = None,
-    ) -> Iterator[SlicePrediction]:
-        """Temporary: predict the flat view of a scan, row by row."""
-        first = 0
-        for key, found in groupby(entries, lambda one: getattr(one, "series", None)):
-            group = list(found)
-            if first + len(group) > start and key is None:
-                yield from [SlicePrediction.from_error(cast(Any, one)) for one in group][
-                    max(0, start - first) :
-                ]
-            elif first + len(group) > start:
-                series = Series("", tuple(cast("list[SliceRef]", group)))
-                one = self.predict_series(
-                    series, workers=workers, limits=limits, thresholds=thresholds
-                )
-                yield from one.slices[max(0, start - first) :]
-            first += len(group)
+        rows: Sequence[SlicePrediction],
+        logits: Sequence[NDArray[Any]],
+        thresholds: Mapping[str, float],
+    ) -> tuple[SlicePrediction, ...]:
+        """Replace the probabilities of the slice model by those of the sequence stage."""
+        note = SINGLE_SLICE if len(logits) == 1 else ""
+        rest = iter(self.sequence_probabilities(np.stack(logits)).astype(np.float32))
+        return tuple(
+            replace(row, note="; ".join(filter(None, (row.note, note)))).with_probabilities(
+                next(rest), thresholds
+            )
+            if row.probabilities
+            else row
+            for row in rows
+        )
 
     def read(
-        self, series: Series | Sequence[Entry], index: int, limits: Limits = DEFAULT_LIMITS
+        self, series: Series, index: int, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[CTSlice, Neighbours]:
         """Read a slice and the neighbours that the models need, for `prepare`.
 
@@ -446,13 +438,6 @@ class Predictor:
         InputError
             If the slice cannot be read.
         """
-        if not isinstance(series, Series):  # temporary: the flat view of a scan
-            chosen = series[index]
-            if isinstance(chosen, InputError):
-                raise chosen
-            own = [one for one in series if getattr(one, "series", None) == chosen.series]
-            index = own.index(chosen)
-            series = Series("", tuple(cast("list[SliceRef]", own)))
         reader = SliceReader(self.preprocess, limits, cached=1)
         return load(series.slices[index], limits), reader.neighbours(series, index)
 

@@ -4,8 +4,4 @@ from .html_report import (
     write_report as write_report,
     write_worklist as write_worklist,
 )
-from .study_result import (
-    StudyResult as StudyResult,
-    results_of_rows as results_of_rows,
-    study_results as study_results,
-)
+from .study_result import StudyResult as StudyResult, study_results as study_results

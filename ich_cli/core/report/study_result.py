@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
-from ich_cli.core.errors import InputError
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import Entry, Refused, Series, SliceRef, group
+from ich_cli.core.series import Refused, Series, SliceRef
 from ich_cli.core.study import (
     SeriesPrediction,
     SlicePrediction,
@@ -118,24 +117,6 @@ def study_results(
         for group in groups
     ]  # fmt: skip
     return sorted(results, key=lambda result: urgency(result.study))
-
-
-def results_of_rows(
-    predictor: Predictor,
-    entries: Sequence[Entry],
-    rows: Sequence[SlicePrediction],
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    thresholds: Mapping[str, float] | None = None,
-) -> list[StudyResult]:
-    """Temporary: as `study_results`, for a flat view and its rows."""
-    scan = group([Refused.of(one) if isinstance(one, InputError) else one for one in entries])
-    predictions, left = [], list(rows)
-    for series in scan.series:
-        count = len(series) + len(series.refused)
-        predictions.append(SeriesPrediction(series, tuple(left[:count])))
-        left = left[count:]
-    return study_results(predictor, predictions, scan.refused, limits=limits, thresholds=thresholds)
 
 
 def refusals(result: StudyResult) -> Counter[str]:

@@ -64,7 +64,7 @@ def group(found: Iterable[SliceRef | Refused]) -> Scan:
             refused.append(one)
         else:
             slices.append(one)
-    series = [_series(number, *stack) for number, stack in enumerate(_all_stacks(slices))]
+    series = [_series(*stack) for stack in _all_stacks(slices)]
     owners = _owners(series)
     of_series: list[list[Refused]] = [[] for _ in series]
     others: list[Refused] = []
@@ -226,7 +226,7 @@ def _positions(refs: Refs) -> list[float | None]:
     return [position(ref, normal) for ref in refs]
 
 
-def _series(number: int, refs: Refs, notes: tuple[str, ...]) -> Series:
+def _series(refs: Refs, notes: tuple[str, ...]) -> Series:
     ordered, about = in_order(refs)
     key = _stated(ordered[0])
     study = key.study or derived_uid(f"{key.patient} {key.place}")
@@ -234,12 +234,7 @@ def _series(number: int, refs: Refs, notes: tuple[str, ...]) -> Series:
     return Series(
         study=study,
         slices=tuple(
-            replace(
-                ref,
-                id=ref.id._replace(study_uid=study),
-                notes=(*ref.notes, *notes),
-                series=str(number),
-            )
+            replace(ref, id=ref.id._replace(study_uid=study), notes=(*ref.notes, *notes))
             for ref in ordered
         ),
         notes=notes,

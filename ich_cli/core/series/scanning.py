@@ -336,16 +336,12 @@ def _other(
 
 def slice_ref(source: Source, frame: Frame, read_at: tuple[int, int]) -> SliceRef:
     """Return the slice of a frame whose header was read."""
-    place = source.path if source.entry is not None else source.path.parent
-    size = f"{frame.format.rows}x{frame.format.columns}"
-    series = frame.id.series_uid or f"{place} {frame.id.study_uid} {size}"
     study, own = sys.intern(frame.id.study_uid), sys.intern(frame.id.series_uid)
     return SliceRef(
         source=source,
         id=frame.id._replace(study_uid=study, series_uid=own),
         geometry=frame.geometry,
         notes=frame.notes,
-        series=sys.intern(series),
         format=frame.format,
         rescale=frame.rescale,
         stamp=read_at,
@@ -361,7 +357,6 @@ def _plane_ref(source: Source, frame: NiftiFrame, read_at: tuple[int, int]) -> S
         id=frame.id,
         geometry=frame.geometry,
         notes=frame.notes,
-        series=frame.id.series_uid,
         format=frame.plane,
         rescale=Rescale(None, None),
         stamp=read_at,
@@ -383,7 +378,6 @@ def _picture(
         id=SliceId(source.name),
         geometry=Geometry(),
         notes=(),
-        series=str(source.path.parent),
         format=read_picture(raw, source.name, limits, window),
         rescale=Rescale(None, None),
         stamp=read_at,

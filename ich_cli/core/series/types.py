@@ -27,8 +27,6 @@ class SliceRef:
     geometry: Geometry
     notes: tuple[str, ...]
     """Remarks on the slice, then on its series; no patient data."""
-    series: str
-    """Temporary: SeriesInstanceUID, or folder, study and matrix where there is none."""
     format: PixelFormat | NiftiPlane | PictureFormat = field(repr=False)
     rescale: Rescale = field(repr=False)
     stamp: tuple[int, int] = field(repr=False)
@@ -131,15 +129,3 @@ class Scan:
     def all_refused(self) -> list[Refused]:
         """Return the refused files of each series, then those of no series."""
         return [*chain.from_iterable(one.refused for one in self.series), *self.refused]
-
-    @property
-    def rows(self) -> list[SliceRef | InputError]:
-        """Temporary flat view: series by series, slices before errors; files of no series last."""
-        flat: list[SliceRef | InputError] = []
-        for one in self.series:
-            flat += [*one.slices, *(refused.error for refused in one.refused)]
-        return [*flat, *(refused.error for refused in self.refused)]
-
-
-Entry = SliceRef | InputError
-"""Temporary: an entry of the flat view."""

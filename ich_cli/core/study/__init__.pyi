@@ -14,6 +14,5 @@ from .studies import (
     by_study as by_study,
     group_by_study as group_by_study,
     predict_study as predict_study,
-    studies_of as studies_of,
     urgency as urgency,
 )

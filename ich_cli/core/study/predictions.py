@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -77,7 +77,9 @@ class SeriesPrediction:
     slices: tuple[SlicePrediction, ...]
     """One for each slice of the series, then one for each refused file or frame."""
     partial: bool = False
-    """True where the prediction was cancelled: only the first slices are there."""
+    """True where only the first slices are there."""
+    logits: tuple[NDArray[Any], ...] = field(default=(), repr=False, compare=False)
+    """Logits ``(6,)`` of the slice model, while partial and a sequence stage is to follow."""
 
 
 @dataclass(frozen=True, slots=True)

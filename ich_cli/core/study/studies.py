@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from ich_cli.core.errors import ReasonCode
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.series import Refused, Series
+from ich_cli.core.series import Refused
 from ich_cli.core.study.predictions import (
     Probabilities,
     SeriesPrediction,
@@ -92,19 +92,6 @@ def by_study(
     used = rule or StudyRule()
     found = [predict_study(group, used) for group in group_by_study(predictions, refused)]
     return sorted(found, key=urgency)
-
-
-def studies_of(
-    rows: Iterable[SlicePrediction], rule: StudyRule | None = None
-) -> list[StudyPrediction]:
-    """Temporary: as `by_study`, for rows without their series."""
-    series: dict[tuple[str, str], list[SlicePrediction]] = {}
-    for row in rows:
-        series.setdefault((row.id.study_uid, row.id.series_uid), []).append(row)
-    predictions = (
-        SeriesPrediction(Series(study, ()), tuple(own)) for (study, _), own in series.items()
-    )
-    return by_study(predictions, rule)
 
 
 def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:

@@ -19,21 +19,12 @@ from ich_cli.core.errors import (
     LimitError,
     NotApplicableError,
 )
-from ich_cli.core.series import SliceRef, load, scan
+from ich_cli.core.series import load, scan
 from tests.support.dicom import EXPLICIT, IMPLICIT, ct, encoded, enhanced, put, save, tissue
+from tests.support.scans import all_slices, errors, only_error, only_slice, refusal
 
 SIDEWAYS = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 SR_CLASS = "1.2.840.10008.5.1.4.1.1.88.11"
-
-
-def refusal(path: Path) -> InputError:
-    """The one error a file gives, at scanning or at loading."""
-    (entry,) = scan([path]).rows
-    if isinstance(entry, InputError):
-        return entry
-    with pytest.raises(InputError) as caught:
-        load(entry)
-    return caught.value
 
 
 DATASETS: list[tuple[str, Callable[[], Dataset], type[InputError], str]] = [
@@ -156,27 +147,25 @@ def test_a_length_of_four_gigabytes_asks_for_no_memory(tmp_path: Path) -> None:
 def test_a_header_over_the_limit(tmp_path: Path) -> None:
     ds = ct(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"] + ["X" * 16] * 500)
     path = save(tmp_path / "a", ds, IMPLICIT)
-    (entry,) = scan([path], replace(DEFAULT_LIMITS, max_header_bytes=4096)).rows
-    assert isinstance(entry, LimitError)
+    limits = replace(DEFAULT_LIMITS, max_header_bytes=4096)
+    assert isinstance(only_error(path, limits), LimitError)
 
 
 def test_a_file_over_the_limit(tmp_path: Path) -> None:
     path = save(tmp_path / "a", ct())
-    (entry,) = scan([path], replace(DEFAULT_LIMITS, max_file_bytes=1000)).rows
-    assert isinstance(entry, LimitError)
+    limits = replace(DEFAULT_LIMITS, max_file_bytes=1000)
+    assert isinstance(only_error(path, limits), LimitError)
 
 
 def test_padding_behind_the_pixels_is_fine(tmp_path: Path) -> None:
     ds = ct()
     ds.PixelData += b"\0" * 512
-    (entry,) = scan([save(tmp_path / "a", ds)]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(save(tmp_path / "a", ds))
     assert load(entry).hu[16, 16] == 40.0
 
 
 def test_a_file_that_changed_after_the_scan(tmp_path: Path) -> None:
-    (entry,) = scan([save(tmp_path / "a", ct())]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(save(tmp_path / "a", ct()))
     save(tmp_path / "a", ct(tissue(side=64)))
     with pytest.raises(BrokenFileError, match="changed"):
         load(entry)
@@ -185,31 +174,27 @@ def test_a_file_that_changed_after_the_scan(tmp_path: Path) -> None:
 def test_one_bad_frame_leaves_the_others(tmp_path: Path) -> None:
     stored = np.stack([tissue(), tissue()])
     ds = enhanced(stored, [(0, 0, 0), (0, 0, 5)], [("0", "-1024"), ("1", "-1024")])
-    good, bad = scan([save(tmp_path / "a", ds)]).rows
+    found = scan([save(tmp_path / "a", ds)])
+    (good,), (bad,) = all_slices(found), errors(found)
     assert isinstance(bad, BrokenFileError)
     assert "frame 1: RescaleSlope is 0" in bad.note
-    assert isinstance(good, SliceRef)
     assert good.id.frame == 2
 
 
 def test_a_secondary_capture_with_hu_is_read_and_noted(tmp_path: Path) -> None:
-    (entry,) = scan([save(tmp_path / "a", ct(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"))]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(save(tmp_path / "a", ct(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")))
     assert "secondary capture" in entry.notes
 
 
 def test_contrast_is_noted_without_its_text(tmp_path: Path) -> None:
-    (entry,) = scan([save(tmp_path / "a", ct(ContrastBolusAgent="Omnipaque for DOE"))]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(save(tmp_path / "a", ct(ContrastBolusAgent="Omnipaque for DOE")))
     assert entry.notes == ("contrast agent given: iodine looks like blood",)
-    (plain,) = scan([save(tmp_path / "b", ct(ContrastBolusAgent="NONE"))]).rows
-    assert isinstance(plain, SliceRef)
+    plain = only_slice(save(tmp_path / "b", ct(ContrastBolusAgent="NONE")))
     assert plain.notes == ()
 
 
 def test_nothing_of_the_patient_shows(tmp_path: Path) -> None:
-    (entry,) = scan([save(tmp_path / "a", ct())]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(save(tmp_path / "a", ct()))
     assert entry.patient == "PLANTED-ID"
     assert "PLANTED" not in repr(entry)
     assert "PLANTED" not in repr(load(entry))
@@ -220,6 +205,5 @@ def test_a_data_set_without_preamble(tmp_path: Path) -> None:
         data = encoded(ct(), syntax)
         start = data.index(b"\x08\x00\x08\x00")
         (tmp_path / "bare").write_bytes(data[start:])
-        (entry,) = scan([tmp_path / "bare"]).rows
-        assert isinstance(entry, SliceRef)
+        entry = only_slice(tmp_path / "bare")
         assert load(entry).hu[16, 16] == 40.0

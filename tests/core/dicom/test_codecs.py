@@ -24,6 +24,7 @@ from ich_cli.core.series import load, scan
 from ich_cli.main import app
 from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
 from tests.support.dicom import ct, enhanced, save, tissue
+from tests.support.scans import all_slices, only_slice
 
 STUB = "tests.support.hostile_codec"
 RLE = "1.2.840.10008.1.2.5"
@@ -165,8 +166,7 @@ def _read_in_child(path: Path) -> None:
 
 
 def _read(path: Path) -> float:
-    (one,) = [load(ref) for ref in scan([path]).rows if not isinstance(ref, InputError)]
-    return float(one.hu[16, 16])
+    return float(load(only_slice(path)).hu[16, 16])
 
 
 def _file(path: Path, order: bytes = b"", **elements: object) -> Path:
@@ -178,10 +178,9 @@ def test_each_file_has_its_row(codecs: CodecPool, tmp_path: Path) -> None:
     for at, order in enumerate([b"", b"ABORT", b"", b"SPIN", b"EAT", b"SEGFAULT", b""]):
         _file(tmp_path / f"{at}.dcm", order, position=(0, 0, at), instance=at)
     found = []
-    for entry in scan([tmp_path]).rows:
-        assert not isinstance(entry, InputError)
+    for ref in all_slices(scan([tmp_path])):
         try:
-            found.append(load(entry).status)
+            found.append(load(ref).status)
         except InputError as error:
             found.append(error.status)
     assert found == ["ok", "failed", "ok", "failed", "failed", "failed", "ok"]
@@ -192,10 +191,9 @@ def test_other_frames_of_the_file_are_decoded(codecs: CodecPool, tmp_path: Path)
     stored = np.stack([tissue()] * 3)
     path = save(tmp_path / "a", enhanced(stored, [(0, 0, z) for z in range(3)]), RLE, frames)
     found: list[CTSlice | InputError] = []
-    for entry in scan([path]).rows:
-        assert not isinstance(entry, InputError)
+    for ref in all_slices(scan([path])):
         try:
-            found.append(load(entry))
+            found.append(load(ref))
         except InputError as error:
             found.append(error)
     assert [isinstance(one, CTSlice) for one in found] == [True, False, True]

@@ -16,8 +16,9 @@ from pydicom.pixels.processing import apply_rescale
 
 from ich_cli.core.dicom import Rescale, decode_frame, to_hounsfield
 from ich_cli.core.dicom.decode import unpack
-from ich_cli.core.series import SliceRef, load, scan
+from ich_cli.core.series import load
 from tests.support.dicom import BIG, EXPLICIT, IMPLICIT, ct, save, tissue
+from tests.support.scans import only_slice
 
 SYNTAXES = (EXPLICIT, IMPLICIT, BIG)
 
@@ -43,12 +44,10 @@ def test_uncompressed_hu_are_those_of_pydicom(
     stored = rng.integers(low, high, (32, 32), endpoint=True)
     dataset = ct(stored, bits=bits, signed=signed, RescaleSlope=slope, RescaleIntercept=intercept)
     path = save(tmp_path / "x.dcm", dataset, syntax)
-    (ref,) = scan([path]).rows
-    assert isinstance(ref, SliceRef)
     read = dcmread(path)
     expected = np.asarray(apply_rescale(read.pixel_array, read), np.float32)
     expected = np.where(expected < -1024, np.float32(-1000), np.minimum(expected, 32767))
-    found = load(ref).hu
+    found = load(only_slice(path)).hu
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, expected)
 

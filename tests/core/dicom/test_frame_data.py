@@ -19,6 +19,7 @@ from ich_cli.core.dicom.frame_data import frame_at, frame_starts
 from ich_cli.core.errors import BrokenFileError
 from ich_cli.core.series import SliceRef, load, scan
 from tests.support.dicom import encoded, enhanced, save, tissue
+from tests.support.scans import all_slices
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 FRAMES = [bytes([at]) * (10 + 2 * at) + b"\xff\xd9" for at in range(1, 8)]
@@ -73,7 +74,7 @@ def stack(path: Path, values: Sequence[int], table: bool = True) -> list[SliceRe
         at = data.index(item(struct.pack(f"<{len(frames)}I", *_starts(frames))))
         data = data[:at] + item(b"") + data[at + 8 + 4 * len(frames) :]
     path.write_bytes(data)
-    return [one for one in scan([path]).rows if isinstance(one, SliceRef)]
+    return all_slices(scan([path]))
 
 
 def _starts(frames: Sequence[bytes]) -> list[int]:
@@ -108,19 +109,19 @@ def test_another_file_in_its_place_is_looked_at_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.dcm"
     assert load(stack(path, range(10, 16))[3]).hu[16, 16] == 13
     before = path.stat().st_mtime_ns
-    refs = stack(path, [-500, 900, 60, 70, 80, 90])
+    stack(path, [-500, 900, 60, 70, 80, 90])
     os.utime(path, ns=(before + 10**9, before + 10**9))
-    refs = [one for one in scan([path]).rows if isinstance(one, SliceRef)]
+    refs = all_slices(scan([path]))
     assert [load(ref).hu[16, 16] for ref in refs] == [-500, 900, 60, 70, 80, 90]
 
 
 def test_fewer_frames_than_the_header_says(tmp_path: Path) -> None:
     path = tmp_path / "x.dcm"
-    refs = stack(path, range(10, 16))
+    stack(path, range(10, 16))
     frames = [bytes(imagecodecs.jpegls_encode(tissue(hu=9).astype("uint16")))] * 4
     dataset = enhanced(np.stack([tissue()] * 6), [(0.0, 0.0, float(z)) for z in range(6)])
     save(path, dataset, JPEG_LS, frames)
-    refs = [one for one in scan([path]).rows if isinstance(one, SliceRef)]
+    refs = all_slices(scan([path]))
     assert load(refs[3]).hu[16, 16] == 9
     with pytest.raises(BrokenFileError, match="PixelData is damaged"):
         load(refs[4])

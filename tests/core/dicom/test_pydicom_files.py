@@ -11,15 +11,17 @@ import pytest
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.errors import InputError
 from ich_cli.core.series import load, scan
+from tests.support.scans import all_slices, errors
 
 FOLDER = Path(pydicom.data.__file__).parent / "test_files"
 
 
 def outcome(path: Path) -> list[CTSlice | InputError]:
-    results: list[CTSlice | InputError] = []
-    for entry in scan([path]).rows:
+    found = scan([path])
+    results: list[CTSlice | InputError] = [*errors(found)]
+    for ref in all_slices(found):
         try:
-            results.append(entry if isinstance(entry, InputError) else load(entry))
+            results.append(load(ref))
         except InputError as error:
             results.append(error)
     return results

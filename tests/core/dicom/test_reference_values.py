@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from ich_cli.core.errors import InputError
 from ich_cli.core.series import load, read_slices, scan
 from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
 from tests.support.dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, ct, enhanced, save
+from tests.support.scans import all_slices
 
 sitk = pytest.importorskip("SimpleITK", reason="the independent reader: pip install '.[dev]'")
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type .*:DeprecationWarning")
@@ -150,12 +149,8 @@ def test_wrapped_offsets_of_rsna(tmp_path: Path) -> None:
     assert one.status == "repaired"
 
 
-def _slices(folder: Path) -> list[Any]:
-    return [ref for ref in scan([folder]).rows if not isinstance(ref, InputError)]
-
-
 def test_a_real_head(shared_data: Path) -> None:
-    refs = _slices(shared_data / "dicom" / "ge-head")
+    refs = all_slices(scan([shared_data / "dicom" / "ge-head"]))
     assert len(refs) == 28
     for ref in refs:
         hu = theirs(ref.source.path)[0]
@@ -165,7 +160,7 @@ def test_a_real_head(shared_data: Path) -> None:
 def test_a_real_slice_in_lossless_syntaxes(shared_data: Path) -> None:
     refs = [
         ref
-        for ref in _slices(shared_data / "dicom" / "transfer-syntaxes")
+        for ref in all_slices(scan([shared_data / "dicom" / "transfer-syntaxes"]))
         if "lossy compression" not in ref.notes
     ]
     assert len(refs) == 10

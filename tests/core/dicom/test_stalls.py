@@ -14,10 +14,11 @@ from ich_cli.core.dicom import DEFAULT_LIMITS, Limits, Source
 from ich_cli.core.dicom.files import reading, sources, zip_archive
 from ich_cli.core.errors import InputError
 from ich_cli.core.predict import Predictor
-from ich_cli.core.series import SliceRef, glimpse, load, scan
+from ich_cli.core.series import Scan, glimpse, load, scan
 from ich_cli.core.system.deadline import DeadlineExecutor
 from ich_cli.terminal import parse_limits
 from tests.support import dicom as factory
+from tests.support.scans import all_slices, errors
 
 NOTE = "did not answer within 0.01 s; check the disk or network folder, then run again"
 
@@ -68,16 +69,17 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
-def notes_or_names(entries: list[SliceRef | InputError]) -> list[str]:
-    return [one.note if isinstance(one, InputError) else Path(one.id.path).name for one in entries]
+def notes_and_names(found: Scan) -> list[str]:
+    names = [Path(ref.id.path).name for ref in all_slices(found)]
+    return [*names, *(error.note for error in errors(found))]
 
 
 def test_a_scan_goes_on(scans: Path, stall: Callable[[], None], impatient: Impatient) -> None:
     stall()
-    entries = scan([scans], Limits(max_read_seconds=7)).rows
-    assert sorted(notes_or_names(entries)) == sorted(["1.dcm", NOTE, "3.dcm"])
+    found = scan([scans], Limits(max_read_seconds=7))
+    assert notes_and_names(found) == ["1.dcm", "3.dcm", NOTE]
     assert impatient.seconds == {7}
-    (failed,) = [one for one in entries if isinstance(one, InputError)]
+    (failed,) = errors(found)
     assert failed.name.endswith("2-stalled.dcm")
     assert failed.status == "failed"
 
@@ -85,7 +87,7 @@ def test_a_scan_goes_on(scans: Path, stall: Callable[[], None], impatient: Impat
 def test_a_load_fails_and_the_next_does_not(
     scans: Path, stall: Callable[[], None], impatient: Impatient
 ) -> None:
-    first, second, third = (one for one in scan([scans]).rows if isinstance(one, SliceRef))
+    first, second, third = all_slices(scan([scans]))
     stall()
     impatient.seconds.clear()
     assert load(first, Limits(max_read_seconds=7)).hu[16, 16] == 40
@@ -99,9 +101,9 @@ def test_a_load_fails_and_the_next_does_not(
 def test_a_run_goes_on(
     scans: Path, stall: Callable[[], None], tiny_bundle: Path, workers: int
 ) -> None:
-    predictor, entries = Predictor.load(tiny_bundle, device="cpu"), scan([scans]).rows
+    predictor, (found,) = Predictor.load(tiny_bundle, device="cpu"), scan([scans]).series
     stall()
-    rows = list(predictor.stream(entries, workers=workers))
+    rows = predictor.predict_series(found, workers=workers).slices
     assert [row.status for row in rows] == ["ok", "failed", "ok"]
     assert rows[1].note == NOTE
     assert [row.probabilities is not None for row in rows] == [True, False, True]
@@ -129,7 +131,7 @@ def test_a_folder_that_does_not_list_costs_itself(
     monkeypatch.setattr(sources, "_list", slow)
     impatient.patient = False
     (scans / "2-stalled.dcm").unlink()
-    assert sorted(notes_or_names(scan([scans]).rows)) == sorted(["1.dcm", "3.dcm", NOTE])
+    assert notes_and_names(scan([scans])) == ["1.dcm", "3.dcm", NOTE]
     over.set()
 
 
@@ -149,7 +151,7 @@ def test_a_zip_that_stalls_keeps_the_members_before_and_skips_those_after(
 
     impatient.patient = False
     monkeypatch.setattr(zip_archive, "open_member", slow)
-    assert notes_or_names(scan([archive]).rows) == ["x.zip!1.dcm", NOTE]
+    assert notes_and_names(scan([archive])) == ["x.zip!1.dcm", NOTE]
     over.set()
 
 

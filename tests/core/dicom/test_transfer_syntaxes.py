@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.series import SliceRef, load, read_slices, scan
+from ich_cli.core.series import load, read_slices, scan
 from tests.support.dicom import ct, encoded, enhanced, save, tissue
+from tests.support.scans import all_slices, refusal
 
 Encoder = Callable[[NDArray[Any]], bytes]
 
@@ -72,15 +73,6 @@ def test_twelve_bit_jpeg_extended_is_read_and_noted(tmp_path: Path) -> None:
     assert "lossy compression" in one.notes
 
 
-def refusal(path: Path) -> InputError:
-    (entry,) = scan([path]).rows
-    if isinstance(entry, InputError):
-        return entry
-    with pytest.raises(InputError) as caught:
-        load(entry)
-    return caught.value
-
-
 @pytest.mark.parametrize("syntax", LOSSLESS)
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_frame_cut_short_is_broken(tmp_path: Path, syntax: str, part: float) -> None:
@@ -117,9 +109,9 @@ def test_eight_bit_codestream_of_a_sixteen_bit_slice_is_refused(tmp_path: Path) 
 
 
 def test_the_same_slice_in_fourteen_syntaxes(shared_data: Path) -> None:
-    entries = scan([shared_data / "dicom" / "transfer-syntaxes"]).rows
-    refs = [entry for entry in entries if isinstance(entry, SliceRef)]
-    assert len(entries) == len(refs) == 14
+    found = scan([shared_data / "dicom" / "transfer-syntaxes"])
+    refs = all_slices(found)
+    assert len(found) == len(refs) == 14
     sums, notes = {}, {}
     for ref in refs:
         try:

@@ -135,6 +135,21 @@ def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
     assert all(SINGLE_SLICE not in row.note for row in rows)
 
 
+def test_a_cancelled_series_has_the_slice_models_answers_and_is_continued(
+    staged: Path, study: Path
+) -> None:
+    predictor = Predictor.load(staged, device="cpu", batch_size=3)
+    (found,) = scan([study]).series
+    part = predictor.predict_series(found, workers=0, cancel=lambda: True)
+    pixels = np.stack([predictor.prepare(load(ref))[0].pixels for ref in found.slices[:3]])
+    expected = predictor.probabilities(pixels)
+    assert part.partial
+    np.testing.assert_array_equal([row.probabilities for row in part.slices], expected)
+    whole = predictor.predict_series(found, workers=0)
+    assert predictor.predict_series(found, start=part, workers=0) == whole
+    assert whole.slices[0].probabilities != part.slices[0].probabilities
+
+
 @pytest.fixture(scope="module")
 def mean(staged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ensemble of two sizes with a stage over their mean."""

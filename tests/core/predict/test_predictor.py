@@ -16,7 +16,7 @@ from ich_cli.core.model import build_model, to_input
 from ich_cli.core.predict import Predictor, reader as reading
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.series import SliceRef, scanning as series
-from ich_cli.core.study import SlicePrediction
+from ich_cli.core.study import SeriesPrediction, SlicePrediction
 from tests.support.dicom import PATIENT, ct, save
 
 SERIES = 11
@@ -95,12 +95,9 @@ def test_wrong_shapes_are_refused(predictor: Predictor) -> None:
         predictor.probabilities(pixels(1), pixels(1))
 
 
-def test_every_file_has_a_row_in_the_order_of_the_entries(
-    predictor: Predictor, scans: Path
-) -> None:
-    entries = series.scan([scans]).rows
-    rows = list(predictor.stream(entries))
-    names = [Path(e.id.path if isinstance(e, SliceRef) else e.name).name for e in entries]
+def test_every_file_has_a_row_in_the_order_of_the_scan(predictor: Predictor, scans: Path) -> None:
+    rows = predictor.predict(scans)
+    names = [f"{n:02d}.dcm" for n in range(SERIES)] + ["broken.dcm", "a.txt"]
     assert [Path(row.id.path).name for row in rows] == names
     by_name = {Path(row.id.path).name: row for row in rows}
     assert by_name["a.txt"].status == "skipped"
@@ -116,9 +113,9 @@ def test_every_file_has_a_row_in_the_order_of_the_entries(
 def test_rows_do_not_depend_on_workers_and_batches(
     tiny_bundle: Path, predictor: Predictor, scans: Path, workers: int, batch_size: int
 ) -> None:
-    entries = series.scan([scans]).rows
+    (found,) = series.scan([scans]).series
     other = Predictor.load(tiny_bundle, device="cpu", batch_size=batch_size)
-    assert list(other.stream(entries, workers=workers)) == list(predictor.stream(entries))
+    assert other.predict_series(found, workers=workers) == predictor.predict_series(found)
 
 
 def test_one_bad_file_costs_one_row(
@@ -153,14 +150,16 @@ def test_interrupt_goes_through_and_ends_the_threads(
 
 def test_predict_series_is_predict_all_for_one_series(predictor: Predictor, scans: Path) -> None:
     (found,) = series.scan([scans]).series
-    done: list[int] = []
-    one = predictor.predict_series(found, workers=0, progress=done.append)
+    seen: list[SeriesPrediction] = []
+    one = predictor.predict_series(found, workers=0, progress=seen.append)
     assert [one] == list(predictor.predict_all([found], workers=3))
     assert not one.partial
     assert len(one.slices) == len(found.slices) + len(found.refused)
     assert [row.id for row in one.slices[: len(found)]] == [ref.id for ref in found.slices]
-    assert done[-1] == len(found)
-    assert done == [*range(predictor.batch_size, len(found), predictor.batch_size), len(found)]
+    assert [(len(part.slices), part.partial) for part in seen] == [
+        (4, True), (8, True), (len(one.slices), False)
+    ]  # fmt: skip
+    assert all(part.slices == one.slices[: len(part.slices)] for part in seen)
 
 
 def test_progress_counts_over_all_series(predictor: Predictor, scans: Path) -> None:
@@ -181,12 +180,30 @@ def test_cancel_ends_after_a_batch(predictor: Predictor, scans: Path) -> None:
     assert not predictor.predict_series(found, cancel=lambda: next(calls, False)).partial
 
 
+def test_a_cancelled_prediction_is_continued(
+    predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = series.scan([scans]).series
+    whole = predictor.predict_series(found)
+    part = predictor.predict_series(found, cancel=lambda: True)
+    counts: list[int] = []
+    model = predictor.probabilities
+
+    def counted(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        counts.append(len(pixels))
+        return model(pixels)
+
+    monkeypatch.setattr(predictor, "probabilities", counted)
+    assert predictor.predict_series(found, start=part) == whole
+    assert sum(counts) == SERIES - 4
+    assert predictor.predict_series(found, start=whole) is whole
+
+
 def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path) -> None:
     predictor = Predictor.load(made(tmp_path / "b", 3, size=64, context=1), device="cpu")
-    entries = series.scan([scans]).rows
-    index = next(n for n, e in enumerate(entries) if getattr(e, "id", None) and e.id.instance == 6)  # type: ignore[union-attr]
-    middle, around = predictor.read(entries, index)
-    slices = [series.load(entries[index + step]) for step in (-1, 0, 1)]  # type: ignore[arg-type]
+    (found,) = series.scan([scans]).series
+    middle, around = predictor.read(found, 5)
+    slices = [series.load(found.slices[index]) for index in (4, 5, 6)]
     before, after = around[1]
     assert before is not None
     assert after is not None
@@ -194,20 +211,21 @@ def test_context_takes_the_neighbours_of_the_series(scans: Path, tmp_path: Path)
     assert np.array_equal(after.hu, slices[2].hu)
     (prepared,) = predictor.prepare(middle, around)
     expected = predictor.probabilities(prepared.pixels[None])[0]
-    row = list(predictor.stream(entries))[index]
+    row = predictor.predict_series(found).slices[5]
     assert row.probabilities == tuple(float(p) for p in expected)
     alone = predictor.probabilities(predictor.prepare(middle)[0].pixels[None])[0]
     assert not np.array_equal(alone, expected)
 
 
 def test_thresholds_decide_what_is_positive(predictor: Predictor, scans: Path) -> None:
-    entries = series.scan([scans / "00.dcm"]).rows
-    (all_,) = predictor.stream(entries, thresholds=dict.fromkeys(LABELS, 0.0))
+    (found,) = series.scan([scans / "00.dcm"]).series
+    (all_,) = predictor.predict_series(found, thresholds=dict.fromkeys(LABELS, 0.0)).slices
     assert all_.positive == LABELS
-    (row,) = predictor.stream(entries)
+    (row,) = predictor.predict_series(found).slices
     assert row.probabilities
     exactly = {**dict.fromkeys(LABELS, 1.0), "subdural": row.probabilities[5]}
-    assert next(predictor.stream(entries, thresholds=exactly)).positive == ("subdural",)
+    (one,) = predictor.predict_series(found, thresholds=exactly).slices
+    assert one.positive == ("subdural",)
 
 
 def test_ensemble_is_the_mean_of_members_with_their_own_input(scans: Path, tmp_path: Path) -> None:

@@ -18,26 +18,20 @@ from ich_cli.core.dicom import DEFAULT_LIMITS, Limits
 from ich_cli.core.dicom.files.inflate import InflatingReader
 from ich_cli.core.errors import (
     BrokenFileError,
-    InputError,
     LimitError,
     NotApplicableError,
     NothingFoundError,
 )
-from ich_cli.core.series import SliceRef, load, read_slices, scan, scanning as finder
+from ich_cli.core.series import Scan, load, read_slices, scan, scanning as finder
 from ich_cli.core.system import AnonymousNames, worker_processes
 from tests.support.dicom import DEFLATED, ct, encoded, enhanced, save, series, tissue
+from tests.support.scans import all_slices, errors, only_error, only_slice, refusal
 
 
-def statuses(entries: list[SliceRef | InputError]) -> dict[str, str]:
-    return {
-        Path(one.name).name: one.status if isinstance(one, InputError) else "found"
-        for one in (one if isinstance(one, InputError) else _Named(one) for one in entries)
-    }
-
-
-class _Named:
-    def __init__(self, ref: SliceRef) -> None:
-        self.name = ref.source.name
+def statuses(found: Scan) -> dict[str, str]:
+    names = {ref.source.name: "found" for ref in all_slices(found)}
+    names |= {error.name: error.status for error in errors(found)}
+    return {Path(name).name: status for name, status in names.items()}
 
 
 def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -53,7 +47,7 @@ def test_every_file_of_a_folder_has_a_row(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"anything")
     zipped(tmp_path / "sheet.xlsx", {"xl/a.xml": b"<a/>", "b.xml": b"<b/>"})
     (tmp_path / "broken.dcm").write_text("text")
-    assert statuses(scan([tmp_path]).rows) == {
+    assert statuses(scan([tmp_path])) == {
         ".hidden": "skipped",
         "README": "skipped",
         "IM0": "found",
@@ -67,8 +61,7 @@ def test_every_file_of_a_folder_has_a_row(tmp_path: Path) -> None:
 
 def test_a_named_file_that_is_no_dicom_failed(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("a,b")
-    (entry,) = scan([tmp_path / "labels.csv"]).rows
-    assert isinstance(entry, BrokenFileError)
+    assert isinstance(only_error(tmp_path / "labels.csv"), BrokenFileError)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -83,14 +76,13 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_names_are_as_the_user_gave_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     series(tmp_path / "scans", [0])
     monkeypatch.chdir(tmp_path)
-    (entry,) = scan(["scans"]).rows
-    assert isinstance(entry, SliceRef)
+    entry = only_slice(Path("scans"))
     assert entry.source.name == entry.id.path == os.path.join("scans", "001.dcm")  # noqa: PTH118
 
 
 def test_overlapping_paths_give_each_file_once(tmp_path: Path) -> None:
     first, second = series(tmp_path, [0, 5])
-    assert len(scan([second, tmp_path, first]).rows) == 2
+    assert len(scan([second, tmp_path, first])) == 2
 
 
 def test_progress_counts_files(tmp_path: Path) -> None:
@@ -120,7 +112,7 @@ def test_links_and_pipes(tmp_path: Path) -> None:
     (tree / "loop").symlink_to(tree)
     (tree / "gone").symlink_to(tmp_path / "nothing")
     os.mkfifo(tree / "pipe")
-    found = statuses(scan([tree]).rows)
+    found = statuses(scan([tree]))
     assert found == {"file": "found", "loop": "skipped", "gone": "failed", "pipe": "failed"}
 
 
@@ -128,23 +120,22 @@ def test_links_and_pipes(tmp_path: Path) -> None:
 def test_a_file_without_permission(tmp_path: Path) -> None:
     (path,) = series(tmp_path, [0])
     path.chmod(0)
-    (entry,) = scan([tmp_path]).rows
+    error = only_error(tmp_path)
     path.chmod(stat.S_IRUSR)
-    assert isinstance(entry, BrokenFileError)
+    assert isinstance(error, BrokenFileError)
 
 
 def test_names_cannot_spoil_a_table(tmp_path: Path) -> None:
-    (entry,) = scan([zipped(tmp_path / "a.zip", {"x\ny\x1b[2J\t.dcm": encoded(ct())})]).rows
-    assert isinstance(entry, SliceRef)
-    assert entry.source.name.isprintable()
+    path = zipped(tmp_path / "a.zip", {"x\ny\x1b[2J\t.dcm": encoded(ct())})
+    assert only_slice(path).source.name.isprintable()
 
 
 def test_dicomdir_stands_for_its_folder() -> None:
     media = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
-    entries = scan([media / "DICOMDIR"]).rows
-    rows = statuses(entries)
+    found = scan([media / "DICOMDIR"])
+    rows = statuses(found)
     assert rows["DICOMDIR"] == "skipped"
-    assert len(entries) > 30
+    assert len(found) > 30
     assert "found" in rows.values()
 
 
@@ -155,30 +146,32 @@ def test_a_zip_is_read_in_place(tmp_path: Path) -> None:
     }
     up = encoded(ct(position=(0, 0, 30), instance=4))
     path = zipped(tmp_path / "a", {**members, "dir/README": b"text", "../../up": up})
-    entries = scan([path]).rows
-    names = [one.name if isinstance(one, InputError) else one.source.name for one in entries]
-    assert names == [
-        f"{path}!{one}" for one in ("dir/IM3", "dir/IM2", "dir/IM1", "../../up", "dir/README")
+    found = scan([path])
+    refs = all_slices(found)
+    assert [ref.source.name for ref in refs] == [
+        f"{path}!{one}" for one in ("dir/IM3", "dir/IM2", "dir/IM1", "../../up")
     ]
-    assert statuses(entries)["README"] == "skipped"
-    found = [load(one).hu[16, 16] for one in entries if isinstance(one, SliceRef)]
-    assert found == [30.0, 20.0, 10.0, 40.0]
+    assert [(one.name, one.status) for one in errors(found)] == [(f"{path}!dir/README", "skipped")]
+    assert [load(ref).hu[16, 16] for ref in refs] == [30.0, 20.0, 10.0, 40.0]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a"]
 
 
 def test_a_zip_inside_a_zip_is_not_opened(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "inner.zip", {"a": encoded(ct())}).read_bytes()
-    entries = scan([zipped(tmp_path / "outer.zip", {"inner.zip": inner, "b": encoded(ct())})]).rows
-    assert [type(one) for one in entries] == [SliceRef, BrokenFileError]
-    assert "a zip inside a zip" in str(entries[1])
+    found = scan([zipped(tmp_path / "outer.zip", {"inner.zip": inner, "b": encoded(ct())})])
+    (error,) = errors(found)
+    assert found.slices == 1
+    assert isinstance(error, BrokenFileError)
+    assert "a zip inside a zip" in str(error)
 
 
 def test_a_zip_bomb_is_refused_alone(tmp_path: Path) -> None:
     bomb = encoded(ct()) + b"\0" * (8 << 20)
     path = zipped(tmp_path / "a.zip", {"bomb.dcm": bomb, "good": encoded(ct())})
     assert path.stat().st_size < 20_000
-    good, bad = scan([path]).rows
-    assert isinstance(good, SliceRef)
+    found = scan([path])
+    (bad,) = errors(found)
+    assert found.slices == 1
     assert isinstance(bad, LimitError)
     assert "200 times" in bad.note
 
@@ -209,10 +202,8 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
     ds = ct(np.zeros((4096, 4096), np.int64))
     path = save(tmp_path / "a", ds, DEFLATED)
     assert path.stat().st_size < 100_000
-    (entry,) = scan([path]).rows
-    assert isinstance(entry, SliceRef)
-    with pytest.raises(LimitError, match="times its size"):
-        load(entry)
+    assert isinstance(refusal(path), LimitError)
+    assert "times its size" in refusal(path).note
 
 
 @pytest.mark.parametrize(
@@ -224,8 +215,7 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
 )
 def test_limits_of_the_zip_as_a_whole(tmp_path: Path, limits: Limits) -> None:
     path = zipped(tmp_path / "a.zip", {name: encoded(ct()) for name in "abc"})
-    (entry,) = scan([path], limits).rows
-    assert isinstance(entry, LimitError)
+    assert isinstance(only_error(path, limits), LimitError)
 
 
 def test_a_zip_whose_directory_claims_gigabytes(tmp_path: Path) -> None:
@@ -233,8 +223,7 @@ def test_a_zip_whose_directory_claims_gigabytes(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, data.rindex(b"PK\x05\x06") + 12, 0x7FFFFFFF)
     path.write_bytes(data)
-    (entry,) = scan([path]).rows
-    assert isinstance(entry, LimitError)
+    assert isinstance(only_error(path), LimitError)
 
 
 def test_an_encrypted_member(tmp_path: Path) -> None:
@@ -242,34 +231,32 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    (entry,) = scan([path]).rows
-    assert isinstance(entry, BrokenFileError)
-    assert entry.note == "encrypted; unpack the zip first"
+    error = only_error(path)
+    assert isinstance(error, BrokenFileError)
+    assert error.note == "encrypted; unpack the zip first"
 
 
 def test_a_damaged_zip_and_a_damaged_member(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a": encoded(ct()), "b": encoded(ct(series="1.9"))})
     data = path.read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[: len(data) // 2])
-    (entry,) = scan([tmp_path / "cut.zip"]).rows
-    assert isinstance(entry, BrokenFileError)
+    assert isinstance(only_error(tmp_path / "cut.zip"), BrokenFileError)
     middle = bytearray(data)
     at = data.index(b"PK\x03\x04") + 40
     middle[at : at + 8] = b"\xff" * 8
     path.write_bytes(middle)
-    entries = scan([path]).rows
-    assert len(entries) == 2
-    assert any(isinstance(one, SliceRef) and load(one).hu[16, 16] == 40.0 for one in entries)
+    found = scan([path])
+    assert len(found) == 2
+    assert any(load(ref).hu[16, 16] == 40.0 for ref in all_slices(found))
 
 
 def test_a_zip_without_dicom(tmp_path: Path) -> None:
-    (entry,) = scan([zipped(tmp_path / "a.zip", {"a.txt": b"a", "b.txt": b"b"})]).rows
-    assert isinstance(entry, BrokenFileError)
-    assert "a zip without DICOM" in entry.note
+    error = only_error(zipped(tmp_path / "a.zip", {"a.txt": b"a", "b.txt": b"b"}))
+    assert isinstance(error, BrokenFileError)
+    assert "a zip without DICOM" in error.note
     (tmp_path / "sub").mkdir()
     zipped(tmp_path / "sub" / "m.npz", {"a.npy": b"a"})
-    (entry,) = scan([tmp_path / "sub"]).rows
-    assert isinstance(entry, NotApplicableError)
+    assert isinstance(only_error(tmp_path / "sub"), NotApplicableError)
 
 
 def test_many_frames_in_a_zip_and_deflated(tmp_path: Path) -> None:
@@ -283,9 +270,9 @@ def test_many_frames_in_a_zip_and_deflated(tmp_path: Path) -> None:
 
 def test_a_numpy_archive_beside_the_slices_is_skipped_whole(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "masks.npz", masks=np.zeros((2000, 2000), np.uint8))
-    (row,) = scan([tmp_path]).rows
-    assert isinstance(row, NotApplicableError)
-    assert row.note == "not DICOM: a zip without DICOM"
+    error = only_error(tmp_path)
+    assert isinstance(error, NotApplicableError)
+    assert error.note == "not DICOM: a zip without DICOM"
 
 
 @pytest.mark.slow
@@ -301,10 +288,10 @@ def test_many_files_are_looked_at_side_by_side_with_the_same_answer(
     names = AnonymousNames("k" * 32)
     seen: list[int] = []
     with worker_processes(2) as pool:
-        beside = scan([tmp_path], progress=seen.append, names=names, pool=pool).rows
-    alone = scan([tmp_path], names=names).rows
+        beside = scan([tmp_path], progress=seen.append, names=names, pool=pool)
+    alone = scan([tmp_path], names=names)
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert [repr(one) for one in beside] == [repr(one) for one in alone]
+    assert repr(beside) == repr(alone)
     assert len(beside) == 8
 
 
@@ -325,5 +312,5 @@ def test_processes_that_are_killed_cost_no_file(
         ds = [ct(SOPInstanceUID=f"1.{at}.{ord(name)}") for at in (1, 2)]
         zipped(tmp_path / f"{name}.zip", {"1": encoded(ds[0]), "2": encoded(ds[1])})
     with worker_processes(2) as pool:
-        found = scan([tmp_path], names=dies_elsewhere, pool=pool).rows
-    assert [type(one) for one in found] == [SliceRef] * 4
+        found = scan([tmp_path], names=dies_elsewhere, pool=pool)
+    assert (found.slices, len(found)) == (4, 4)
