@@ -36,6 +36,7 @@ _HEADER_BYTES: Final = 540  # NIfTI-2; NIfTI-1 has 348
 _MAGIC: Final = {b"n+1\0": 348, b"n+2\0": 540}
 _PAIR: Final = (b"ni1\0", b"ni2\0")
 _KINDS: Final = "iuf"  # NumPy's kinds of integers and floats
+_SHEAR: Final = 0.01  # cosine between voxel axes
 _NO_AIR: Final = -300.0  # a CT of a head reaches far below this outside the skin
 _DAMAGED: Final = (OSError, EOFError, zlib.error, ValueError)
 
@@ -141,8 +142,9 @@ def read_planes(
     digest = _digest(raw)
     axis = int(np.argmax(np.abs(affine[2, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
     volume = replace(volume, slice_axis=axis)
+    sizes = _sizes(header, affine)
     planes = range(volume.shape[axis])
-    frames = [_frame(volume, affine, index, name, digest, notes) for index in planes]
+    frames = [_frame(volume, affine, sizes, index, name, digest, notes) for index in planes]
     if not is_axial(frames[0].geometry):
         raise NotApplicableError(name, "no axial planes: the volume is oblique to the body")
     return frames
@@ -211,6 +213,19 @@ def _scaling(header: Any) -> tuple[float, float]:
     return slope, intercept if math.isfinite(intercept) else 0.0
 
 
+def _sizes(header: Any, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sides of a voxel in mm: pixdim where the affine is sheared, else the affine's.
+
+    dcm2niix writes a tilted gantry as a sheared affine whose columns are too long.
+    """
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    angles = (affine[:3, :3] / sizes).T @ (affine[:3, :3] / sizes)
+    stated = np.asarray(header["pixdim"][1:4], np.float64)
+    sheared = np.abs(angles - np.eye(3)).max() > _SHEAR
+    usable = bool(np.isfinite(stated).all() and stated.min() > 0)
+    return stated if sheared and usable else sizes
+
+
 def _digest(raw: Seekable) -> bytes:
     """Return the SHA-256 of the whole file."""
     raw.seek(0)
@@ -227,18 +242,18 @@ def _uid(digest: bytes, *parts: object) -> str:
 
 
 def _frame(
-    volume: NiftiVolume, affine: NDArray[np.float64], index: int, name: str, digest: bytes,
-    notes: tuple[str, ...],
+    volume: NiftiVolume, affine: NDArray[np.float64], sizes: NDArray[np.float64], index: int,
+    name: str, digest: bytes, notes: tuple[str, ...],
 ) -> NiftiFrame:  # fmt: skip
     """Describe a plane: column index grows along the first in-plane axis, row index the second."""
     across, down = _in_plane(volume.slice_axis)
     corner = np.zeros(4)
     corner[volume.slice_axis], corner[3] = index, 1
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     geometry = Geometry(
         position=_lps((affine @ corner)[:3]),
-        row_direction=_lps(affine[:3, across] / sizes[across]),
-        column_direction=_lps(affine[:3, down] / sizes[down]),
+        row_direction=_lps(directions[:, across]),
+        column_direction=_lps(directions[:, down]),
         spacing=(float(sizes[down]), float(sizes[across])),
         thickness=float(sizes[volume.slice_axis]),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from numpy.typing import NDArray
 
 from ich_cli.core.dicom import Limits
 from ich_cli.core.nifti import GUESSED
+from ich_cli.core.phantom import PhantomConfig, generate_phantom
+from ich_cli.core.phantom.write_dicom import to_datasets
+from ich_cli.core.predict import Predictor
 from ich_cli.core.series import load, scan
 
 AFFINE = np.array([[-0.5, 0, 0, 64], [0, -0.5, 0, 48], [0, 0, 5.0, -20], [0, 0, 0, 1]])
@@ -157,3 +162,55 @@ def test_a_bomb_costs_no_more_than_the_limit(tmp_path: Path) -> None:
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(raw + bytes(10**8)))
     found = scan([tmp_path / "b.nii.gz"], Limits(max_volume_bytes=10**8))
     assert "over the limit of 95" in str(found.refused[0].error)
+
+
+@pytest.fixture(scope="module")
+def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write an untilted series of 6 slices, evenly spaced, as DICOM."""
+    config = PhantomConfig(40, ("subdural",), size=128, slices=(6, 6), thickness=(5, 5))
+    study = generate_phantom(config)
+    assert study.geometry.tilt == 0
+    folder = tmp_path_factory.mktemp("phantom") / "dicom"
+    folder.mkdir()
+    for number, dataset in enumerate(to_datasets(study)):
+        dataset.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return folder
+
+
+def with_dcm2niix(folder: Path, out: Path) -> None:
+    if not shutil.which("dcm2niix"):
+        pytest.skip("dcm2niix is not installed (Debian package dcm2niix)")
+    command = ["dcm2niix", "-b", "n", "-z", "n", "-f", out.stem, "-o", out.parent, folder]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def with_simpleitk(folder: Path, out: Path) -> None:
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    SimpleITK.WriteImage(reader.Execute(), str(out))
+
+
+@pytest.mark.parametrize("convert", [with_dcm2niix, with_simpleitk])
+def test_a_series_is_predicted_alike_as_dicom_and_as_nifti_of_others(
+    phantom_folder: Path, tmp_path: Path, tiny_bundle: Path, convert: Callable[[Path, Path], None]
+) -> None:
+    convert(phantom_folder, tmp_path / "head.nii")
+    predictor = Predictor.load(tiny_bundle, device="cpu")
+    dicom = predictor.predict(phantom_folder)
+    nifti = predictor.predict(tmp_path / "head.nii")
+    assert len(dicom) == len(nifti) == 6
+    for one, other in zip(dicom, nifti, strict=True):
+        assert other.probabilities == pytest.approx(one.probabilities, abs=1e-3)
+
+
+def test_a_sheared_affine_does_not_stretch_pixels(tmp_path: Path) -> None:
+    # dcm2niix writes a gantry tilted by 18.5 degrees so: 0.4883 mm appear as 0.5377
+    affine = np.array(
+        [[-0.48828, 0, 0, 125], [0, 0.51489, 0, -113], [0, 0.15493, 3.79512, -73], [0, 0, 0, 1]]
+    )
+    image = nibabel.Nifti1Image(volume(), affine)
+    image.header["pixdim"][1:4] = (0.48828, 0.48828, 4.0)
+    nibabel.save(image, tmp_path / "a.nii")
+    geometry = scan([tmp_path / "a.nii"]).series[0].slices[0].geometry
+    assert geometry.spacing == pytest.approx((0.48828, 0.48828))
+    assert geometry.thickness == pytest.approx(4.0)
