@@ -1,1 +1,1 @@
-"""The subcommands of ``ich``: each parses its options, calls the core and prints."""
+"""Subcommands of ``ich``: each parses its options, calls the core, and prints results."""

@@ -1,4 +1,4 @@
-"""What people read of a run: a table, the most urgent first, and a summary."""
+"""Tables of predictions for people, most urgent first, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from ich_cli.core.study import Probabilities, SlicePrediction, StudyPrediction
 
 SHOWN = 20
-"""Rows of a table for people; the files have them all."""
+"""Maximum number of rows in a table for people."""
 
 REASONS = 4
-"""Reasons for files without an answer that the summary tells."""
+"""Maximum number of reasons for refused files in the summary."""
 
 
 def slices_table(rows: Iterable[SlicePrediction]) -> Table | None:
-    """Lay out the slices with the highest probability of `any`; reads `rows` to the end."""
+    """Return a table of the slices with the highest probability of `any`, if there are any."""
     number = count()
-    answered = ((one.probabilities, one, next(number)) for one in rows if one.probabilities)
-    worst = nlargest(SHOWN, answered, key=lambda found: found[0][ANY])
-    table = _table("Slice", len(worst), next(number))
-    for probabilities, one, _ in worst:
+    predicted = ((one.probabilities, one, next(number)) for one in rows if one.probabilities)
+    top = nlargest(SHOWN, predicted, key=lambda found: found[0][ANY])
+    table = _table("Slice", len(top), next(number))
+    for probabilities, one, _ in top:
         name = f"{one.id.path} #{one.id.frame}" if one.id.frame > 1 else one.id.path
         _add(table, [name], probabilities, one.positive)
-    return table if worst else None
+    return table if top else None
 
 
 def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
-    """Lay out the most urgent studies, each with its worst slice."""
-    answered = [(study.probabilities, study) for study in studies if study.probabilities]
-    table = _table("Study and its worst slice", min(SHOWN, len(answered)), len(answered))
-    for probabilities, study in answered[:SHOWN]:
+    """Return a table of the most urgent studies, each with its top slice."""
+    predicted = [(study.probabilities, study) for study in studies if study.probabilities]
+    table = _table("Study and its top slice", min(SHOWN, len(predicted)), len(predicted))
+    for probabilities, study in predicted[:SHOWN]:
         worst = [study.worst.path] if study.worst else []
         remarks = [f"quality: {reason.text}" for reason in study.quality]
-        told = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
-        _add(table, told, probabilities, study.positive)
-    return table if answered else None
+        lines = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
+        _add(table, lines, probabilities, study.positive)
+    return table if predicted else None
 
 
 def summary(tally: Tally) -> list[str]:
-    """Say in a few lines what a run did."""
+    """Summarize a run in a few lines."""
     studies = _count(len(tally.studies), "study", "studies")
     parts = [
         _count(tally.slices, "slice"),
@@ -63,23 +63,25 @@ def summary(tally: Tally) -> list[str]:
 
 
 def nothing_read(tally: Tally) -> str:
-    """Say in one line that no slice has an answer, and why the first has none."""
+    """Return one line for a run without any prediction, with the reason for the first file."""
     if not tally.refused:
         return "no slice was read"
     (_, note), one = next(iter(tally.refused.items()))
     reason = f"{one.path}: {note}"
-    return reason if tally.total == 1 else f"none of {tally.total} could be read; first {reason}"
+    return (
+        reason if tally.total == 1 else f"none of {tally.total} could be read, for example {reason}"
+    )
 
 
 def _refusals(tally: Tally) -> list[str]:
-    """Say for the weightiest reasons which files have no answer; failed ones come first."""
+    """Return a line for each of the main reasons for refused files; failed files come first."""
     reasons = sorted(tally.refused.items(), key=lambda item: (item[0][0], -item[1].files))
     lines = []
     for (status, note), (path, files) in reasons[:REASONS]:
         more = f" and {files - 1:,} more" if files > 1 else ""
         lines.append(f"{status}: {path}{more}: {note}")
     if len(reasons) > REASONS:
-        lines.append("others: see status and note of their rows")
+        lines.append("more reasons: see the columns status and note")
     return lines
 
 
@@ -88,7 +90,7 @@ def _remarks(tally: Tally) -> list[tuple[int, str]]:
         (tally.repaired, "repaired"),
         (tally.skipped, "skipped"),
         (tally.failed, "failed"),
-        (tally.kept, "kept from before"),
+        (tally.kept, "from an earlier run"),
     ]
 
 
@@ -108,7 +110,7 @@ def _table(what: str, shown: int, total: int) -> Table:
 
     table = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False, caption_justify="left")
     if shown < total:
-        table.caption = f"{shown} of {total:,}; -o FILE writes them all"
+        table.caption = f"{shown} of {total:,}; -o FILE writes all"
     table.add_column(f"{what} (most urgent first)", overflow="fold", ratio=1)
     for label in LABELS:
         table.add_column(SHORT[label], justify="right", no_wrap=True, min_width=4)

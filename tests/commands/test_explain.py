@@ -175,7 +175,7 @@ def test_labels_asked_for(explain: Explain, scans: Path) -> None:
     one = explain(scans / "0.dcm", "-l", "subdural", "--json", "-o", "one.png")
     found = json.loads(one.stdout)
     assert found["labels"] == ["subdural"]
-    assert found["reason"].endswith("(asked for)")
+    assert found["reason"].endswith("(requested)")
     every = json.loads(explain(scans / "0.dcm", "--all-labels", "--json", "-o", "all.png").stdout)
     assert every["labels"] == list(LABELS)
     with Image.open("one.png") as small, Image.open("all.png") as large:
@@ -183,7 +183,7 @@ def test_labels_asked_for(explain: Explain, scans: Path) -> None:
         assert large.height > small.height
 
 
-def test_without_a_positive_label_the_likeliest_and_it_says_so(
+def test_without_a_positive_label_the_most_likely_is_shown(
     explain: Explain, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = Predictor.load
@@ -198,7 +198,7 @@ def test_without_a_positive_label_the_likeliest_and_it_says_so(
     likeliest = max(found["probabilities"], key=found["probabilities"].get)
     assert found["labels"] == [likeliest]
     assert found["positive"] == []
-    assert "none is over its threshold: this is the likeliest" in found["reason"]
+    assert "none reaches its threshold: the most likely one" in found["reason"]
 
 
 def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
         (["scans/0.dcm", "--data", "scans"], 2, "give PATHS to explain, or --data FOLDER"),
         (["scans/0.dcm", "--out-of-fold", "run"], 2, "--out-of-fold needs --data"),
         (["--data", "scans", "-l", "any"], 2, "--data scores all labels;"),
-        (["--data", "scans"], 1, "scans: no masks here; give a folder"),
+        (["--data", "scans"], 1, "scans: no lesion masks; give a folder"),
         (["--data", "scans", "--out-of-fold", "scans"], 1, "scans: no finished fold"),
         (["scans/0.dcm", "-o", "no/such/x.png"], 1, "its folder does not exist"),
         (["scans/0.dcm", "-w", "no-bundle"], 1, "no-bundle: neither a folder nor owner/name"),
@@ -263,7 +263,7 @@ def test_names_burned_into_the_pixels_are_warned_of(
     for n, said in enumerate(("YES", "NO")):
         image = ct(stored(n), position=(0, 0, n), instance=n, BurnedInAnnotation=said)
         save(tmp_path / "one" / f"{n}.dcm", image)
-    told = "a patient's data may be burned into the pixels; look before you pass the picture on"
+    told = "patient data may be burned into the pixels; check the picture before you share it"
     assert told in explain(what, "-q").stderr
     assert told not in explain("one/1.dcm", "-q").stderr
 

@@ -91,4 +91,4 @@ def test_parts_of_another_engine_are_not_used(
         assert predict("-o", "out.csv", "--device", "cpu").exit_code == 1
     done = predict("-o", "out.csv", "--resume", "--engine", "openvino", "--device", "cpu")
     assert done.exit_code == 0
-    assert "results of an earlier run are not used; it had other engine\n" in done.stderr
+    assert "results of an earlier run are not used: it differs in engine\n" in done.stderr

@@ -103,7 +103,7 @@ def test_a_run_stopped_in_its_reports_goes_on_with_resume(
 
     resumed = predict(scans, "-o", "out.csv", "--report", "pages", "--resume")
 
-    assert "10 kept from before" in resumed.stderr
+    assert "10 from an earlier run" in resumed.stderr
     for name in names("whole"):
         assert Path("pages", name).read_bytes() == Path("whole", name).read_bytes()
 
@@ -116,7 +116,7 @@ def test_wrong_use_is_told_before_the_work(scans: Path, predict: Callable[..., R
     Path("file").write_text("")
 
     for arguments, code, reason in (
-        (["--keep-patient"], 2, "--keep-patient applies to the files of --dicom"),
+        (["--keep-patient"], 2, "--keep-patient applies to DICOM output only"),
         (["--report", "file"], 1, "file is a file; name a folder"),
         (["--dicom", "file/in"], 1, "a part of the path is a file"),
     ):

@@ -34,8 +34,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("moment", "code", "line"),
     [
-        ("signal:15:1:1", 143, "ich: terminated; 10 of 20 slices are kept: the same command with"),
-        ("signal:2:1:1", 130, "ich: interrupted; 10 of 20 slices are kept: the same command with"),
+        (
+            "signal:15:1:1",
+            143,
+            "ich: terminated; 10 of 20 slices are saved: continue with the same command",
+        ),
+        (
+            "signal:2:1:1",
+            130,
+            "ich: interrupted; 10 of 20 slices are saved: continue with the same command",
+        ),
         ("signal:2:1:2", 130, "ich: stopped at once"),
         ("signal:15:1:2", 143, "ich: stopped at once"),
     ],
@@ -51,7 +59,7 @@ def test_a_signal_ends_with_one_line_and_the_run_can_be_resumed(
     assert stopped.told.startswith(line)
     assert {path.name for path in tmp_path.iterdir()} - {".out.csv.lock"} == {".out.csv.parts"}
     resumed = predict(corpus.folder, output, bundle, "--resume")
-    assert "10 kept from before" in resumed.told
+    assert "10 from an earlier run" in resumed.told
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "out.csv", studies_of(output).name,
     ]  # fmt: skip
@@ -88,7 +96,9 @@ def test_a_full_disk_loses_no_finished_series(corpus: Corpus, bundle: Path, tmp_
     assert full.returncode == 1
     assert full.stderr.count("\n") == 1
     assert "cannot write" in full.stderr
-    assert re.search(r"; \d+ of 20 slices are kept: the same command with --resume", full.stderr)
+    assert re.search(
+        r"; \d+ of 20 slices are saved: continue with the same command --resume", full.stderr
+    )
     whole = tmp_path / "whole.csv"
     assert predict(corpus.folder, whole, bundle).code == 0
     assert predict(corpus.folder, tmp_path / "out.csv", bundle, "--resume").code == 0

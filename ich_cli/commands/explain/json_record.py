@@ -1,4 +1,4 @@
-"""What ``ich explain`` says of a picture by machine, and why it shows the labels it shows."""
+"""JSON records of ``ich explain``, and the reason for the labels that a picture shows."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def why(found: Explained, chosen: bool) -> str:
-    """Return the labels that are shown, and for what reason."""
+    """Return the labels that are shown, with their probabilities and the reason."""
     explanation = found.explanation
     names = ", ".join(
         f"{label} {explanation.probabilities[LABELS.index(label)]:.2f}"
         for label in explanation.maps
     )
     if chosen:
-        return f"{names} (asked for)"
+        return f"{names} (requested)"
     if explanation.positive:
-        return f"{names} (over the threshold)"
-    return f"{names} (none is over its threshold: this is the likeliest)"
+        return f"{names} (at or over the threshold)"
+    return f"{names} (none reaches its threshold: the most likely one)"
 
 
 def record(path: Path, found: Explained, predictor: Predictor, *, chosen: bool) -> dict[str, Any]:
-    """Return a slice's record, plain JSON types."""
+    """Return the record of a slice as plain JSON types."""
     explanation = found.explanation
     ct = explanation.ct
     return {
@@ -51,7 +51,7 @@ def record(path: Path, found: Explained, predictor: Predictor, *, chosen: bool) 
 def series_record(
     path: Path, one: ExplainedSeries, predictor: Predictor, *, chosen: bool
 ) -> dict[str, Any]:
-    """Return the record of the worst slice, and under ``worst`` and ``slices`` the rest."""
+    """Return the record of a series: its top slice, all explained slices, and all slices."""
     worst = [
         {"slice": index + 1, **record(path, found, predictor, chosen=chosen)}
         for index, found in one.worst

@@ -27,7 +27,7 @@ _ENDINGS = (
     ".dcm", ".dicom", ".dic", ".ima", ".nii.gz", ".nii", ".png", ".jpg", ".jpeg",
 )  # fmt: skip
 _SERIES_NAME = "series.explain.png"
-_NONE_READ = "no slice could be read; ich predict tells of each file why"
+_NONE_READ = "no slice could be read; `ich predict` gives the reason for each file"
 
 
 def find(
@@ -38,7 +38,7 @@ def find(
     quiet: bool,
     window: PictureWindow | None,
 ) -> Scan:
-    """Find slices: at least one, with `frame` at least one of that frame number.
+    """Find slices; with `frame`, check that one of them has that frame number.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def find(
     """
     from ich_cli.core.series import scan
 
-    with progress("Looking for slices", unit="files", quiet=quiet) as advance:
+    with progress("Finding slices", unit="files", quiet=quiet) as advance:
         found = scan(paths, limits, lambda count: advance(1), names, window=window)
     if not found.series:
         raise found.refused[0].error
@@ -70,13 +70,13 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Explain one slice, or each series that was found, and write a picture of each."""
+    """Explain one slice, or each series, and write one picture for each."""
     predictor = _load(weights, device, quiet)
     if predictor.caveat:
         warn(predictor.caveat)
     candidates = _candidates(found, frame)
     if len(candidates) == 1 or frame:
-        chosen = _likeliest(predictor, found, candidates, options.limits, quiet)
+        chosen = _most_likely(predictor, found, candidates, options.limits, quiet)
         _slice(predictor, *chosen, options, render, output, frame, as_json, quiet)
     else:
         _series(predictor, found, options, render, output, as_json, quiet)
@@ -85,7 +85,7 @@ def run(
 
 
 def default_name(path: str, frame: int | None = None) -> str:
-    """Return the picture's name for a file: its own without folders and ending.
+    """Return the picture's file name: that of the DICOM file without folders and suffix.
 
     >>> default_name("scans/a.zip!series/IM.1.dcm")
     'IM.1.explain.png'
@@ -97,7 +97,7 @@ def default_name(path: str, frame: int | None = None) -> str:
 
 
 def numbered(path: Path, number: int) -> Path:
-    """Return the name of the picture of series `number`, from 1; the first one's is as given.
+    """Return the file name for series `number`, from 1; the first keeps the given name.
 
     >>> numbered(Path("series.explain.png"), 2).name
     'series-2.explain.png'
@@ -109,7 +109,7 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def _candidates(found: Scan, frame: int | None) -> list[tuple[Series, int]]:
-    """Return the slices with a frame number, or all: series and index."""
+    """Return series and index of all slices, or of those with a frame number."""
     return [
         (series, index)
         for series in found.series
@@ -125,7 +125,7 @@ def _load(weights: str | None, device: str, quiet: bool) -> Predictor:
         return Predictor.load(weights, device=device)
 
 
-def _likeliest(
+def _most_likely(
     predictor: Predictor,
     found: Scan,
     among: list[tuple[Series, int]],
@@ -138,10 +138,10 @@ def _likeliest(
     if len(among) == 1:
         return among[0]
     slices = {one.series.key: one.slices for one in _predict(predictor, found, limits, quiet)}
-    worst = top_slices([slices[series.key][index] for series, index in among], count=1)
-    if not worst:
+    top = top_slices([slices[series.key][index] for series, index in among], count=1)
+    if not top:
         raise NothingFoundError(_NONE_READ)
-    return among[worst[0]]
+    return among[top[0]]
 
 
 def _predict(
@@ -207,11 +207,11 @@ def _series(
 
 
 def _warn_of_names(refs: Sequence[SliceRef], limits: Limits) -> None:
-    """Warn where a picture may show a patient's name; it is drawn all the same."""
+    """Warn if a picture may show a patient's name; it is still drawn."""
     from ich_cli.core.series import shows_patient
 
     if any(shows_patient(ref, limits) for ref in refs):
-        warn("a patient's data may be burned into the pixels; look before you pass the picture on")
+        warn("patient data may be burned into the pixels; check the picture before you share it")
 
 
 def _show(found: Explained, *, chosen: bool, quiet: bool) -> None:
@@ -224,8 +224,8 @@ def _show(found: Explained, *, chosen: bool, quiet: bool) -> None:
 
 
 def _show_series(one: ExplainedSeries, quiet: bool) -> None:
-    answered = sum(row.probabilities is not None for row in one.rows)
-    note(f"series: {answered} of {len(one.rows)} slices answered", quiet=quiet)
+    predicted = sum(row.probabilities is not None for row in one.rows)
+    note(f"series: {predicted} of {len(one.rows)} slices predicted", quiet=quiet)
     for index, found in one.worst:
         p = found.explanation.probabilities[LABELS.index(one.ranked_by)]
         id = found.explanation.ct.id
@@ -237,9 +237,10 @@ def _show_faithfulness(found: Explained, quiet: bool) -> None:
     for label in found.explanation.maps:
         one = found.faithfulness.get(label)
         if one is None:
-            note(f"{label}: the map is empty, nothing in the slice speaks for it", quiet=quiet)
+            note(f"{label}: the map is empty: nothing here raises the probability", quiet=quiet)
         else:
             note(
-                f"{label}: by itself {one.before:.3f}; with the hottest tenth of the head replaced "
-                f"{one.without:.3f}, with a random tenth {one.random_region:.3f}", quiet=quiet,
-            )  # fmt: skip
+                f"{label}: this slice alone {one.before:.3f}; with the hottest tenth of the head "
+                f"replaced {one.without:.3f}, with a random tenth {one.random_region:.3f}",
+                quiet=quiet,
+            )

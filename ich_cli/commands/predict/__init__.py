@@ -1,4 +1,4 @@
-"""``ich predict``: find, load the model, predict, write."""
+"""``ich predict``: probabilities for each slice and study, as tables and reports."""
 
 from ich_cli.commands.predict.command import predict
 

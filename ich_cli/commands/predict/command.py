@@ -1,4 +1,4 @@
-"""``ich predict``: one row a slice, whatever the files are."""
+"""Options of ``ich predict``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class By(StrEnum):
-    """Rows of the table."""
+    """What a row of the table stands for."""
 
     slice = "slice"
     study = "study"
@@ -51,7 +51,7 @@ FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format", "-f", show_default=False,
-        help="Layout of the table; by default that of the ending of -o.",
+        help="Format of the table; by default given by the suffix of -o.",
     ),
 ]  # fmt: skip
 ByOption = Annotated[
@@ -60,7 +60,7 @@ ByOption = Annotated[
 Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Continue a run that was stopped: skip the series that it has predicted."
+        "--resume", help="Continue an interrupted run: skip the series it has already predicted."
     ),
 ]
 ReportFolder = Annotated[
@@ -121,11 +121,11 @@ def predict(
 
     Example: ich predict scans/ -o out.csv --by study
     """
-    parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # fail before the work
+    parse_thresholds(threshold, dict.fromkeys(LABELS, 0.5))  # fail before files are read
     if resume and not output:
-        raise UsageError("--resume continues a file; name it with -o")
+        raise UsageError("--resume continues the table of an earlier run; name it with -o")
     if keep_patient and not dicom:
-        raise UsageError("--keep-patient applies to the files of --dicom; name their folder")
+        raise UsageError("--keep-patient applies to DICOM output only; add --dicom DIR")
     layout = (format or format_of(output)) if output else Format.csv
     stream = _stream(output, format, by, json)
     from ich_cli.commands.predict.reports import Reports
@@ -146,9 +146,9 @@ def predict(
 
 
 def _stream(output: Path | None, format: Format | None, by: By, json: bool) -> Format | None:
-    """Return the layout of stdout; None: nothing, or without an output a table for people."""
+    """Return the format of stdout; None prints no rows, or a table for people without `output`."""
     if json and format and not output:
-        raise UsageError("--json is a format of its own; leave out --format, or give -o FILE")
+        raise UsageError("--json and --format both set the format of stdout; drop one, or add -o")
     if output or json:
         return Format.jsonl if json else None
     stream = format or (None if is_terminal() else Format.csv)
@@ -167,4 +167,4 @@ def _end(tally: Tally, caveat: str, *, strict: bool, quiet: bool) -> None:
     for line in summary(tally):
         note(line, quiet=quiet)
     if strict and tally.failed:
-        raise IchError(f"{tally.failed} of {tally.total} failed, and --strict forbids it")
+        raise IchError(f"{tally.failed} of {tally.total} failed (--strict)")

@@ -1,4 +1,4 @@
-"""The reports of ``ich predict``: a page and DICOM files a study."""
+"""Reports of ``ich predict``: an HTML page and DICOM files for each study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reports:
-    """Where reports go; None: there are none of that kind."""
+    """Folders of the reports; None writes no reports of that kind."""
 
     pages: Path | None = None
     dicom: Path | None = None
@@ -27,7 +27,7 @@ class Reports:
         return bool(self.pages or self.dicom)
 
     def prepare(self) -> None:
-        """Make the folders now, so that what cannot be written is told before the work.
+        """Create the folders before the prediction, so that errors appear early.
 
         Raises
         ------
@@ -44,9 +44,9 @@ class Reports:
             remove_stale(folder)
 
     def write(self, results: Sequence[StudyResult], *, quiet: bool) -> list[Path]:
-        """Write all reports; return the folders that hold some.
+        """Write all reports; return the folders that contain any.
 
-        A study that cannot be written costs its own reports; a line on stderr says why.
+        An error affects only the study's own reports; a line on stderr gives the reason.
         """
         wrote: list[Path] = []
         with progress("Writing reports", len(results), unit="studies", quiet=quiet) as advance:
@@ -71,7 +71,7 @@ class Reports:
                 write_dicom(result, self.dicom / result.name, keep_patient=self.keep_patient)
                 wrote.append(self.dicom)
         except OutputError:
-            raise  # a full disk stays full
+            raise  # such as a full disk, which affects all further studies
         except IchError as error:
             warn(f"study {result.study.study_uid}: {error}")
         return wrote

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ich_cli.core.series import Scan
     from ich_cli.core.system import Names
 
-_PROCESSES: Final = 16  # more of them wait for the disk and for the process that collects
+_PROCESSES: Final = 16  # more would wait for the disk and the main process
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Request:
     paths: list[Path]
     limits: Limits
     thresholds: list[str] | None
-    """As typed; they change the bundle's."""
+    """Values of ``--threshold``, which override the bundle's."""
     weights: str | None
     device: str
     engine: str
@@ -37,16 +37,16 @@ class Request:
     workers: int | None
     output: Path | None
     layout: Format
-    """Layout of the output."""
+    """Format of the output."""
     stream: Format | None
-    """Layout of stdout; None: nothing, or without an output a table for people."""
+    """Format of stdout; None prints no rows, or a table for people without `output`."""
     studies: bool
-    """Write rows of studies as well."""
+    """Write a table of studies as well."""
     resume: bool
     quiet: bool
     reports: Reports
     names: Names = as_named
-    """Return the names of files in rows, notes and errors."""
+    """Map file names to the names in rows, notes and errors."""
     keyfile: Path | None = None
     """Key file of anonymous names."""
     window: PictureWindow | None = None
@@ -54,17 +54,17 @@ class Request:
 
     @property
     def prints_studies(self) -> bool:
-        """Whether rows of studies go to stdout."""
+        """True if rows of studies are written to stdout."""
         return self.studies and self.stream is not None
 
     @property
     def prints_for_people(self) -> bool:
-        """Whether a table for people goes to stdout."""
+        """True if a table for people is printed to stdout."""
         return not self.output and self.stream is None
 
 
 def find(request: Request) -> Scan:
-    """Find the slices to read; leave out the run's own files.
+    """Find the slices to read, without the files that the run itself writes.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def find(request: Request) -> Scan:
     number = min(os.cpu_count() or 1, _PROCESSES) if wanted is None else wanted
     with (
         worker_processes(number) as pool,
-        progress("Looking for slices", unit="files", quiet=request.quiet) as advance,
+        progress("Finding slices", unit="files", quiet=request.quiet) as advance,
     ):
         found = scan(
             request.paths, request.limits, lambda _: advance(1), request.names, pool,
@@ -96,7 +96,7 @@ def tables(request: Request) -> tuple[Path, ...]:
 
 
 def _without_own_files(found: Scan, request: Request) -> Scan:
-    """Leave out the run's own files, which may be in the folder that is read."""
+    """Leave out files that the run itself writes, which may be in the input folder."""
     own = [*tables(request), *filter(None, [request.keyfile])]
     folder = None
     if request.output:
@@ -121,5 +121,5 @@ def _without_own_files(found: Scan, request: Request) -> Scan:
             )
     others = tuple(one for one in found.refused if not is_own(one.id))
     if not found.series and not others:
-        raise NothingFoundError("there is no file to read besides the output's own")
+        raise NothingFoundError("there are no input files besides the output")
     return replace(found, refused=others)

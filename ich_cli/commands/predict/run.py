@@ -1,4 +1,4 @@
-"""The steps of ``ich predict``: find, load the model, predict, print, write."""
+"""Steps of ``ich predict``: find slices, load the model, predict, print, write."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Run:
-    """All that the steps share."""
+    """Values that the steps share."""
 
     request: Request
     found: Scan
@@ -87,7 +87,7 @@ def run(request: Request) -> tuple[Tally, str]:
 
 @contextmanager
 def _lock(output: Path) -> Iterator[None]:
-    """Hold the output for this run; fail now if it could not be written at the end."""
+    """Lock the output for this run; fail early if it cannot be written."""
     with exclusive_lock(output):
         if output.is_dir():
             raise OutputError(f"cannot write {output}: it is a folder; name a file in it")
@@ -109,7 +109,7 @@ def _load_model(request: Request, slices: int) -> Predictor:
 def _settings(
     request: Request, predictor: Predictor, thresholds: dict[str, float]
 ) -> dict[str, Any]:
-    """Return all that rows depend on; the keys name differences in messages."""
+    """Return the settings that the rows depend on; messages show the keys."""
     bundle = json.dumps(predictor.bundle.config.to_dict(), sort_keys=True)
     return {
         "version of ich": __version__,
@@ -118,7 +118,7 @@ def _settings(
         "limits": str(request.limits),
         "window": request.window and list(request.window),
         "device": predictor.device.partition(":")[0],
-        # the batch changes rounding, but not on a CPU
+        # the batch size changes rounding, except on a CPU
         "batch size": 1 if predictor.device == "cpu" else predictor.batch_size,
         "engine": str(predictor.engine),
     }
@@ -126,7 +126,7 @@ def _settings(
 
 @contextmanager
 def _keep_parts(run: _Run) -> Iterator[None]:
-    """Say in the message of an interrupt or a write error how much is kept for --resume."""
+    """Add to the message of an interrupt or write error how many slices --resume can skip."""
     try:
         yield
     except (KeyboardInterrupt, OutputError) as error:
@@ -134,8 +134,8 @@ def _keep_parts(run: _Run) -> Iterator[None]:
         if not kept:
             raise
         raise type(error)(
-            f"{str(error) or 'interrupted'}; {kept} of {run.tally.total} slices are kept: "
-            "the same command with --resume goes on"
+            f"{str(error) or 'interrupted'}; {kept} of {run.tally.total} slices are saved: "
+            "continue with the same command and --resume"
         ) from None
     finally:
         if run.parts:
@@ -143,7 +143,7 @@ def _keep_parts(run: _Run) -> Iterator[None]:
 
 
 def _predict(run: _Run) -> list[SeriesPrediction]:
-    """Predict the series that have no part yet; return all if later steps need them."""
+    """Predict the series without a part file; return all results if later steps need them."""
     request, parts, tally = run.request, run.parts, run.tally
     kept = _kept_series(run)
     todo = [one for one in run.found.series if one.key not in kept]
@@ -179,12 +179,12 @@ def _predict(run: _Run) -> list[SeriesPrediction]:
 
 
 def _kept_series(run: _Run) -> frozenset[str]:
-    """Return the keys of the series that an earlier run has predicted with the same settings."""
+    """Return the keys of the series that an earlier run predicted with the same settings."""
     if not run.parts:
         return frozenset()
     if differing := run.parts.begin(resume=run.request.resume):
         warn(
-            f"{run.request.output}: results of an earlier run are not used; it had other "
+            f"{run.request.output}: results of an earlier run are not used: it differs in "
             f"{', '.join(differing)}"
         )
     return frozenset(one.key for one in run.found.series if run.parts.find(one))
@@ -192,7 +192,7 @@ def _kept_series(run: _Run) -> frozenset[str]:
 
 @contextmanager
 def _stdout_rows(request: Request) -> Iterator[Callable[[SlicePrediction], None]]:
-    """Open a table of slices on stdout, if that was requested; yield what takes its rows."""
+    """Open a table of slices on stdout if requested; yield the function that writes a row."""
     if not request.stream or request.studies:
         yield lambda _: None
         return
@@ -201,7 +201,7 @@ def _stdout_rows(request: Request) -> Iterator[Callable[[SlicePrediction], None]
 
 
 def _print(run: _Run, predictions: list[SeriesPrediction]) -> None:
-    """Print studies to stdout, or a table for people."""
+    """Print rows of studies, or a table for people."""
     request = run.request
     rule = run.predictor.study_rule(run.thresholds)
     studies = by_study(predictions, rule, run.found.refused) if request.studies else []
@@ -217,7 +217,7 @@ def _print(run: _Run, predictions: list[SeriesPrediction]) -> None:
 
 
 def _write(run: _Run, predictions: list[SeriesPrediction]) -> None:
-    """Write reports, then the tables, which end the run: until then --resume goes on."""
+    """Write reports, then the tables; until these are complete, --resume can continue."""
     request, predictor = run.request, run.predictor
     if request.reports:
         from ich_cli.core.report import study_results

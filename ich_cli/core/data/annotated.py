@@ -1,4 +1,4 @@
-"""Slices on which it is known where the hemorrhage is: phantoms, and CT-ICH with boxes.
+"""Slices with lesion masks, for the heat-map benchmark: phantoms, and CT-ICH with boxes.
 
 phantoms   labels.csv, study-0001/slice-001.dcm …, study-0001/masks.npz    (`ich phantom`)
 CT-ICH     Patients_CT/, hemorrhage_diagnosis.csv, boxes.csv
@@ -28,46 +28,46 @@ _TABLE: Final = "labels.csv"
 
 @dataclass(frozen=True, eq=False)
 class MaskedSlice:
-    """A slice with a hemorrhage whose place is known."""
+    """Slice with the masks of its hemorrhages."""
 
     name: str
     patient: str = field(repr=False)
-    """For intervals by patient only; never printed or written."""
+    """Patient, for the bootstrap only; never printed or written."""
     ct: CTSlice
     around: dict[int, list[CTSlice | None]]
     """Context → neighbours, for `Predictor.prepare`."""
     masks: dict[str, Mask]
-    """`any` and each subtype that is there → bool ``(H, W)``; none of them empty."""
+    """`any` and each subtype that occurs → bool ``(H, W)``, none of them empty."""
 
 
 class MaskedData(Protocol):
-    """A data set of such slices."""
+    """Data set of slices with masks."""
 
     @property
     def kind(self) -> str:
-        """What it is, for people."""
+        """Kind of data and of masks, for people."""
 
     def __len__(self) -> int:
-        """Return how many slices `read` looks at."""
+        """Return the number of slices that `read` tries to read."""
 
     def read(self, contexts: Collection[int], limits: Limits) -> Iterator[MaskedSlice]:
-        """Yield the slices that can be read; contexts: those of the models that look at them."""
+        """Yield the readable slices with their neighbours for each of the models' contexts."""
 
 
 def open_masked(root: Path, only: Collection[str] | None = None) -> MaskedData:
-    """Find out what lies in a folder.
+    """Open a folder of slices with masks.
 
     Parameters
     ----------
     root
-        As `ich phantom` wrote it, or CT-ICH's own layout with `BOXES` beside its table.
+        Folder that `ich phantom` wrote, or CT-ICH with `BOXES` beside its table.
     only
-        Names of slices, as a prepared data set has them; None for all.
+        Names of the slices to read, as in a prepared data set; None for all.
 
     Raises
     ------
     DataError
-        If it is neither, or a table does not parse.
+        If the folder has no masks, or a table does not parse.
     """
     if (root / BOXES).is_file() and (root / "Patients_CT").is_dir():
         boxes = read_boxes(root / BOXES)
@@ -76,21 +76,21 @@ def open_masked(root: Path, only: Collection[str] | None = None) -> MaskedData:
     if (root / _TABLE).is_file() and any(root.glob(f"*/{MASKS}")):
         return MaskedPhantoms(root, _read_phantom_table(root / _TABLE))
     raise DataError(
-        f"{root}: no masks here; give a folder that `ich phantom` wrote, or CT-ICH with {BOXES}"
+        f"{root}: no lesion masks; give a folder that `ich phantom` wrote, or CT-ICH with {BOXES}"
     )
 
 
 @dataclass(frozen=True)
 class MaskedPhantoms:
-    """A folder that `ich phantom` wrote."""
+    """Phantoms in a folder that `ich phantom` wrote."""
 
     root: Path
     patients: dict[str, str]
-    """SOPInstanceUID of each slice with blood → its made-up patient."""
+    """SOPInstanceUID of each slice with hemorrhage → its PatientID."""
 
     @property
     def kind(self) -> str:
-        """Say what the masks are."""
+        """Kind of data and of masks."""
         return "phantoms, masks exact"
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class MaskedPhantoms:
     def read(
         self, contexts: Collection[int], limits: Limits = DEFAULT_LIMITS
     ) -> Iterator[MaskedSlice]:
-        """Yield the slices with blood, study by study."""
+        """Yield the slices with hemorrhage, study by study."""
         for path in sorted(self.root.glob(f"*/{MASKS}")):
             masks = _read_masks(path)
             for one in scan(sorted(path.parent.glob("*.dcm")), limits).series:
@@ -123,7 +123,7 @@ class BoxedCtIch:
 
     @property
     def kind(self) -> str:
-        """Say what the masks are."""
+        """Kind of data and of masks."""
         return "CT-ICH, masks are boxes"
 
     def __len__(self) -> int:
@@ -148,15 +148,15 @@ class BoxedCtIch:
 
 
 def _with_any(masks: dict[str, Mask]) -> dict[str, Mask]:
-    """Put `any`, the union, first; leave out what is empty."""
-    there = [(label, masks[label]) for label in SUBTYPES if label in masks and masks[label].any()]
-    if not there:
+    """Add `any`, the union, in front; leave out empty masks."""
+    present = [(label, masks[label]) for label in SUBTYPES if label in masks and masks[label].any()]
+    if not present:
         return {}
-    return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in there])), *there])
+    return dict([(LABELS[ANY], np.logical_or.reduce([mask for _, mask in present])), *present])
 
 
 def _load(ref: SliceRef | None, limits: Limits) -> CTSlice | None:
-    """Return a slice; None beyond the ends of the series and where it cannot be read."""
+    """Return a decoded slice; None beyond the ends of the series or if it cannot be read."""
     try:
         return None if ref is None else load(ref, limits)
     except InputError:
@@ -173,7 +173,7 @@ def _picture(folder: Path, number: int) -> CTSlice | None:
 def _neighbours(
     one: Series, index: int, contexts: Collection[int], limits: Limits
 ) -> dict[int, list[CTSlice | None]]:
-    """Return context → the slices around one."""
+    """Return context → neighbouring slices."""
     return {
         context: [_load(ref, limits) for ref in one.neighbours(index, context)]
         for context in contexts
@@ -196,11 +196,13 @@ def _read_masks(path: Path) -> dict[str, dict[str, Mask]]:
             raise ValueError
         out = {}
         for uid, planes, row in zip(uids, bits, labels, strict=True):
-            subtypes = [k for k, there in enumerate(row[1:]) if there]
+            subtypes = [k for k, value in enumerate(row[1:]) if value]
             masks = {SUBTYPES[k]: (planes >> k & 1).astype(bool) for k in subtypes}
             out[str(uid)] = _with_any(masks)
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zipfile.BadZipFile):
-        raise DataError(f"{path}: damaged, or not written by `ich phantom`; make it anew") from None
+        raise DataError(
+            f"{path}: damaged, or not written by `ich phantom`; generate it again"
+        ) from None
     return out
 
 
@@ -210,7 +212,7 @@ def _read_phantom_table(path: Path) -> dict[str, str]:
             rows = [(row["sop_uid"], row["patient"], row["any"]) for row in csv.DictReader(file)]
     except (OSError, KeyError, ValueError):
         raise DataError(f"{path}: not a table of `ich phantom`: sop_uid, patient, any") from None
-    return {uid: patient for uid, patient, there in rows if there == "1"}
+    return {uid: patient for uid, patient, positive in rows if positive == "1"}
 
 
 def _patient_folder(root: Path, patient: int) -> Path:

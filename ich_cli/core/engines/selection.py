@@ -60,7 +60,7 @@ def _auto(device: str, bundle: LoadedBundle | None, slices: int | None) -> Choic
         return Choice("torch", _is_cuda(device), "a GPU")
     enough = enough_slices(bundle)
     if slices is None or slices < enough:
-        return Choice("torch", why=f"a small job: OpenVINO pays from {enough} slices on")
+        return Choice("torch", why=f"a small job; OpenVINO is used from {enough} slices on")
     if reason := unavailable_reason("openvino", device):
         return Choice("torch", why=f"openvino: {reason}")
     fast = fast_bf16(device)

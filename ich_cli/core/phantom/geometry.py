@@ -14,7 +14,7 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PhantomGeometry:
-    """PhantomGeometry of a series in the patient's LPS system (PS3.3 C.7.6.2), mm."""
+    """Geometry of a series in the patient's LPS system (PS3.3 C.7.6.2), mm."""
 
     spacing: tuple[float, float]
     """PixelSpacing: between rows, between columns."""

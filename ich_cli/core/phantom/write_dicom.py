@@ -29,7 +29,7 @@ _NAMESPACE: Final = uuid.UUID("6f1d0d5e-6c3b-5d0e-9f0a-2b6a0c9f4e11")
 
 
 def make_uid(*parts: object) -> UID:
-    """Return the same UUID-derived UID (PS3.5 B.2) for the same parts, always."""
+    """Return a UUID-derived UID (PS3.5 B.2); equal parts give equal UIDs."""
     name = "/".join(map(str, parts))
     return UID(f"2.25.{uuid.uuid5(_NAMESPACE, name).int}")
 
@@ -118,7 +118,9 @@ def _check_absent(out: Path, table: Path, n: int, *, overwrite: bool) -> None:
         p for p in (table, *(out / f"study-{k:04d}" for k in range(1, n + 1))) if p.exists()
     ]
     if existing and not overwrite:
-        raise OutputError(f"{existing[0]} is there already; choose an empty folder, or overwrite")
+        raise OutputError(
+            f"{existing[0]} exists already; choose an empty folder, or add --overwrite"
+        )
 
 
 def _write_folder(

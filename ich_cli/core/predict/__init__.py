@@ -1,7 +1,7 @@
 """Predict series of CT slices.
 
-`Predictor` runs a bundle over series; `Parts` keeps the results of an unfinished run; the table
-writers write them.
+`Predictor` runs a bundle on series, `Parts` saves the results of an unfinished run, and `tables`
+writes the tables of slices and studies.
 """
 
 import lazy_loader

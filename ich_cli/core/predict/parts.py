@@ -1,12 +1,12 @@
 """Part files of an unfinished run: the predictions of one series each.
 
-The parts of ``out.csv`` are in the folder ``.out.csv.parts`` beside it. A part is written whole
-when its series is done, and named by the series and by a fingerprint of the settings that its rows
-depend on. A run with ``--resume`` skips the series whose parts are there. When the table has been
-written, the folder is removed.
+The parts of ``out.csv`` are in ``.out.csv.parts`` beside it. A part is written atomically when its
+series is done. Its name holds a hash of the series and one of the settings that its rows depend on.
+A run with ``--resume`` skips the series that have parts. The folder is removed when the table has
+been written.
 
-A part is a text file with JSON lines: a header with the settings and the SHA-256 of the
-rest; then a row a slice with all digits.
+A part is a JSON Lines file: a header with the settings and the SHA-256 of the remaining lines, then
+one row per slice, with all digits.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _VERSION: Final = 1
 
 
 class Parts:
-    """The part files of one output.
+    """Part files of one output.
 
     Parameters
     ----------
     output
         Table that the run will write.
     settings
-        All that the rows depend on, as JSON types; the keys are words for messages.
+        Settings that the rows depend on, as JSON types; the keys appear in messages.
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Parts:
         Returns
         -------
         list of str
-            The settings in which parts that cannot be used differ from this run.
+            Settings in which existing parts differ from this run, so that they are not used.
 
         Raises
         ------
@@ -121,11 +121,11 @@ class Parts:
         return sum(len(one.slices) + len(one.refused) for one in kept)
 
     def discard(self) -> None:
-        """Remove all parts, also those of other settings: the table has been written."""
+        """Remove all parts, including those with other settings, once the table is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove_if_empty(self) -> None:
-        """Remove the folder of a run that ended before its first part."""
+        """Remove the folder if it contains no part."""
         with suppress(OSError):
             self.folder.rmdir()
 

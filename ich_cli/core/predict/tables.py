@@ -1,6 +1,6 @@
-"""Tables of answers, written row by row: CSV, JSON lines, Parquet, RSNA submission.
+"""Tables of predictions, written row by row: CSV, JSON lines, Parquet, RSNA submission.
 
-docs/formats.md is the contract. Every writer streams: memory does not grow with the rows.
+docs/formats.md specifies them. Every writer streams: memory does not grow with the rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ich_cli.core.study import SlicePrediction, StudyPrediction
 
 Row = Mapping[str, str | int | float | tuple[str, ...] | None]
-"""Column → value; None where there is no answer."""
+"""Column → value; None where there is no prediction."""
 
 SLICE_COLUMNS: Final = (
     *("path", "frame", "study_uid", "series_uid", "sop_uid", "instance"),
@@ -31,16 +31,16 @@ STUDY_COLUMNS: Final = (
     *("study_uid", "verdict", *LABELS, "positive", "quality", "slices", "refused"),
     *("worst_path", "worst_frame", "worst_sop_uid"),
 )
-NO_ANSWER: Final = 0.5
-"""What an RSNA submission says of a slice without an answer; the layout knows no empty cell."""
+NO_PREDICTION: Final = 0.5
+"""Probability in an RSNA submission of a slice without a prediction; cells cannot be empty."""
 
 _INTEGERS: Final = frozenset({"frame", "instance", "slices", "refused", "worst_frame"})
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_GROUP: Final = 10_000  # rows of a Parquet row group
+_GROUP: Final = 10_000  # rows per Parquet row group
 
 
 class Format(StrEnum):
-    """How a table is written."""
+    """File format of a table."""
 
     csv = "csv"
     jsonl = "jsonl"
@@ -58,18 +58,18 @@ _ENDINGS: Final = {
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a file's ending stands for.
+    """Return the format of a file by its suffix.
 
     Raises
     ------
     UsageError
-        If it stands for none.
+        If no format has this suffix.
     """
     try:
         return _ENDINGS[path.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"cannot tell the format from {path.name!r}; end it in .csv, .jsonl or .parquet, "
+            f"cannot tell the format from {path.name!r}; use the suffix .csv, .jsonl or .parquet, "
             "or give --format"
         ) from None
 
@@ -103,13 +103,13 @@ def study_row(study: StudyPrediction) -> Row:
 
 
 class TableWriter(Protocol):
-    """Takes rows one by one and writes them to the stream that it was opened on."""
+    """Writer of rows to a binary stream."""
 
     def append(self, row: Row) -> None:
         """Write one row."""
 
     def finish(self) -> None:
-        """Write what is still held back, and the table's end. Does not close the stream."""
+        """Write buffered rows and the end of the table. Does not close the stream."""
 
 
 @contextmanager
@@ -119,9 +119,9 @@ def open_table(stream: BinaryIO, format: Format, columns: Sequence[str]) -> Iter
     Parameters
     ----------
     stream
-        Open for writing; stays open.
+        Open for writing; it is not closed.
     format
-        The layout.
+        File format.
     columns
         `SLICE_COLUMNS` or `STUDY_COLUMNS`. The RSNA layout has its own two columns and takes the
         rows of slices only.
@@ -130,14 +130,14 @@ def open_table(stream: BinaryIO, format: Format, columns: Sequence[str]) -> Iter
     try:
         yield writer
     except BaseException:
-        with suppress(Exception):  # lets the library let go; the file is dropped anyway
+        with suppress(Exception):  # releases the library's handle; the file is discarded
             writer.finish()
         raise
     writer.finish()
 
 
 class _Utf8:
-    """A text face on a binary stream. File names that are no Unicode show their bytes."""
+    """Text writer on a binary stream. Undecodable bytes in file names are escaped."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -147,10 +147,10 @@ class _Utf8:
 
 
 class _Lines(_Utf8):
-    """Takes csv's rows, which end in CR LF, and ends them in LF.
+    """Writer for the csv module that ends rows with LF in place of CR LF.
 
-    With LF as its own line end, csv leaves a lone CR inside a cell unquoted, and no reader gets it
-    back.
+    With LF as its line terminator, the csv module would not quote a lone CR inside a cell, and
+    readers would split the row there.
     """
 
     def write(self, text: str) -> None:
@@ -177,8 +177,8 @@ def _cell(column: str, value: str | int | float | tuple[str, ...] | None) -> str
         return f"{value:.6f}"
     if not isinstance(value, str):
         return ";".join(value) if isinstance(value, tuple) else str(value)
-    # a spreadsheet takes these for a formula, and a file's name is anybody's: a path gets "./",
-    # which names the same file, any other text an apostrophe
+    # CSV injection: spreadsheets would run this text as a formula. A path gets the prefix "./",
+    # which names the same file; any other text an apostrophe
     return (f"./{value}" if "path" in column else f"'{value}") if value[:1] in _FORMULA else value
 
 
@@ -239,7 +239,7 @@ def _unicode(value: Any) -> Any:
 
 
 class _RsnaWriter:
-    """The layout of the RSNA 2019 challenge: six rows an image, the subtypes first, then `any`."""
+    """Writer of an RSNA 2019 submission: six rows per image, the subtypes first, then `any`."""
 
     def __init__(self, stream: BinaryIO, columns: Sequence[str]) -> None:
         if "sop_uid" not in columns:
@@ -252,15 +252,17 @@ class _RsnaWriter:
         image = _image_id(row)
         for label in (*SUBTYPES, "any"):
             value = row[label]
-            # more digits than elsewhere: log loss punishes a certain answer without bound
-            self._csv.writerow((f"{image}_{label}", f"{NO_ANSWER if value is None else value:.9f}"))
+            # more digits than elsewhere: the log loss of a confident error is unbounded
+            self._csv.writerow(
+                (f"{image}_{label}", f"{NO_PREDICTION if value is None else value:.9f}")
+            )
 
     def finish(self) -> None:
         self._stream.flush()
 
 
 def _image_id(row: Row) -> str:
-    """Return the SOPInstanceUID, in RSNA's files ``ID_000012eaf``; without one the file's stem."""
+    """Return the SOPInstanceUID (``ID_000012eaf`` in RSNA's files), else the file's stem."""
     image = str(row["sop_uid"] or PurePath(str(row["path"]).rpartition("!")[2]).stem)
     return image if row["frame"] == 1 else f"{image}_f{row['frame']}"
 

@@ -1,4 +1,4 @@
-"""What DICOM output takes over from the source files: never more than what it needs."""
+"""DICOM attributes that output files copy from their source files, and no others."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ PLACE: Final = (
     "SOPClassUID", "FrameOfReferenceUID", "PositionReferenceIndicator", "ImagePositionPatient",
     "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "NumberOfFrames",
 )  # fmt: skip
-"""Which instance it is, and where it lies."""
+"""Attributes that identify an instance and its position."""
 PATIENT: Final = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDate",
     "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName",
 )  # fmt: skip
-"""What an archive files by; taken over with ``--keep-patient`` only."""
+"""Attributes by which an archive files a study; copied with ``--keep-patient`` only."""
 
 _BURNED: Final = ("BurnedInAnnotation", "SOPClassUID")
 _SECONDARY: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) -> Dataset:
-    """Return a data set that stands for a source instance, for references to it.
+    """Return a data set with which other objects can reference a source instance.
 
     Parameters
     ----------
     ref
-        As `scan` found it.
+        Slice that `scan` found.
     limits
         Bounds on what is read.
     keep_patient
-        Whether it bears the elements of `PATIENT`; without, they are empty.
+        Copy the elements of `PATIENT`; otherwise they are empty.
 
     Returns
     -------
     pydicom.Dataset
-        UIDs, place and patient; text as Unicode.
+        UIDs, position and patient; text as Unicode.
 
     Raises
     ------
     InputError
-        If the file is gone or damaged.
+        If the file is missing or damaged.
     """
     from pydicom.dataset import Dataset
 
@@ -61,26 +61,26 @@ def read_source(ref: SliceRef, limits: Limits, *, keep_patient: bool = False) ->
     source.SOPInstanceUID = as_uid(ref.id.sop_uid)
     source.Rows, source.Columns = ref.format.rows, ref.format.columns
     for keyword in PLACE:
-        _take(source, found, keyword)
+        _copy(source, found, keyword)
     for keyword in PATIENT:
         if keyword != "IssuerOfPatientID":
             setattr(source, keyword, None)
         if keep_patient:
-            _take(source, found, keyword)
+            _copy(source, found, keyword)
     return source
 
 
 def shows_patient(ref: SliceRef, limits: Limits) -> bool:
-    """Say whether a patient's data may be burned into the pixels.
+    """Return True if a patient's data may be burned into the pixels.
 
-    True where BurnedInAnnotation is YES (PS3.3 C.7.6.1), and for a secondary capture that does not
-    say NO, or a picture: screens are captured with names on them.
+    This is so if BurnedInAnnotation is YES (PS3.3 C.7.6.1), for a secondary capture without NO, and
+    for a PNG or JPEG picture: screenshots often show names.
     """
     if not ref.is_dicom:
         return isinstance(ref.format, PictureFormat)
     found = _elements(ref, limits, _BURNED)
-    said = found.text("BurnedInAnnotation").upper()
-    return said == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and said != "NO")
+    burned = found.text("BurnedInAnnotation").upper()
+    return burned == "YES" or (found.text("SOPClassUID").startswith(_SECONDARY) and burned != "NO")
 
 
 def _elements(ref: SliceRef, limits: Limits, keywords: tuple[str, ...]) -> Elements:
@@ -94,8 +94,8 @@ def _elements(ref: SliceRef, limits: Limits, keywords: tuple[str, ...]) -> Eleme
     return read_file(ref.source, limits, read)
 
 
-def _take(source: Dataset, found: Elements, keyword: str) -> None:
-    """Copy an element if it holds what its VR allows; a malformed one stays out."""
+def _copy(source: Dataset, found: Elements, keyword: str) -> None:
+    """Copy an element if its value is valid for its VR."""
     from pydicom.config import RAISE
     from pydicom.dataelem import DataElement
 

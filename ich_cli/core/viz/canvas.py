@@ -89,14 +89,14 @@ def draw_slice(
     Parameters
     ----------
     axes
-        To draw into.
+        Axes to draw into.
     shown
         uint8 ``(H, W, 3)``, RGB.
     geometry
         Orientation gives the letters (PS3.3 C.7.6.2.1.1), PixelSpacing the bar and the shape of
         pixels that are not square.
     theme
-        Of what is around.
+        Colours of the surrounding figure.
     """
     between = geometry.spacing or (1.0, 1.0)
     axes.imshow(shown, aspect=between[0] / between[1], interpolation="lanczos")

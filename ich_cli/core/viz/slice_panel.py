@@ -83,7 +83,7 @@ def write_panel(path: Path, panel: Panel) -> None:
 def draw_panel(panel: Panel) -> Figure:
     """Draw the slice in its windows and with the map of each label.
 
-    Nothing of the file's name or of the patient is drawn.
+    File name and patient data are not drawn.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def window_name(window: Window) -> str:
 def threshold_text(
     label: str, probabilities: Probabilities, thresholds: Mapping[str, float]
 ) -> tuple[str, str, bool]:
-    """Return a label with its probability, a line on its threshold, and whether it reaches that."""
+    """Return the label with its probability, a line about its threshold, and True if reached."""
     probability, threshold = probabilities[LABELS.index(label)], thresholds[label]
     over = probability >= threshold
     digits = 2 if round(probability, 2) != round(threshold, 2) else 4  # so that they differ
@@ -153,14 +153,14 @@ def threshold_text(
 def faithfulness_line(measured: FaithfulnessValues | None) -> str:
     """Return the text below a map."""
     if measured is None:
-        return "the map is empty: nothing here speaks for it"
+        return "the map is empty: nothing here raises the probability"
     return (
         f"hottest tenth replaced {measured.without:.3f} · a random one {measured.random_region:.3f}"
     )
 
 
 def titles(axes: Axes, large: str, small: str, color: str) -> None:
-    """Write a large and a small line over a tile."""
+    """Write a line in large and one in small type above a picture."""
     kwargs: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
     axes.text(0.0, 1.072, large, fontsize=11.5, fontweight="bold", color=color, **kwargs)
     axes.text(0.0, 1.02, small, fontsize=7.5, color=DARK.quiet, **kwargs)
@@ -175,7 +175,7 @@ def method_lines(method: str, *, measured: bool) -> list[str]:
     else:
         shown = "the probability in each patch" if method == "patch" else "where the model looked"
         lines = [f"{name}: {shown}. A map's peak is its label's probability in that "
-                 "slice by itself."]  # fmt: skip
+                 "slice alone."]  # fmt: skip
     if measured:
         lines.append("Under a map: the probability with the hottest tenth of the head replaced by "
                      "healthy-looking tissue, and the mean with random tenths.")  # fmt: skip

@@ -99,10 +99,10 @@ def test_a_table_of_boxes_that_does_not_parse_is_told(tmp_path: Path, row: str) 
 
 
 def test_a_folder_without_masks_says_what_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no masks here; give a folder that `ich phantom` wrote"):
+    with pytest.raises(DataError, match=r"no lesion masks; give a folder that `ich phantom` wrote"):
         open_masked(tmp_path)
     (tmp_path / "labels.csv").write_text("a,b\n")
-    with pytest.raises(DataError, match="no masks here"):
+    with pytest.raises(DataError, match="no lesion masks"):
         open_masked(tmp_path)
 
 

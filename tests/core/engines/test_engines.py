@@ -103,7 +103,7 @@ def test_few_slices_and_an_unknown_number_are_for_torch(tiny_bundle: Path) -> No
 
 def test_a_small_job_does_not_ask_for_what_would_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "find_spec", lambda name: None)
-    assert choose("auto", CPU, slices=63).why == "a small job: OpenVINO pays from 64 slices on"
+    assert choose("auto", CPU, slices=63).why == "a small job; OpenVINO is used from 64 slices on"
     assert choose("auto", CPU, slices=64).why == f"openvino: {MISSING}"
 
 

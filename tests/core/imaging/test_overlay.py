@@ -212,7 +212,7 @@ def test_no_text_of_the_panel_is_cut_or_overlaps(labels: tuple[str, ...]) -> Non
 
 def test_faithfulness_stands_under_each_map() -> None:
     told = texts(panel(("any", "epidural")))
-    assert "the map is empty: nothing here speaks for it" in told  # `any` was not measured
+    assert "the map is empty: nothing here raises the probability" in told  # `any` was not measured
     assert "hottest tenth replaced 0.200 · a random one 0.800" in told
     assert "healthy-looking tissue" in told
     assert "hottest tenth" not in texts(panel(("any",)))

@@ -1,1 +1,1 @@
-"""PhantomHead without hemorrhage: skull, brain, ventricles, and findings that look like blood."""
+"""Anatomy of a head without hemorrhage: skull, brain, ventricles, and mimics of blood."""
