@@ -105,7 +105,7 @@ def main() -> None:
         folder = Path(temporary)
         _write(folder, pixels)
         print(f"{len(pixels)} slices {pixels.shape[1:]}, {_WORKERS} workers")
-        print("| format | bytes a slice | slices/s, cold | slices/s, warm |\n|---|---|---|---|")
+        print("| format | bytes per slice | slices/s, cold | slices/s, warm |\n|---|---|---|---|")
         for name, read, below, parts in kinds:
             files = [folder / below] if (folder / below).is_file() else (folder / below).iterdir()
             size = sum(path.stat().st_size for path in files) / len(pixels)

@@ -59,7 +59,7 @@ def main() -> None:
     for name, costs in rounds.items():
         middle = statistics.median(costs)
         print(
-            f"{name:34} {1e3 * middle:8.2f} ms a slice ({1e3 * min(costs):.2f} to "
+            f"{name:34} {1e3 * middle:8.2f} ms per slice ({1e3 * min(costs):.2f} to "
             f"{1e3 * max(costs):.2f})  {1 / middle:9.1f} slices/s a core"
         )
     print(json.dumps({name: sorted(costs) for name, costs in rounds.items()}))

@@ -1,1 +1,1 @@
-"""The Gradio demo over the same Predictor as the command line."""
+"""Gradio page and HTTP API of ``ich serve``; they use the same `Predictor` as the commands."""

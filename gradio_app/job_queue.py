@@ -5,7 +5,7 @@
         ...
 
 Jobs run in threads; a coroutine that waits for one blocks no thread. Gradio's own queue cannot
-replace it: its bound counts page events too, and the example has to run before any page is open.
+replace it: its limit counts page events as well, and the example runs before any page is open.
 """
 
 from __future__ import annotations

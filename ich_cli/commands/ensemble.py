@@ -1,4 +1,4 @@
-"""``ich ensemble``: several runs with the same folds to one bundle."""
+"""``ich ensemble``: join several runs with the same folds into one bundle."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def ensemble(
 
     kind = None if sequence == "none" else sequence
     found = ensemble_runs(runs, PreparedDataset.open(data), output, typed_command(), kind)
-    title = f"{data.name}, {found.split}, a slice"
+    title = f"{data.name}, {found.split}, per slice"
     print_report(title, found.reports["slice"].to_dict(), as_json=json)
     console.note(f"bundle: {output / 'bundle'}", quiet=quiet)

@@ -88,7 +88,7 @@ def _bundle(weights: str | None) -> tuple[LoadedBundle | None, dict[str, Any]]:
 
 
 def _print_summary(facts: dict[str, Any]) -> None:
-    """Print at most 24 lines of 80 columns: one line a fact, cut where it is longer."""
+    """Print at most 24 lines of 80 columns; longer lines are cut."""
     versions, decoders = facts["versions"], facts["decoders"].values()
     missing = [one["name"] for one in decoders if not one["decoder"]]
     lines = {"version": f"ich {versions['ich']}"}

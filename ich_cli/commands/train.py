@@ -1,4 +1,4 @@
-"""``ich train``: prepared data to a bundle."""
+"""``ich train``: train a bundle on prepared data."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def train(
     recipe: Annotated[
         Literal["none", "dlmi"],
         typer.Option(
-            "--recipe", help="Settings of the midterm project; other options override them."
+            "--recipe", help="Settings of the predecessor project; other options override them."
         ),
     ] = "none",
     sampling_weights: Annotated[
@@ -227,7 +227,7 @@ def _run(
             train_fold(plan, one, callbacks)
     found = None if only_all else collect_out_of_fold(plan)
     if found is not None and is_main():
-        title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), a slice"
+        title = f"{plan.data[0].name}, out of fold ({plan.folds} folds by patient), per slice"
         print_report(title, found.reports["slice"].to_dict(), as_json=as_json)
     if only_all or (with_refit and found is not None):
         with show_training("all patients", epochs, quiet=quiet) as callbacks:

@@ -1,7 +1,7 @@
 """Exceptions of `ich`.
 
 IchError                      anything the user can act on; main() prints it on one line
-├── InputError                a file that cannot be used; carries the file's name
+├── InputError                a file that cannot be used, with its name
 │   ├── NotApplicableError    valid DICOM, but not an axial CT slice   (status "skipped")
 │   ├── BrokenFileError       damaged, truncated or contradictory      (status "failed")
 │   ├── DecoderError          no decoder for its transfer syntax       (status "failed")

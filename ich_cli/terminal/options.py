@@ -157,7 +157,7 @@ def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> 
             raise UsageError(f"--threshold {one}: a label is one of {', '.join(LABELS)}")
         value = _number("--threshold", one, number)
         if not 0 <= value <= 1:
-            raise UsageError(f"--threshold {one}: a probability lies in 0 … 1")
+            raise UsageError(f"--threshold {one}: must be between 0 and 1")
         thresholds.update(dict.fromkeys([label] if equals else LABELS, value))
     return thresholds
 
@@ -191,7 +191,7 @@ def parse_limits(given: Sequence[str] | None) -> Limits:
             raise UsageError(f"--limit {one}: a limit is one of {', '.join(known)}")
         value = _number("--limit", one, number)
         if not value > 0:
-            raise UsageError(f"--limit {one}: a limit is positive")
+            raise UsageError(f"--limit {one}: must be positive")
         changed[name] = known[name](value)
     return replace(DEFAULT_LIMITS, **changed)  # type: ignore[arg-type]
 

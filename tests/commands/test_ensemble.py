@@ -45,7 +45,7 @@ def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
     command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(place / "d32")]
     told = runner.invoke(app, [*command, "-o", str(out)])
     assert told.exit_code == 0, told.stderr
-    assert "d32, out of fold, 2 folds by patient, a slice" in told.stdout
+    assert "d32, out of fold, 2 folds by patient, per slice" in told.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         "bundle", "metrics.json", "oof.csv", "run.json",
     ]  # fmt: skip

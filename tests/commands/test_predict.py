@@ -239,7 +239,7 @@ class TestResume:
 
         stopped = predict(*command)
 
-        assert_one_line(stopped, "interrupted; 4 of 9 slices are saved", "--resume", code=130)
+        assert_one_line(stopped, "interrupted; 4 of 9 rows are saved", "--resume", code=130)
         assert not Path("out.csv").exists()
         resumed = predict(*command, "--resume")
         assert resumed.exit_code == 0
@@ -378,7 +378,7 @@ class TestOutput:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-        assert_one_line(result, "cannot write .out.csv.parts", "1 of 5 slices are saved")
+        assert_one_line(result, "cannot write .out.csv.parts", "1 of 5 rows are saved")
         resumed = predict(scans, "-o", "out.csv", "--resume")
         assert "1 from an earlier run" in resumed.stderr
         assert Path("out.csv").read_text() == whole
@@ -391,7 +391,7 @@ class TestOutput:
 
         result = predict(scans, "-o", "out.csv")
 
-        assert_one_line(result, "the disk is full", "8 of 8 slices are saved")
+        assert_one_line(result, "the disk is full", "8 of 8 rows are saved")
         assert Path("out.csv").read_text() == "old"
         assert left_over() == [".out.csv.parts"]
 
@@ -469,11 +469,11 @@ class TestBadInput:
         ("arguments", "reason"),
         [
             (["-t", "bleed=0.5"], "a label is one of any, epidural"),
-            (["-t", "1.5"], "a probability lies in 0 … 1"),
+            (["-t", "1.5"], "--threshold 1.5: must be between 0 and 1"),
             (["-t", "nan"], "is not a finite number"),
             (["-t", "half"], "'half' is not a number"),
             (["--limit", "max_sides=1"], "a limit is one of max_side,"),
-            (["--limit", "max_side=0"], "a limit is positive"),
+            (["--limit", "max_side=0"], "--limit max_side=0: must be positive"),
             (["--device", "tpu"], "a device is auto, cpu"),
             (["-o", "out.xlsx"], "cannot tell the format"),
             (["--json", "--format", "csv"], "--json is a format of its own"),

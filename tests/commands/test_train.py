@@ -195,7 +195,9 @@ def _planned(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]
     return {**vars(seen[0]), **seen[0].config.to_dict(), "told": told.stderr}
 
 
-def test_the_recipe_of_the_midterm_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_of_the_predecessor_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     series = [BlobSeries(i, str(i)) for i in range(4)]
     config = PreprocessConfig.dlmi(32)

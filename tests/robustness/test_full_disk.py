@@ -63,7 +63,7 @@ def test_predict(small_disk: Mount, tmp_path: Path) -> None:
 
     assert_full(
         ich("predict", scans, "-o", disk / "out.csv", "-q", ICH_WEIGHTS=bundle),
-        "slices are saved: continue with the same command and --resume",
+        "rows are saved: continue with the same command and --resume",
     )
 
     small_disk(4000)

@@ -37,12 +37,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "signal:15:1:1",
             143,
-            "ich: terminated; 10 of 20 slices are saved: continue with the same command",
+            "ich: terminated; 10 of 20 rows are saved: continue with the same command",
         ),
         (
             "signal:2:1:1",
             130,
-            "ich: interrupted; 10 of 20 slices are saved: continue with the same command",
+            "ich: interrupted; 10 of 20 rows are saved: continue with the same command",
         ),
         ("signal:2:1:2", 130, "ich: stopped at once"),
         ("signal:15:1:2", 143, "ich: stopped at once"),
@@ -97,7 +97,7 @@ def test_a_full_disk_loses_no_finished_series(corpus: Corpus, bundle: Path, tmp_
     assert full.stderr.count("\n") == 1
     assert "cannot write" in full.stderr
     assert re.search(
-        r"; \d+ of 20 slices are saved: continue with the same command --resume", full.stderr
+        r"; \d+ of 20 rows are saved: continue with the same command --resume", full.stderr
     )
     whole = tmp_path / "whole.csv"
     assert predict(corpus.folder, whole, bundle).code == 0

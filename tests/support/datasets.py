@@ -416,7 +416,7 @@ def make_headct200(root: Path) -> Path:
 
 
 def make_dlmi(root: Path) -> Path:
-    """Write the course set: five rows a file without `any`, a header of unknown words, train2."""
+    """Write the course set: five rows per file without `any`, a header of unknown words, train2."""
     order = ("intraventricular", "subarachnoid", "subdural", "intraparenchymal", "epidural")
     rows = []
     for patient, number, subtypes in RSNA_STUDIES[:4]:

@@ -269,6 +269,6 @@ def _shares(option: str, given: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"{option} {one}: {number!r} is not a number") from None
         if not 0 < value <= 1:
-            raise UsageError(f"{option} {one}: a share lies in 0 … 1")
+            raise UsageError(f"{option} {one}: must be between 0 and 1")
         out.update(dict.fromkeys([label] if equals else LABELS, value))
     return out

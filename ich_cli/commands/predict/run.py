@@ -134,7 +134,7 @@ def _keep_parts(run: _Run) -> Iterator[None]:
         if not kept:
             raise
         raise type(error)(
-            f"{str(error) or 'interrupted'}; {kept} of {run.tally.total} slices are saved: "
+            f"{str(error) or 'interrupted'}; {kept} of {run.tally.total} rows are saved: "
             "continue with the same command and --resume"
         ) from None
     finally:

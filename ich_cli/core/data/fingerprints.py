@@ -1,4 +1,4 @@
-"""Fingerprints by which slices and patients are recognised in several data sets."""
+"""Hashes and pseudonyms by which slices and patients are matched across data sets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def slice_hash(hu: NDArray[np.float32]) -> str:
     values = np.rint(np.clip(hu, _LEAST, _MOST)).astype(np.int64)
     lowest = int(values.min())
     if lowest == int(values.max()):
-        return ""  # slices of air are no copies of each other
+        return ""  # slices of air are not copies of each other
     digest = hashlib.blake2b(str(lowest).encode(), digest_size=8)
     digest.update(np.bincount(values.ravel() - lowest).astype("<i8").tobytes())
     for side in sorted(_without_direction(values.sum(axis=axis)) for axis in (0, 1)):

@@ -1,4 +1,4 @@
-"""Read one DICOM file to Hounsfield units, with bounds on what hostile files can cost.
+"""Read a DICOM file to Hounsfield units, with limits on time and memory for hostile files.
 
 Header, geometry, transfer syntaxes, pixel data; compressed frames are decoded in child processes
 (`dicom.codecs`).

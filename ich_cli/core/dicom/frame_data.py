@@ -1,7 +1,7 @@
 """Read the bytes of one frame: native, deflated or encapsulated (PS3.5 sections A.4 and A.5).
 
-pydicom's `get_frame` scans for each frame from the first one, which for a thousand frames without
-an offset table are a million steps. So the starts of the frames are found once and kept.
+pydicom's `get_frame` scans from the first frame each time: a million steps for a thousand frames
+without an offset table. So the starts of the frames are found once and cached.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LAST: Final = _LastInstance()
 
 
 class FrameSource(NamedTuple):
-    """An open file with frames, and what is known of it."""
+    """An open file with frames, and its properties."""
 
     raw: Seekable
     size: int | None

@@ -15,7 +15,7 @@ _NO_ACCENT: Final = str.maketrans({"Ł": "L", "Ø": "O", "Đ": "D", "İ": "I", "
 
 
 def plain(text: str) -> str:
-    """Return capitals without accents; a single space in place of all that is no letter or digit.
+    """Return capitals without accents; other characters become a single space.
 
     ``W/O`` becomes ``W O``, ``SCHÄDEL`` becomes ``SCHADEL``.
     """

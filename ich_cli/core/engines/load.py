@@ -33,7 +33,7 @@ def load_engines(
     choice
         With the precision that is used: float32 where bfloat16 would change the predictions.
     engines
-        One a member, in order.
+        One per member, in order.
 
     Raises
     ------

@@ -118,7 +118,9 @@ class Probe:
         seed: int = 0,
     ) -> None:
         if not 0 < share < 1 or draws < 1:
-            raise ValueError(f"a share lies in 0 … 1 and draws are at least 1: {share}, {draws}")
+            raise ValueError(
+                f"share must be between 0 and 1 and draws at least 1, not {share} and {draws}"
+            )
         self._predictor, self._ct, self._around = predictor, ct, neighbours
         self._draws, self._seed = draws, seed
         self._known: dict[bytes, NDArray[np.float32]] = {}

@@ -31,7 +31,7 @@ class ExplainOptions:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Windows and style of pictures."""
+    """Windows and overlay style of pictures."""
 
     windows: tuple[Window, ...] = (BRAIN,)
     style: Style = "heat"

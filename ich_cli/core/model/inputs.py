@@ -16,7 +16,7 @@ def to_input(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     pixels
         ``(N, C, S, S)``, 0 to 255; windows vary fastest along C, slices slowest.
     mean, std
-        One value a window; repeated over the slices.
+        One value per window; repeated over the slices.
 
     Returns
     -------

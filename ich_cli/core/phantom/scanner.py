@@ -86,8 +86,8 @@ def _rays() -> tuple[sparse.csr_array, sparse.csr_array, Array]:
 def hardening(picture: Array, step: float) -> Array:
     """Return the beam-hardening error of an HU picture `(H, W)`, HU, zero-mean, same shape.
 
-    Rays through much bone are measured as too weak by a share that grows with the square of the
-    bone they met; filtering and projecting that error back gives the dark band between the
+    Attenuation of rays through much bone is underestimated, by a share that grows with the square
+    of the path in bone; filtered back projection of that error gives the dark band between the
     petrous bones and the streaks beside dense bone and metal. `step` is the pixel's size in mm.
     """
     project, back, response = _rays()

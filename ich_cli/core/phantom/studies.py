@@ -52,10 +52,12 @@ class PhantomConfig:
         require(64 <= self.size <= 1024, "size must be between 64 and 1024")
         require(
             1 <= self.slices[0] <= self.slices[1] <= 400,
-            "slices must rise within 1 to 400",
+            "slices must be an ascending range within 1 to 400",
         )
         low, high = self.thickness
-        require(0.5 <= low <= high <= 10, "thickness must rise within 0.5 to 10 mm")
+        require(
+            0.5 <= low <= high <= 10, "thickness must be an ascending range within 0.5 to 10 mm"
+        )
 
 
 @dataclass(frozen=True)

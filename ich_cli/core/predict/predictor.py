@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _BATCH: Final = {"cpu": 4, "mps": 16, "cuda": 64}
-_WORKERS: Final = 8  # of the 2 to 3 ms of a slice, up to 0.4 hold Python's lock
+_WORKERS: Final = 8  # reading a slice takes 2 to 3 ms, of which up to 0.4 hold the GIL
 
 
 class Predictor:
@@ -70,7 +70,7 @@ class Predictor:
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise IchError(f"the batch size must be at least 1, not {batch_size}")
-        keep_freed_memory()  # arrays of slices and activations come and go by the thousand
+        keep_freed_memory()  # slices and activations are allocated and freed by the thousand
         self.bundle = bundle
         self.device = device
         self.batch_size = batch_size or _BATCH[device.partition(":")[0]]

@@ -52,7 +52,7 @@ class SliceReader:
             self._load = lru_cache(cached + 2 * max(self._contexts))(self._load)  # type: ignore[assignment]
 
     def __call__(self, place: tuple[Series, int]) -> ReadSlice:
-        """Return slice number `place[1]` of a series prepared, or the row that says why not."""
+        """Return the prepared slice at index `place[1]` of a series, or its row with the error."""
         series, index = place
         ref = series.slices[index]
         try:
@@ -60,7 +60,7 @@ class SliceReader:
             prepared = prepare_each(ct, self._configs, self.neighbours(series, index))
         except InputError as error:
             return ReadSlice(SlicePrediction.from_error(error, ref.id))
-        except Exception as error:  # only its type is shown: its text may quote patient data
+        except Exception as error:  # only its type is shown, since its text may quote patient data
             note = f"unexpected {type(error).__name__} while reading; please report it"
             return ReadSlice(SlicePrediction(ref.id, status="failed", note=note))
         row = SlicePrediction(ref.id, status=ct.status, note="; ".join(ct.notes), facts=measure(ct))
@@ -80,4 +80,4 @@ class SliceReader:
         try:
             return self._load(ref) if ref else None
         except InputError:
-            return None  # it has a row of its own with the reason
+            return None  # its own row has the reason

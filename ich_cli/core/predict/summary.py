@@ -26,7 +26,7 @@ class RefusedFiles(NamedTuple):
     """Files that were refused for the same reason."""
 
     path: str
-    """The first of them."""
+    """The first such file."""
     files: int
     """Number of files."""
 
@@ -38,7 +38,7 @@ class Tally:
     total: int
     """Number of slices and refused files."""
     kept: int = 0
-    """Number of them whose rows are from an earlier run."""
+    """Number of rows from an earlier run."""
     engine: str = ""
     """The engine, and the reason for it."""
     slices: int = 0
@@ -96,7 +96,7 @@ def write_tables(
     format
         Its layout.
     predictions
-        Returns the predictions for the series, in order; called once a table.
+        Returns the predictions for the series, in order; called once per table.
     refused
         Files that belong to no series; their rows are the last.
     rule

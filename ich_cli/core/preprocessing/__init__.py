@@ -1,4 +1,4 @@
-"""Turn a CT slice into model input: THE one path.
+"""Turn a CT slice into model input, the same way everywhere.
 
 `prepare` turns the slice upright, finds the head, crops, windows and resizes; train, evaluate,
 predict, explain and the page all call it.

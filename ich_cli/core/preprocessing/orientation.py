@@ -1,7 +1,7 @@
 """Turn slices upright and make their pixels square, and map back to the stored pixels.
 
-Upright: the patient's right at the left edge of the picture and the front at the top, as far as one
-of the eight orientations of a picture can bring them there.
+Upright means: the patient's right is at the left edge of the picture and the front at the top, as
+far as one of the eight flips and transpositions allows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ich_cli.core.dicom import CTSlice, Geometry, Vector
 
 _MAX_STRETCH: Final = 4.0  # larger ratios of spacings are errors in the header
 _MAX_SIDE: Final = 4096  # pixels of an upright slice
-_CLEARLY: Final = 1e-3  # of a direction: what decides between two orientations is no rounding error
+_CLEARLY: Final = (
+    1e-3  # decimals of a direction, so that rounding errors do not decide between two orientations
+)
 
 
 class Orientation(NamedTuple):
@@ -83,7 +85,7 @@ class Orientation(NamedTuple):
 
 
 def orientation_of(ct: CTSlice) -> Orientation:
-    """Return the steps that bring a slice upright, by its directions and spacing.
+    """Return the steps that turn a slice upright, from its directions and spacing.
 
     Without directions, slices are taken as stored; without spacing, pixels are taken as square.
     """

@@ -1,4 +1,4 @@
-"""Turn a slice into model input: THE one path for train, evaluate, predict, explain and the page.
+"""Turn a slice into model input; used by train, evaluate, predict, explain and the page.
 
 CTSlice (H, W) HU ── upright ── head_box ── crop ── window ── pad to a black square ── resize ──▶
 uint8 (C, S, S)

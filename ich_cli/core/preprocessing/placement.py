@@ -1,4 +1,4 @@
-"""The square that a model sees of a slice, and the way back from it to the slice's pixels."""
+"""Square crop of a slice that is the model's input, and the mapping back to the slice's pixels."""
 
 from __future__ import annotations
 

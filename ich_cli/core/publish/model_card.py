@@ -126,7 +126,7 @@ def _results(metrics: Mapping[str, Any]) -> Iterator[EvalResult]:
             if not isinstance(value, int | float) or not math.isfinite(value):
                 continue
             yield EvalResult(
-                task_type="image-classification", task_name="intracranial hemorrhage, a slice",
+                task_type="image-classification", task_name="intracranial hemorrhage, per slice",
                 dataset_type=data.lower().replace(" ", "-") or "unknown",
                 dataset_name=data or "unknown", dataset_split=split or None,
                 metric_type=identifier, metric_name=f"{name}, {label}", metric_value=value,

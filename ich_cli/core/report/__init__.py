@@ -1,7 +1,7 @@
 """Write the reports of a study.
 
-One HTML page a study, and DICOM objects (structured report, secondary captures) that a PACS
-accepts: see `report.dicom`.
+One HTML page per study, and DICOM objects for the PACS (Structured Report, Secondary Captures): see
+`report.dicom`.
 """
 
 import lazy_loader

@@ -15,7 +15,7 @@ Found = SliceRef | Refused
 
 
 def without_copies(found: Iterable[Found], limits: Limits) -> list[Found]:
-    """Keep the first of several copies of a slice; refuse the others as copies of it.
+    """Keep the first of several copies of a slice; refuse the others as copies.
 
     Pixels are read only of slices that agree in patient, UIDs, frame number and geometry.
 

@@ -1,4 +1,4 @@
-"""Run blocking file reads with a deadline, so that a stalled network folder costs single files.
+"""Run blocking file reads with a deadline, so that a stalled network folder fails single files.
 
 A thread that waits for a disk cannot be interrupted. Reads therefore run in daemon threads, which
 never keep the program from exiting. A thread that misses its deadline is abandoned until its read

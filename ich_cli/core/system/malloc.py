@@ -18,7 +18,7 @@ _MMAP_BYTES: Final = 32 << 20
 def keep_freed_memory() -> None:
     """Stop glibc from returning the memory of every slice to the system.
 
-    With its default thresholds, from 128 KiB, the arrays of a slice are mapped anew each time,
+    With its default thresholds, from 128 KiB, the arrays of a slice are mapped again each time,
     page by page, which takes longer than the work on them. Does nothing with another C library, or
     if the user has set the thresholds.
     """

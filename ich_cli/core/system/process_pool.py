@@ -48,7 +48,7 @@ def _initialize() -> None:
 
 
 def _exit_with_parent() -> None:
-    """Exit when the parent process does: workers of a killed parent would wait for ever."""
+    """Exit when the parent process does: workers of a killed parent would wait forever."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

@@ -145,7 +145,7 @@ def draw_pose(n: int, config: AugmentConfig, draws: Draws) -> Tensor:
 
 
 def draw_dlmi_pose(n: int, draws: Draws) -> Tensor:
-    """Draw the poses of the midterm project: matrices ``(n, 2, 3)`` for `move` with its border.
+    """Draw the poses of the predecessor project: matrices ``(n, 2, 3)`` for `move` with its border.
 
     Flip with probability 0.5; shift of 5 %, scale of 5 % and rotation of 20 degrees, together
     with probability 0.3; transpose with probability 0.5.

@@ -177,4 +177,4 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
         "grad_clip": 0.0, "augmentations": "dlmi",
     },
 }  # fmt: skip
-"""Named sets of settings. ``dlmi``: the midterm project that this one descends from."""
+"""Named sets of settings. ``dlmi``: the predecessor project."""

@@ -42,13 +42,13 @@ def strip_chart(
 ) -> Figure:
     """Draw a strip for each label: its probability slice by slice, from the feet to the head.
 
-    The height is the square root of the probability, in every picture the same, so that small
-    thresholds can be seen. What reaches the threshold stands out.
+    The height is the square root of the probability, on the same scale in every picture, so that
+    small thresholds are visible. Values that reach the threshold are highlighted.
 
     Parameters
     ----------
     probabilities
-        One entry a slice in anatomical order; None where a slice could not be read.
+        One entry per slice in anatomical order; None where a slice could not be read.
     thresholds
         Label → probability from which it counts as positive.
     marked

@@ -57,8 +57,8 @@ def refusal(codecs: CodecPool, data: bytes, file: object = "a") -> InputError:
     [
         (b"ABORT", BrokenFileError, "the RLE decoder crashed (SIGABRT); the file is damaged"),
         (b"SEGFAULT", BrokenFileError, "the RLE decoder crashed (SIGSEGV); the file is damaged"),
-        (b"SPIN", BrokenFileError, "the RLE decoder came to no end; the file is damaged"),
-        (b"SLEEP", BrokenFileError, "the RLE decoder came to no end; the file is damaged"),
+        (b"SPIN", BrokenFileError, "the RLE decoder did not finish in time; the file is damaged"),
+        (b"SLEEP", BrokenFileError, "the RLE decoder did not finish in time; the file is damaged"),
         (b"EAT", LimitError, "not enough memory to decode a frame; the file is damaged"),
         (b"RAISE", BrokenFileError, "the RLE frame does not decode (RuntimeError)"),
     ],

@@ -102,7 +102,7 @@ def test_frames_are_found_once(
     monkeypatch.setattr(BoundedReader, "read", counted)
     assert [load(ref).hu[16, 16] for ref in refs[8:15]] == list(range(18, 25))
     assert found == [16]
-    assert len(reads) == 7  # one a frame, not one an item before it
+    assert len(reads) == 7  # one per frame, not one per item before it
 
 
 def test_another_file_in_its_place_is_looked_at_anew(tmp_path: Path) -> None:

@@ -96,5 +96,5 @@ def test_a_region_is_asked_about_once(tiny_bundle: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("share", "draws"), [(0, 5), (1, 5), (0.1, 0)])
 def test_senseless_settings_are_refused(tiny_bundle: Path, share: float, draws: int) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu")
-    with pytest.raises(ValueError, match="a share lies in 0"):
+    with pytest.raises(ValueError, match="share must be between 0 and 1"):
         Probe(predictor, noise(), share=share, draws=draws)

@@ -157,7 +157,7 @@ def test_uncrop_fills_what_lies_outside_the_square() -> None:
 
 
 class TestDlmi:
-    """The midterm project's pipeline, numbers worked out from its description."""
+    """The predecessor project's pipeline, numbers worked out from its description."""
 
     config = PreprocessConfig.dlmi(size=16)
 

@@ -73,7 +73,7 @@ def test_report_states_result_model_and_limitations(page: str, study: StudyResul
     assert "nothing: random numbers" in page
     assert study.study.study_uid in page
     assert "only 55 mm of the head" in page  # 12 slices of 5 mm: the gate speaks up
-    assert page.count("<tr>") == 1 + len(LABELS) + 1 + 12  # two tables, one row a slice
+    assert page.count("<tr>") == 1 + len(LABELS) + 1 + 12  # two tables, one row per slice
 
 
 def test_report_has_no_scripts_links_or_requests(page: str) -> None:

@@ -2,7 +2,7 @@
 
 train1/*.dcm               labelled
 train2/*.dcm, test/*.dcm   unlabelled
-Public_train_label.csv     file name, subtype, 0 or 1: five rows a file; no `any`
+Public_train_label.csv     file name, subtype, 0 or 1: five rows per file; no `any`
 """
 
 from __future__ import annotations

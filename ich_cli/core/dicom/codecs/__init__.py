@@ -1,5 +1,5 @@
-"""Decode compressed frames in child processes, so that a crash or a hang costs one frame only.
+"""Decode compressed frames in child processes, so that a crash or hang fails one frame only.
 
-Native codecs may crash, hang or take all memory on hostile bytes, and no thread can be ended: a
-process can, and the system holds it to bounds on time and memory.
+Native codecs may crash, hang or exhaust memory on hostile bytes. A thread cannot be killed, but a
+process can, and the system enforces its limits on time and memory.
 """

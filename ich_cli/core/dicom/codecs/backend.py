@@ -1,4 +1,4 @@
-"""Decode codestreams with imagecodecs, which has all codecs of CT and no GPL part.
+"""Decode codestreams with imagecodecs, which has all codecs used for CT and no GPL code.
 
 Called by `codecs.worker` only, in a process of its own.
 """
@@ -42,7 +42,7 @@ def decompress(family: str, data: bytes, bits_allocated: int) -> NDArray[Any]:
 
 
 def _rle(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Decode RLE (PS3.5 annex G): one segment a byte of the word."""
+    """Decode RLE (PS3.5 annex G): one segment per byte of the word."""
     if len(data) < 64 or struct.unpack("<I", data[:4])[0] != dtype.itemsize:
         raise ValueError
     return np.frombuffer(bytes(imagecodecs.dicomrle_decode(data, dtype)), dtype)

@@ -178,7 +178,7 @@ class CodecPool:
             return _cannot_start(name)
         self._add(self._crashes, file, _MAX_CRASHES if died.hung else 1)
         if died.hung:
-            return BrokenFileError(name, f"the {syntax} decoder came to no end", _REMEDY)
+            return BrokenFileError(name, f"the {syntax} decoder did not finish in time", _REMEDY)
         signal = f" ({died.signal})" if died.signal else ""
         return BrokenFileError(name, f"the {syntax} decoder crashed{signal}", _REMEDY)
 

@@ -1,4 +1,4 @@
-"""HTML page of an evaluation: one file that loads nothing."""
+"""HTML page of an evaluation: one self-contained file."""
 
 from __future__ import annotations
 

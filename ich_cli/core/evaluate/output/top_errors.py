@@ -81,13 +81,13 @@ def write_top_errors_image(
     path
         PNG file. It shows patients; `ich push` does not publish it.
     found
-        As `mistakes` gave them, of the slices of `data`.
+        Result of `find_top_errors` for the slices of `data`.
     data
-        Where the pictures are.
+        Data set with the images.
     on
-        Data and split.
+        Data set and split.
     names
-        Write what the data call each slice under it; else its row.
+        Write the names of the slices; else their rows.
     """
     groups = [(label, kind) for label in LABELS for kind in KINDS]
     line = _TITLE + _THUMB + 0.24
