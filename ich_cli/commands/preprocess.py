@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ich_cli.core.errors import UsageError
-from ich_cli.terminal import AnonymousPaths, Json, Limit, Quiet, Seed, Workers, console
+from ich_cli.terminal import (
+    AnonymousPaths,
+    Json,
+    Limit,
+    PictureWindowOption,
+    Quiet,
+    Seed,
+    Workers,
+    console,
+)
 
 if TYPE_CHECKING:
     from ich_cli.core.preprocessing import PreprocessConfig
 
 Source = Literal[
-    "rsna", "ct-ich", "bhsd", "mbh", "seg-cq500", "instance", "dlmi", "folder", "unlabelled",
-    "phantom",
+    "rsna", "ct-ich", "bhsd", "mbh", "seg-cq500", "instance", "cq500", "bhx", "hemseg",
+    "headct200", "nifti", "dlmi", "folder", "unlabelled", "phantom",
 ]  # fmt: skip
 
 
@@ -52,6 +61,16 @@ def preprocess(
             show_default=False,
         ),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="Folder of the images, for hemseg and bhx, which are masks and boxes only.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    window: PictureWindowOption = None,
     preset: Annotated[
         Literal["rsna", "dlmi"], typer.Option("--preset", help="Preprocessing preset.")
     ] = "rsna",
@@ -74,15 +93,15 @@ def preprocess(
     """
     from ich_cli.core.data import open_source, preload_imports, prepare_dataset
     from ich_cli.core.system import worker_processes
-    from ich_cli.terminal import parse_limits, parse_names
+    from ich_cli.terminal import parse_limits, parse_names, parse_window
 
     config = _config(preset, size, context)
     number = (os.cpu_count() or 1) if workers is None else workers
     with worker_processes(number, preload_imports) as pool:
         series, info = open_source(
-            source, tuple(paths or ()), labels, studies=studies, seed=seed,
-            limits=parse_limits(limit), names=parse_names(anonymous_paths), pool=pool,
-            remark=console.warn,
+            source, tuple(paths or ()), labels, images=images, studies=studies, seed=seed,
+            window=parse_window(window), limits=parse_limits(limit),
+            names=parse_names(anonymous_paths), pool=pool, remark=console.warn,
         )  # fmt: skip
         with console.progress("Preparing", len(series), unit="series", quiet=quiet) as advance:
             data = prepare_dataset(

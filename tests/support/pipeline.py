@@ -60,7 +60,7 @@ def predict(path: Path, bundle: Path, out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def explain(path: Path, bundle: Path, out: Path) -> list[Path]:
+def explain(path: Path, bundle: Path, out: Path, *options: object) -> list[Path]:
     """Return the figures of the images at a path; of one slice, `out` is its figure."""
-    succeed("explain", path, "-w", bundle, "-o", out, "--device", "cpu", "--quiet")
+    succeed("explain", path, "-w", bundle, "-o", out, "--device", "cpu", "--quiet", *options)
     return [out] if out.is_file() else sorted(out.rglob("*.png"))

@@ -25,6 +25,8 @@ from ich_cli.core.system import Names, as_named
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ich_cli.core.pictures import PictureWindow
+
 LabelLevel = Literal["slice", "study"]
 """What a label describes: one slice, or a whole study, whose slices all carry its labels."""
 
@@ -93,6 +95,8 @@ class SourceRequest:
     seed: int = 0
     """First seed of phantoms."""
     limits: Limits = DEFAULT_LIMITS
+    window: PictureWindow | None = None
+    """Window of PNG and JPEG pictures."""
     names: Names = as_named
     """Names of DICOM files in the data set."""
     pool: Executor | None = None

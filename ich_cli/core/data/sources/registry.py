@@ -8,11 +8,16 @@ from typing import Any, Final
 
 from ich_cli.core.data.sources import (
     bhsd,
+    bhx,
+    cq500,
     ct_ich,
     dlmi,
     folder,
+    headct200,
+    hemseg,
     instance,
     mbh,
+    nifti_folder,
     phantoms,
     rsna,
     seg_cq500,
@@ -27,6 +32,7 @@ from ich_cli.core.errors import DataError, UsageError
 
 SOURCES: Final = (
     rsna.SOURCE, ct_ich.SOURCE, bhsd.SOURCE, mbh.SOURCE, seg_cq500.SOURCE, instance.SOURCE,
+    cq500.SOURCE, bhx.SOURCE, hemseg.SOURCE, headct200.SOURCE, nifti_folder.SOURCE,
     dlmi.SOURCE, folder.SOURCE, folder.UNLABELLED, phantoms.SOURCE,
 )  # fmt: skip
 """Sources in the order in which they are tried on a folder."""

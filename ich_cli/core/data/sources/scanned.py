@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from ich_cli.core.data.label_table import LabelRow, find_key, listed
 from ich_cli.core.data.lesion_masks import labels_of_mask, name_subtype
-from ich_cli.core.data.sources.base import LabelledSeries, LabelledSlice, SourceRequest
+from ich_cli.core.data.sources.base import (
+    LabelledSeries,
+    LabelledSlice,
+    LabelLevel,
+    SourceRequest,
+)
 from ich_cli.core.dicom import DEFAULT_LIMITS, Limits, SliceId
 from ich_cli.core.errors import DataError, InputError, NotApplicableError
 
@@ -49,6 +54,7 @@ class ScannedSeries:
     """Patient by the file name of a public data set, where the file itself names none."""
     public_study: str = ""
     """Study by the file name of a public data set."""
+    label_level: LabelLevel = "slice"
 
     @property
     def name(self) -> str:
@@ -79,6 +85,8 @@ class ScannedSeries:
         labels: Sequence[LabelRow | None]
         if self.labels is None:
             labels = [labels_of_mask(one) for one in masks]
+        elif self.label_level == "study":
+            labels = self.labels
         else:
             labels, pairs = self.labels, zip(masks, self.labels, strict=True)
             masks = [None if one is None else name_subtype(one, row) for one, row in pairs]
@@ -125,7 +133,9 @@ def scan_request(request: SourceRequest, paths: Sequence[Path]) -> Scan:
     """Find the series in files and folders."""
     from ich_cli.core.series import scan
 
-    return scan(paths, request.limits, names=request.names, pool=request.pool)
+    return scan(
+        paths, request.limits, names=request.names, pool=request.pool, window=request.window
+    )
 
 
 def with_refused(
