@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from ich_cli.core.explain.perturbation import hottest, random_regions
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
 from tests.core.explain.test_maps import bright, head_with_spot, noise
+from tests.support.orientations import UPRIGHT, rearranged, reoriented
 
 
 def test_the_hottest_region_of_a_faithful_map_costs_what_the_model_saw() -> None:
@@ -30,6 +32,20 @@ def test_a_map_elsewhere_costs_nothing() -> None:
     wrong[130:140, 120:130] = 0.9
     one = Probe(predictor, ct).measure({"any": wrong})["any"]
     assert one.drop == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("how", [(1, False), (3, True)])
+def test_a_slice_stored_turned_is_replaced_by_its_mirror_image_too(how: tuple[int, bool]) -> None:
+    upright = head_with_spot((200, 200), (40, 40, 150, 160), (90, 80), 5)
+    upright = replace(upright, geometry=UPRIGHT)
+    upright.hu[60:70, 60:66] = 60  # with its mirror image, the head has only one upright midline
+    upright.hu[60:70, 134:140] = 60
+    predictor, turned = bright(), reoriented(upright, *how)
+    region = np.zeros((200, 200), bool)
+    region[80:100, 70:90] = True
+    expected = Probe(predictor, upright).predict_without([region])
+    found = Probe(predictor, turned).predict_without([rearranged(region, *how)])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_an_empty_map_is_left_out() -> None:

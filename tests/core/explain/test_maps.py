@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,7 @@ from ich_cli.core.labels import LABELS
 from ich_cli.core.model import build_model
 from ich_cli.core.predict import Predictor
 from ich_cli.core.preprocessing import PreprocessConfig, prepare, uncrop
+from tests.support.orientations import ORIENTATIONS, UPRIGHT, oblong, rearranged, reoriented
 
 TRAINING = {"real_ct": True, "data": "x"}
 
@@ -142,6 +144,24 @@ def test_the_map_is_where_the_model_looked(method: str, spot: tuple[int, int]) -
     row, column = centre(np.where(found.maps["any"] > 0.5 * found.maps["any"].max(), 1, 0))
     assert abs(row - spot[0]) <= 1.5  # cells of the feature map are 3.8 pixels of the slice
     assert abs(column - spot[1]) <= 1.5
+
+
+@pytest.mark.parametrize("how", ORIENTATIONS)
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_a_map_lies_on_the_stored_pixels(how: tuple[int, bool], axis: int | None) -> None:
+    upright = head_with_spot((200, 200), (40, 40, 150, 160), (110, 140), 4)
+    upright = replace(upright, geometry=UPRIGHT)
+    straight = upright if axis is None else oblong(upright, axis)
+    stored = reoriented(straight, *how)
+    found = explain(bright(), stored, ["any"])
+    expected = explain(bright(), straight, ["any"])
+    assert found.probabilities == expected.probabilities
+    values = found.maps["any"]
+    np.testing.assert_array_equal(values, rearranged(expected.maps["any"], *how))
+    row, column = centre(np.where(values > 0.5 * values.max(), 1, 0))
+    spot = centre(np.where(stored.hu > 50, 1, 0))
+    assert abs(row - spot[0]) <= 1
+    assert abs(column - spot[1]) <= 1
 
 
 @pytest.mark.parametrize("method", sorted(set(CLASSES) - CLASS_AGNOSTIC))

@@ -1,0 +1,53 @@
+"""Predictions of the default bundle for DICOM files stored turned, mirrored or oblong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from numpy.typing import NDArray
+
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.phantom import write_studies
+from ich_cli.core.predict import Predictor
+from tests.support.orientations import ORIENTATIONS, reoriented, restored
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three slices of a phantom with blood."""
+    out = tmp_path_factory.mktemp("phantom")
+    write_studies(out, 1, 700, ("intraparenchymal",), size=256, slices=(3, 3))
+    return out / "study-0001"
+
+
+def predict(
+    predictor: Predictor, study: Path, out: Path, change: Callable[[CTSlice], CTSlice] | None
+) -> NDArray[np.float64]:
+    """Store the files of a study in another way and return its probabilities, ``(3, 6)``."""
+    for path in study.glob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        (restored(ds, change) if change else ds).save_as(out / path.name)
+    rows = predictor.predict(out)
+    assert [row.status for row in rows] == ["ok"] * 3
+    return np.array([row.probabilities for row in rows])
+
+
+def test_all_orientations_have_the_same_probabilities(
+    predictor: Predictor, study: Path, tmp_path: Path
+) -> None:
+    expected = predict(predictor, study, tmp_path, None)
+    assert expected[:, 0].max() > 0.5
+    for turns, mirrored in ORIENTATIONS:  # (1, False) is case 07
+        change = partial(reoriented, turns=turns, mirrored=mirrored)
+        found = predict(predictor, study, tmp_path, change)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
