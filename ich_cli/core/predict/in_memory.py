@@ -32,7 +32,7 @@ def slices_from_hu(
         ``(N, H, W)`` or ``(H, W)`` in HU, finite: slices from feet to head, rows from front to
         back, columns from the patient's right to left.
     spacing
-        Distance between slices, rows and columns in mm.
+        Distance between slices, rows and columns in mm; None where unknown.
 
     Raises
     ------
@@ -43,14 +43,14 @@ def slices_from_hu(
     hu = hu[None] if hu.ndim == 2 else hu
     if hu.ndim != 3 or not hu.size or not np.isfinite(hu).all():
         raise ValueError(f"finite HU of shape (N, H, W) or (H, W) expected, not {hu.shape}")
-    distance = spacing[0] if spacing else 1.0
     return [
         CTSlice(
             np.ascontiguousarray(plane),
             SliceId("<array>", index),
             Geometry(
-                (0.0, 0.0, index * distance), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0),
-                (spacing[1], spacing[2]) if spacing else None, spacing[0] if spacing else None,
+                (0.0, 0.0, index * spacing[0]) if spacing else None,
+                (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), spacing[1:] if spacing else None,
+                spacing[0] if spacing else None,
             ),
         )
         for index, plane in enumerate(hu, 1)
@@ -82,7 +82,8 @@ def predict_slices(
         batches.append(model(*map(np.stack, zip(*prepared, strict=True))))
     values: NDArray[Any] = np.concatenate(batches) if batches else np.empty((0, 6), np.float32)
     if sequence and len(values):
-        values = predictor.sequence_probabilities(values).astype(np.float32)
+        along = [ct.geometry.along_normal() for ct in slices]
+        values = predictor.sequence_probabilities(values, along).astype(np.float32)
     cut = predictor.thresholds if thresholds is None else thresholds
     remark = SINGLE_SLICE if sequence and len(slices) == 1 else ""
     return [_prediction(ct, six, cut, remark) for ct, six in zip(slices, values, strict=True)]

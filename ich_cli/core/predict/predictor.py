@@ -28,7 +28,7 @@ from ich_cli.core.predict.in_memory import (
 from ich_cli.core.predict.reader import ReadSlice, SliceReader
 from ich_cli.core.preprocessing import Neighbours, Prepared, PreprocessConfig, prepare_each
 from ich_cli.core.series import Scan, Series, load, scan
-from ich_cli.core.study import SeriesPrediction, SlicePrediction, StudyRule
+from ich_cli.core.study import Sections, SeriesPrediction, SlicePrediction, StudyRule
 from ich_cli.core.system import keep_freed_memory, prefetch
 
 if TYPE_CHECKING:
@@ -409,7 +409,8 @@ class Predictor:
     ) -> tuple[SlicePrediction, ...]:
         """Replace the probabilities of the slice model by those of the sequence stage."""
         note = SINGLE_SLICE if len(logits) == 1 else ""
-        rest = iter(self.sequence_probabilities(np.stack(logits)).astype(np.float32))
+        along = [row.along for row in rows if row.probabilities]
+        rest = iter(self.sequence_probabilities(np.stack(logits), along).astype(np.float32))
         return tuple(
             replace(row, note="; ".join(filter(None, (row.note, note)))).with_probabilities(
                 next(rest), thresholds
@@ -451,16 +452,26 @@ class Predictor:
         """
         return cast("NDArray[np.float64]", np.mean(self.member_logits(*pixels), axis=0))
 
-    def sequence_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sequence_probabilities(
+        self, logits: NDArray[np.float64], along: Sequence[float | None] = ()
+    ) -> NDArray[np.float64]:
         """Return calibrated probabilities ``(T, 6)`` of a whole series by the sequence stage.
+
+        The stage is applied to `Sections` of 5 mm, unless the slices are about as far apart.
 
         Parameters
         ----------
         logits
             ``(T, 6)`` of `slice_logits`, in anatomical order. A single slice, and any series of a
             bundle without a sequence stage, is predicted by the slice model alone.
+        along
+            Position of each slice along the slice normal in mm; empty where unknown.
         """
         stage, config = self.bundle.sequence, self.bundle.config
         if stage is None or config.sequence is None or len(logits) == 1:
             return config.calibration.apply(logits)
-        return config.sequence.calibration.apply(stage.apply_to(logits))
+        if (sections := Sections.from_positions(along)) is None:
+            smooth = stage.apply_to(logits)
+        else:
+            smooth = sections.spread(stage.apply_to(sections.average(logits)))
+        return config.sequence.calibration.apply(smooth)

@@ -8,6 +8,7 @@ from .predictions import (
     over_thresholds as over_thresholds,
 )
 from .rule import FITTED_AGGREGATION as FITTED_AGGREGATION, StudyRule as StudyRule
+from .sections import Sections as Sections
 from .slice_facts import SliceFacts as SliceFacts, measure as measure
 from .studies import (
     StudyGroup as StudyGroup,

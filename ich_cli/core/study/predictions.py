@@ -64,6 +64,11 @@ class SlicePrediction:
         six = cast("Probabilities", tuple(float(p) for p in probabilities))
         return replace(self, probabilities=six, positive=over_thresholds(six, thresholds))
 
+    @property
+    def along(self) -> float | None:
+        """Position along the slice normal in mm; None where unknown."""
+        return self.facts.along if self.facts else None
+
     def by_label(self) -> dict[str, float]:
         """Return label → probability; empty where there is no prediction."""
         return dict(zip(LABELS, self.probabilities, strict=True)) if self.probabilities else {}

@@ -94,7 +94,10 @@ class StudyRule:
         return set(self.slope) != {1.0} or set(self.bias) != {0.0}
 
     def probabilities(self, slices: ArrayLike) -> NDArray[np.float64]:
-        """Return the study's probabilities ``(6,)`` from those of its slices ``(N, 6)``, N > 0."""
+        """Return the study's probabilities ``(6,)`` from those of its slices ``(N, 6)``, N > 0.
+
+        Slices are those of `Sections` where a series is not cut in about 5 mm.
+        """
         return self.calibrate(aggregate(slices, self.aggregation))
 
     def calibrate(self, together: NDArray[np.float64]) -> NDArray[np.float64]:

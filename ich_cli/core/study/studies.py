@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ich_cli.core.errors import ReasonCode
 from ich_cli.core.labels import ANY, LABELS
 from ich_cli.core.series import Refused
@@ -17,6 +20,7 @@ from ich_cli.core.study.predictions import (
 )
 from ich_cli.core.study.quality_gate import GateSlice, Reason, assess
 from ich_cli.core.study.rule import StudyRule, Verdict
+from ich_cli.core.study.sections import Sections
 
 VERDICTS: Final = ("positive", "unsure", "negative", "")
 """Verdicts in the order of a worklist."""
@@ -106,7 +110,7 @@ def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:
     heads = [one for one in usable if all(r.code != "not-a-head" for r in reasons[id(one)])]
     counted = heads or usable
     rows = [row for one in counted for row in one.predicted]
-    six = _probabilities(rows, rule)
+    six = _probabilities([one for one in counted if one.predicted], rule)
     quality = tuple(dict.fromkeys(reason for one in counted for reason in reasons[id(one)]))
     return StudyPrediction(
         study_uid=group.study_uid,
@@ -139,6 +143,12 @@ class _SeriesRows:
         """Number of slices left out because they are not axial."""
         return sum(row.code is ReasonCode.NOT_AXIAL for row in self.refused)
 
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probabilities ``(N, 6)`` of slices or sections about 5 mm apart, N > 0."""
+        slices = np.array([row.probabilities for row in self.predicted], np.float64)
+        sections = Sections.from_positions([row.along for row in self.predicted])
+        return slices if sections is None else sections.average(slices)
+
     def reasons(self) -> tuple[Reason, ...]:
         slices = [GateSlice(row.facts, row.id.instance) for row in self.predicted if row.facts]
         unreadable = sum(row.status == "failed" for row in self.refused)
@@ -154,10 +164,10 @@ def _refused_series(group: StudyGroup) -> list[_SeriesRows]:
     return [_SeriesRows(rows) for rows in series.values()]
 
 
-def _probabilities(rows: Sequence[SlicePrediction], rule: StudyRule) -> Probabilities | None:
-    if not rows:
+def _probabilities(series: Sequence[_SeriesRows], rule: StudyRule) -> Probabilities | None:
+    if not series:
         return None
-    six = rule.probabilities([row.probabilities or () for row in rows])
+    six = rule.probabilities(np.concatenate([one.probabilities() for one in series]))
     return cast(Probabilities, tuple(six.tolist()))
 
 

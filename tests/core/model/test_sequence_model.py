@@ -117,7 +117,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("study")
     phantom = generate_phantom(
-        PhantomConfig(seed=3, size=64, subtypes=("subdural",), slices=(8, 9))
+        PhantomConfig(seed=3, size=64, subtypes=("subdural",), slices=(8, 9), thickness=(5.0, 5.0))
     )
     for index, dataset in enumerate(to_datasets(phantom)):
         dataset.save_as(folder / f"{index:03}.dcm", enforce_file_format=True)
@@ -148,6 +148,22 @@ def test_a_cancelled_series_has_the_slice_models_answers_and_is_continued(
     whole = predictor.predict_series(found, workers=0)
     assert predictor.predict_series(found, start=part, workers=0) == whole
     assert whole.slices[0].probabilities != part.slices[0].probabilities
+
+
+def test_the_stage_works_on_sections_of_5_mm(staged: Path) -> None:
+    predictor = Predictor.load(staged, device="cpu")
+    coarse = np.random.default_rng(0).normal(size=(6, 6))
+    along = [5.0 * k for k in range(6)]
+    fine = np.repeat(coarse, 2, axis=0)
+
+    expected = predictor.sequence_probabilities(coarse)
+    kept = predictor.sequence_probabilities(coarse, along)
+    halves = predictor.sequence_probabilities(fine, [2.5 * k for k in range(12)])
+    unknown = predictor.sequence_probabilities(fine, [None] * 12)
+
+    assert kept.tolist() == expected.tolist()
+    np.testing.assert_allclose(halves, np.repeat(expected, 2, axis=0), atol=1e-6)
+    assert np.abs(unknown - halves).max() > 0.01
 
 
 @pytest.fixture(scope="module")
