@@ -23,6 +23,7 @@ from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
 from ich_cli.core.study import SeriesPrediction, StudyPrediction, StudyRule
 from ich_cli.core.study.quality_gate import Reason
+from tests.support.dicom import series
 from tests.support.serving import PATIENT, named_study
 
 
@@ -178,6 +179,18 @@ def test_cancelled_study_keeps_its_predictions_and_continues(
     assert (cancelled["phase"], cancelled["done"]) == ("cancelled", 3)
     assert (whole["phase"], whole["done"]) == ("done", 5)
     assert study.rows("tiny")[:2] == rows[:2]
+
+
+def test_two_patients_with_the_same_uids_are_two_studies(service: Service, tmp_path: Path) -> None:
+    paths = [*series(tmp_path / "a", [0, 5], PatientID="A"),
+             *series(tmp_path / "b", [0, 5, 10], PatientID="B")]  # fmt: skip
+
+    last = states(service, opened(service, paths))[-1]
+
+    assert [(one["study"], len(one["slices"])) for one in last["series"]] == [(0, 2), (1, 3)]
+    assert len(last["studies"]) == 2
+    numbers = [[one[0], one[3]] for found in last["series"] for one in found["slices"]]
+    assert numbers == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]  # indices, then files
 
 
 def test_example_is_generated_once_with_the_stated_subtypes(service: Service) -> None:
