@@ -7,7 +7,6 @@ from .ct_slice import (
     SliceId as SliceId,
     Vector as Vector,
 )
-from .decode import decode_frame as decode_frame
 from .elements import Elements as Elements, parse as parse
 from .files.inflate import Seekable as Seekable
 from .files.reading import read_file as read_file
@@ -27,12 +26,8 @@ from .header import (
     Frame as Frame,
     read_frames as read_frames,
 )
-from .hounsfield import (
-    HIGHEST_HU as HIGHEST_HU,
-    LOWEST_HU as LOWEST_HU,
-    Rescale as Rescale,
-    to_hounsfield as to_hounsfield,
-)
+from .hounsfield import HIGHEST_HU as HIGHEST_HU, LOWEST_HU as LOWEST_HU, Rescale as Rescale
+from .interpretation import frame_to_hounsfield as frame_to_hounsfield
 from .limits import DEFAULT_LIMITS as DEFAULT_LIMITS, Limits as Limits
 from .notes import Note as Note
 from .pixel_format import PixelFormat as PixelFormat

@@ -22,10 +22,19 @@ from ich_cli.core.errors import BrokenFileError
 _END_OF_IMAGE: Final = b"\xff\xd9"
 
 
-def decode_frame(
-    data: bytes, fmt: PixelFormat, name: str, file: Hashable = None
-) -> NDArray[np.integer[Any]]:
-    """Decode the bytes of one frame to stored values.
+class Words(NamedTuple):
+    """Words of a frame, from which stored values are unpacked."""
+
+    values: NDArray[Any]
+    """Integers ``(rows, columns)``. May be read-only."""
+    bits: int
+    high_bit: int
+    width: int
+    """Number of bits that may hold values; `bits` of them do, as the header says."""
+
+
+def decode_words(data: bytes, fmt: PixelFormat, name: str, file: Hashable = None) -> Words:
+    """Decode the bytes of one frame to words.
 
     Parameters
     ----------
@@ -38,12 +47,6 @@ def decode_frame(
     file
         Identifies the file: one that repeatedly crashes the decoder is given up. Default: `name`.
 
-    Returns
-    -------
-    numpy.ndarray
-        Integers ``(rows, columns)`` as wide as their words, sign-extended where PixelRepresentation
-        says so; bits outside BitsStored are dropped (PS3.5 section 8.1.1). May be read-only.
-
     Raises
     ------
     BrokenFileError
@@ -54,25 +57,28 @@ def decode_frame(
     if fmt.native:
         dtype = np.dtype(f"{'>' if fmt.big_endian else '<'}u{fmt.bits_allocated // 8}")
         words = np.frombuffer(data, dtype, count=fmt.rows * fmt.columns)
-        return unpack(words.reshape(fmt.rows, fmt.columns), fmt.bits_stored, fmt.high_bit, fmt)
-    words, precision = _decompress(data, fmt, name, name if file is None else file)
+        precision = fmt.bits_allocated
+    else:
+        words, precision = _decompress(data, fmt, name, name if file is None else file)
     words = words.reshape(fmt.rows, fmt.columns)
-    if COMPRESSED[fmt.syntax].family == "rle":  # has the bit layout of native data
-        return unpack(words, fmt.bits_stored, fmt.high_bit, fmt)
+    if fmt.native or COMPRESSED[fmt.syntax].family == "rle":  # has the bit layout of native data
+        return Words(words, fmt.bits_stored, fmt.high_bit, 8 * words.itemsize)
     bits = min(precision, fmt.bits_stored)
-    return unpack(words, bits, bits - 1, fmt)
+    return Words(words, bits, bits - 1, precision)
 
 
 def unpack(
-    words: NDArray[Any], bits: int, high_bit: int, fmt: PixelFormat
+    words: NDArray[Any], bits: int, high_bit: int, *, signed: bool
 ) -> NDArray[np.integer[Any]]:
-    """Extract the `bits` bits up to `high_bit` of each word; extend the sign if signed.
+    """Extract the `bits` bits up to `high_bit` of each word (PS3.5 section 8.1.1).
+
+    Returns integers as wide as the words, sign-extended if signed; may be read-only.
 
     A shift to the left drops the bits above, a shift to the right those below, and extends the
     sign of signed integers. Words that use all their bits are returned as they are.
     """
     width = max(8 * words.itemsize, 8 if high_bit < 8 else 16 if high_bit < 16 else 32)
-    values = words.astype(f"{'i' if fmt.signed else 'u'}{width // 8}", copy=False)
+    values = words.astype(f"{'i' if signed else 'u'}{width // 8}", copy=False)
     if high_bit + 1 < width:
         values = values << (width - 1 - high_bit)
     return values >> (width - bits) if bits < width else values

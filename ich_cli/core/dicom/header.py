@@ -240,7 +240,7 @@ def _check_page(
 
     A CT slice of 8 bits has a place in the patient, and a rescale that spreads its 256 values.
     """
-    if fmt.bits_stored > 8:
+    if fmt.bits_allocated > 8:
         return
     if intercept is None or slope in (None, 1.0) or geometry.position is None:
         raise NotApplicableError(

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from ich_cli.core.dicom.ct_slice import AIR_HU
 from ich_cli.core.dicom.notes import Note
 from ich_cli.core.dicom.pixel_format import PixelFormat
+from ich_cli.core.dicom.plausibility import (
+    AIR,
+    AIR_SHARE,
+    find_fault,
+    has_air,
+)
 from ich_cli.core.errors import BrokenFileError
 
 LOWEST_HU: Final = -1024.0
@@ -23,8 +29,6 @@ MAX_STEP: Final = 4.0
 """Largest difference between two grey levels in HU; with more, the brain window has under 20."""
 
 _MAX_ABS_HU: Final = 1e6
-_AIR_BAND: Final = (-1100.0, -800.0)
-_AIR_SHARE: Final = 0.02  # smallest share of air in the field of view around a head
 _TISSUE: Final = (-500.0, 1500.0)
 
 
@@ -45,6 +49,12 @@ class Hounsfield(NamedTuple):
     repairs: tuple[str, ...]
     """Corrections of the stored values, one short clause each."""
     notes: tuple[str, ...]
+    fault: str = ""
+    """Reason why the values cannot be HU; see `find_fault`."""
+    lowest: float = 0.0
+    """Lowest value before clipping."""
+    highest: float = 0.0
+    """Highest value before clipping."""
 
 
 def to_hounsfield(
@@ -90,15 +100,16 @@ def to_hounsfield(
     hu = _scale(stored, slope, intercept)
     if fmt.inverted:
         hu = _invert_if_needed(hu, stored, fmt, slope, intercept, repairs, notes)
-    if hu.min() < LOWEST_HU:
-        hu[hu < LOWEST_HU] = AIR_HU
     if padded is not None:
         hu[padded] = AIR_HU
-    if hu.max() > HIGHEST_HU:
+    fault, lowest, highest = find_fault(hu), float(hu.min()), float(hu.max())
+    if lowest < LOWEST_HU:
+        hu[hu < LOWEST_HU] = AIR_HU
+    if highest > HIGHEST_HU:
         np.minimum(hu, np.float32(HIGHEST_HU), out=hu)
-    if hu.min() > -100.0:
+    if lowest > -100.0:
         notes.append(Note.NO_AIR)
-    return Hounsfield(hu, tuple(repairs), tuple(notes))
+    return Hounsfield(hu, tuple(repairs), tuple(notes), fault, lowest, highest)
 
 
 def is_wrapped(
@@ -113,8 +124,8 @@ def is_wrapped(
     """
     if fmt.signed or fmt.bits_stored != 12 or fmt.inverted or slope != 1 or intercept <= -100:
         return False
-    low, high = (int(edge - intercept) + 4096 for edge in _AIR_BAND)
-    return float(((stored >= low) & (stored <= high)).mean()) >= _AIR_SHARE
+    low, high = (int(edge - intercept) + 4096 for edge in AIR)
+    return float(((stored >= low) & (stored <= high)).mean()) >= AIR_SHARE
 
 
 def unwrap(stored: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
@@ -130,18 +141,13 @@ def _complete(
     if intercept is not None:
         repairs = [] if slope is not None else ["RescaleSlope missing: taken as 1"]
         return (1.0 if slope is None else slope), intercept, repairs
-    if slope in (None, 1.0) and fmt.signed and fmt.bits_stored >= 12 and _air(stored):
+    if slope in (None, 1.0) and fmt.signed and fmt.bits_stored >= 12 and has_air(stored):
         return 1.0, 0.0, ["RescaleIntercept missing: the stored values are HU as they are"]
     raise BrokenFileError(
         name,
         "RescaleIntercept is missing, and the stored values are not HU by themselves",
         "export the original CT image",
     )
-
-
-def _air(values: NDArray[Any]) -> bool:
-    low, high = _AIR_BAND
-    return float(((values >= low) & (values <= high)).mean()) >= _AIR_SHARE
 
 
 def _scale(stored: NDArray[np.integer[Any]], slope: float, intercept: float) -> NDArray[np.float32]:
@@ -185,7 +191,7 @@ def _invert_if_needed(
     """Invert MONOCHROME1 values only if air shows that they are inverted."""
     top = -1 if fmt.signed else (1 << fmt.bits_stored) - 1
     flipped = _scale(top - stored.astype(np.int64), slope, intercept)
-    if not _air(hu) and _air(flipped):
+    if not has_air(hu) and has_air(flipped):
         repairs.append("MONOCHROME1 with inverted values: turned upright")
         return flipped
     notes.append("MONOCHROME1: its HU are taken as stored")

@@ -13,3 +13,4 @@ class Note(StrEnum):
     SECONDARY_CAPTURE = "secondary capture"
     NOT_HEAD = "BodyPartExamined is not the head"
     NO_AIR = "no air in the slice: its HU may be off"
+    UNIT_ASSUMED = "RescaleType does not say HU: taken as HU, for air and soft tissue fit"

@@ -17,11 +17,10 @@ from ich_cli.core.dicom import (
     PixelFormat,
     Seekable,
     Source,
-    decode_frame,
+    frame_to_hounsfield,
     read_file,
     read_frame,
     stamp,
-    to_hounsfield,
 )
 from ich_cli.core.errors import BrokenFileError
 from ich_cli.core.nifti import NiftiPlane, NiftiVolume, plane_hu, read_voxels
@@ -87,8 +86,7 @@ def read_stored(ref: SliceRef, fmt: PixelFormat, limits: Limits) -> bytes:
 def decode_slice(ref: SliceRef, fmt: PixelFormat, data: bytes) -> CTSlice:
     """Decode the bytes of a slice's frame; see `load`."""
     name, file = ref.source.name, (ref.source, ref.stamp)
-    stored = decode_frame(data, fmt, name, file)
-    values = to_hounsfield(stored, fmt, ref.rescale, name)
+    values = frame_to_hounsfield(data, fmt, ref.rescale, name, file)
     return CTSlice(
         hu=values.hu,
         id=ref.id,

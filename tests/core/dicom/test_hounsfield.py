@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from ich_cli.core.dicom import CTSlice, PixelFormat, Rescale, to_hounsfield
+from ich_cli.core.dicom import CTSlice, PixelFormat, Rescale
 from ich_cli.core.dicom.decode import unpack
+from ich_cli.core.dicom.hounsfield import to_hounsfield
 from ich_cli.core.errors import BrokenFileError
 from ich_cli.core.series import read_slices
 from tests.support.dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, ct, enhanced, save, tissue
@@ -66,7 +67,7 @@ def test_twelve_bits_in_sixteen_keep_their_sign(tmp_path: Path) -> None:
 
 def test_high_bit_moves_the_value_up() -> None:
     words = np.array([[0x0400 << 4 | 0xF]], np.uint16)  # 1024 in bits 4 to 15
-    assert unpack(words, 12, 15, fmt(signed=False)).item() == 1024
+    assert unpack(words, 12, 15, signed=False).item() == 1024
 
 
 @given(st.integers(2, 16), st.data())
@@ -76,7 +77,7 @@ def test_unpacking_undoes_packing(bits: int, data: st.DataObject) -> None:
     junk = data.draw(st.integers(0, 0xFFFF))
     mask = ((1 << bits) - 1) << (high + 1 - bits)
     word = np.array([[(value << (high + 1 - bits)) & mask | junk & ~mask & 0xFFFF]], np.uint16)
-    assert unpack(word, bits, high, fmt(signed=True)).item() == value
+    assert unpack(word, bits, high, signed=True).item() == value
 
 
 def test_padding_becomes_air(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Pool of decoding processes: a crash, a hang or excess memory use fails only that file.
 
-    decode_frame ──▶ CodecPool.decompress ──▶ an idle process, or a new one ──▶ words
+    decode_words ──▶ CodecPool.decompress ──▶ an idle process, or a new one ──▶ words
                               │ died, or exceeded its time or memory
                               └──▶ InputError for this file; the next one gets a new process
 
