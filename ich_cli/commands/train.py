@@ -164,6 +164,13 @@ def train(
             "--checkpoint-minutes", help="Interval between checkpoints; 0: after epochs only."
         ),
     ] = 10.0,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap",
+            help="Start from --init weights that were trained on validation slices.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -205,6 +212,7 @@ def train(
         sequence=None if sequence == "none" else sequence,
         checkpoint=CheckpointConfig(checkpoint_minutes),
         command=typed_command(),
+        allow_overlap=allow_overlap,
     )
     quiet = quiet or not is_main()
     _run(plan, fold, only_all=all_, with_refit=refit, quiet=quiet, as_json=json)
@@ -215,14 +223,26 @@ def _run(
 ) -> None:
     from ich_cli.core.errors import UsageError
     from ich_cli.core.system import is_main
-    from ich_cli.core.train import collect_out_of_fold, refit, start_run, train_fold
+    from ich_cli.core.train import (
+        check_initial_weights,
+        collect_out_of_fold,
+        refit,
+        start_run,
+        train_fold,
+    )
     from ich_cli.terminal import print_report, show_training
 
     if only_all and fold is not None:
         raise UsageError("--all and --fold exclude each other")
-    start_run(plan)
     epochs = plan.config.epochs
-    for one in () if only_all else range(plan.folds) if fold is None else (fold,):
+    folds = () if only_all else range(plan.folds) if fold is None else (fold,)
+    warnings = [plan.overlap.describe()] if plan.overlap.describe() else []
+    for one in folds:
+        check_initial_weights(plan, one, warnings.append)
+    start_run(plan)
+    for warning in dict.fromkeys(warnings) if is_main() else ():
+        console.warn(warning)
+    for one in folds:
         with show_training(f"fold {one} of {plan.folds}", epochs, quiet=quiet) as callbacks:
             train_fold(plan, one, callbacks)
     found = None if only_all else collect_out_of_fold(plan)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,9 +120,9 @@ def test_calibration_is_written_and_tested_on_other_patients(run: Path, tmp_path
     seen = ["evaluate", "--bundle", str(bundle), "--calibrate", str(run / "blobs")]
     result = runner.invoke(app, seen)
     assert result.exit_code == 1
-    assert "trained on blobs" in result.stderr
+    assert "trained on 36 of 36 slices and 6 of 6 patients of blobs" in result.stderr
     before = json.loads((bundle / "config.json").read_text())
-    blobs_of_others = blobs(tmp_path / "val", 8, slices=7)
+    blobs_of_others = blobs(tmp_path / "val", 8, slices=7, first=102)
     result = runner.invoke(
         app,
         ["evaluate", "--bundle", str(bundle), "--calibrate", str(blobs_of_others.folder),
@@ -140,3 +141,73 @@ def test_calibration_is_written_and_tested_on_other_patients(run: Path, tmp_path
     )
     assert result.exit_code == 1
     assert "are optimistic" in result.stderr
+
+
+def evaluate(run: Path, data: Path, *more: str) -> Any:
+    return runner.invoke(
+        app,
+        ["evaluate", "--bundle", str(run / "run/bundle"), "--data", str(data), "--device", "cpu",
+         "--bootstrap", "0", *more],
+    )  # fmt: skip
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_part_of_the_training_data_is_counted(run: Path, tmp_path: Path) -> None:
+    blobs(tmp_path / "part", 4, first=4)  # two of its four patients were learned from
+    result = evaluate(run, tmp_path / "part")
+    assert result.exit_code == 0, result.stderr
+    title = "bundle on part (12 slices of patients it was trained on, 12 of others)"
+    assert title in one_line(result.stdout)
+    expected = "trained on 12 of 24 slices and 2 of 4 patients of part: these metrics are opt"
+    assert expected in one_line(result.stderr)
+
+
+def test_data_of_other_patients_is_not_warned_of(run: Path, tmp_path: Path) -> None:
+    blobs(tmp_path / "others", 4, first=102)
+    result = evaluate(run, tmp_path / "others")
+    assert "others (slices it was not trained on)" in one_line(result.stdout)
+    assert "optimistic" not in result.stderr
+
+
+def test_a_fold_is_evaluated_on_seen_and_unseen_slices(run: Path) -> None:
+    result = runner.invoke(
+        app,
+        ["evaluate", "-w", str(run / "run/fold-0/bundle"), "--data", str(run / "blobs"),
+         "--device", "cpu", "--bootstrap", "0"],
+    )  # fmt: skip
+    title = "bundle on blobs (18 slices of patients it was trained on, 18 of others)"
+    assert title in one_line(result.stdout)
+
+
+def test_bundles_of_earlier_versions_do_not_claim_unseen_slices(run: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(run / "run/bundle", tmp_path / "run/bundle")
+    config = json.loads((bundle / "config.json").read_text())
+    del config["ich"]["learned_from"]
+    config["ich"]["format"] = 1
+    (bundle / "config.json").write_text(json.dumps(config))
+    result = evaluate(tmp_path, run / "blobs")  # named by its checksum
+    assert "slices it was trained on" in one_line(result.stdout)
+    blobs(tmp_path / "others", 4, first=102)
+    result = evaluate(tmp_path, tmp_path / "others")
+    assert "it is not known whether it was trained on these slices" in one_line(result.stdout)
+    assert "it is not known which slices this bundle was trained on" in one_line(result.stderr)
+
+
+def test_calibration_on_training_slices_needs_permission(run: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
+    blobs(tmp_path / "val", 8, slices=7, first=3)
+    wanted = ["evaluate", "--bundle", str(bundle), "--calibrate", str(tmp_path / "val"),
+              "--device", "cpu", "--bootstrap", "0"]  # fmt: skip
+    result = runner.invoke(app, wanted)
+    assert result.exit_code == 1
+    expected = (
+        "trained on 18 of 56 slices and 3 of 8 patients of val, where it is overconfident; "
+        "calibrate it on other data, or add --allow-overlap"
+    )
+    assert expected in one_line(result.stderr)
+    result = runner.invoke(app, [*wanted, "--allow-overlap"])
+    assert result.exit_code == 0, result.output
+    assert "trained on 18 of 56 slices" in one_line(result.stderr)

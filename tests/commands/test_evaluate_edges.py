@@ -158,7 +158,7 @@ def test_rsnas_layout_with_rows_that_repeat_and_rows_that_miss(tmp_path: Path) -
 
 def relabelled(folder: Path, change: Callable[[Rows], None], series: int = 8) -> Path:
     """Make other blobs with labels that are changed."""
-    blobs(folder, series, slices=7)
+    blobs(folder, series, slices=7, first=102)
     index = folder / "index.csv"
     with index.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -229,7 +229,7 @@ def test_a_label_of_four_slices_keeps_its_parameters(run: Path, tmp_path: Path) 
 def test_calibration_on_one_patient_is_an_error(run: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
     before = (bundle / "config.json").read_bytes()
-    blobs(tmp_path / "val", 1, slices=30)
+    blobs(tmp_path / "val", 1, slices=30, first=102)
     result = calibrate(bundle, tmp_path / "val")
     assert result.exit_code == 1
     assert "one patient" in result.stderr
@@ -239,7 +239,7 @@ def test_calibration_on_one_patient_is_an_error(run: Path, tmp_path: Path) -> No
 def test_test_data_of_another_size_leaves_the_bundle_unchanged(run: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(run / "run/bundle", tmp_path / "copy")
     before = (bundle / "config.json").read_bytes()
-    blobs(tmp_path / "val", 8, slices=7)
+    blobs(tmp_path / "val", 8, slices=7, first=102)
     blobs(tmp_path / "test", 3, size=48)
     result = calibrate(bundle, tmp_path / "val", "--data", str(tmp_path / "test"))
     assert result.exit_code == 1
@@ -255,7 +255,7 @@ def test_an_ensemble_gets_thresholds_and_keeps_its_members(run: Path, tmp_path: 
     )  # fmt: skip
     members = {p: p.read_bytes() for p in both.rglob("*") if p.is_file() and p.parent != both}
     assert members
-    blobs(tmp_path / "val", 12, slices=7)
+    blobs(tmp_path / "val", 12, slices=7, first=102)
     result = calibrate(both, tmp_path / "val", "--sensitivity", "any=1")
     assert result.exit_code == 0, result.output
     assert "is kept" in " ".join(result.stderr.split())

@@ -94,7 +94,7 @@ def test_a_card_may_be_missing(hub: Hub, tiny_bundle: Path) -> None:
         (b'{"architecture": "resnet18", "num_classes": 1000}', "without the 6 labels"),
         (b"[]", "config.json must be an object"),
         (b"{", "config.json: not JSON"),
-        (b'{"ich": {"format": 2}}', "this version reads format 1"),
+        (b'{"ich": {"format": 3}}', "this version reads formats 1 and 2"),
     ],
 )
 def test_other_repositories_are_refused_before_any_weights(

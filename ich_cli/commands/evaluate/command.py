@@ -90,6 +90,14 @@ def evaluate(
             help="With --calibrate: least specificity of the threshold.",
         ),
     ] = None,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option(
+            "--allow-overlap",
+            help="With --calibrate: accept patients or slices that the bundle was trained on, or "
+            "that are also in --data; a warning remains.",
+        ),
+    ] = False,
     threshold: Threshold = None,
     names: Annotated[
         bool,
@@ -115,6 +123,6 @@ def evaluate(
         EvaluateOptions(
             bundles or [], data, predictions or [], labels, out_of_fold or [], calibrate,
             sensitivity or [], specificity or [], threshold, output, by, bootstrap, seed, device,
-            engine, batch_size, names, quiet, json,
+            engine, batch_size, names, quiet, json, allow_overlap,
         )
     )  # fmt: skip

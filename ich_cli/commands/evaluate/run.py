@@ -50,6 +50,7 @@ class EvaluateOptions:
     names: bool = False
     quiet: bool = False
     json: bool = False
+    allow_overlap: bool = False
 
 
 def run(options: EvaluateOptions) -> None:
@@ -228,14 +229,17 @@ def _calibrate(options: EvaluateOptions) -> tuple[list[Evaluation], Evaluation]:
     if validation.study_labels is not None:
         raise DataError(f"{validation.name} has labels per study; calibrate on labels per slice")
     test = _open(options.data) if options.data else None
-    if test:
-        check_disjoint(validation, test)
+    shared = check_disjoint(validation, test, allow_overlap=options.allow_overlap) if test else ""
+    if shared:
+        console.warn(shared)
     predictor = _load(options, str(folder), len(validation))
     if test:
         check_prepared(predictor, test)
     targets = _targets(options)
     with console.progress("Predicting", len(validation), quiet=options.quiet) as advance:
-        found = recalibrate(predictor, validation, targets, advance)
+        found = recalibrate(
+            predictor, validation, targets, advance, allow_overlap=options.allow_overlap
+        )
     fitted, before = _evaluate(options, found.cross_fitted), _evaluate(options, found.before)
     write_learned(folder, found, targets, fitted)
     config = folder / "config.json"

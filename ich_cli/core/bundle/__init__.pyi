@@ -27,6 +27,7 @@ from .hub_errors import (
     translate_hub_errors as translate_hub_errors,
 )
 from .hub_id import HubId as HubId, is_hub_id as is_hub_id, is_pinned as is_pinned
+from .learned_from import LearnedFrom as LearnedFrom, to_numbers as to_numbers
 from .load import LoadedBundle as LoadedBundle, load_bundle as load_bundle
 from .resolve import resolve_weights as resolve_weights, shipped_path as shipped_path
 from .save import save_bundle as save_bundle, save_ensemble as save_ensemble

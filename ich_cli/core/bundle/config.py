@@ -9,20 +9,23 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ich_cli.core.bundle.learned_from import LearnedFrom
 from ich_cli.core.errors import BundleError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.study import StudyRule, sigmoid
 from ich_cli.core.system import finite_numbers, is_number, require, require_choices, require_keys
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS: Final = (1, 2)
+"""Formats that are read; 2 adds optional parts."""
 
 SixFloats = tuple[float, float, float, float, float, float]
 
 _COMMON_KEYS: Final = frozenset(("format", "thresholds", "training", "metrics", "sha256"))
 _SINGLE_KEYS: Final = _COMMON_KEYS | {"preprocess", "calibration"}
 _ENSEMBLE_KEYS: Final = _COMMON_KEYS | {"members"}
-_OPTIONAL_KEYS: Final = frozenset(("study", "sequence", "calibration"))
+_OPTIONAL_KEYS: Final = frozenset(("study", "sequence", "calibration", "learned_from"))
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,9 @@ class BundleConfig:
     """Second stage over whole series, if there is one."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Measured metrics with their data and split, for people and model cards."""
+    learned_from: LearnedFrom | None = None
+    """Slices and patients that the weights learned from; None where unknown. An ensemble has none
+    of its own: those of its members count."""
     label_names: tuple[str, ...] = LABELS
     sha256: str = ""
     """SHA-256 of model.safetensors, or of the members' checksums. Filled in on saving."""
@@ -189,6 +195,7 @@ class BundleConfig:
             **({"sequence": self.sequence.to_dict()} if self.sequence else {}),
             "training": dict(self.training),
             "metrics": dict(self.metrics),
+            **({"learned_from": self.learned_from.to_dict()} if self.learned_from else {}),
             "sha256": self.sha256,
         }
 
@@ -208,9 +215,9 @@ class BundleConfig:
         whole = _mapping(values, "config.json")
         require("ich" in whole, 'the key "ich" is missing: not a bundle of ich', BundleError)
         own = _mapping(whole["ich"], "ich")
-        if own.get("format") != FORMAT:
+        if own.get("format") not in FORMATS:
             raise BundleError(
-                f"ich.format is {own.get('format')!r}; this version reads format {FORMAT}"
+                f"ich.format is {own.get('format')!r}; this version reads formats 1 and 2"
             )
         required = _ENSEMBLE_KEYS if "members" in own else _SINGLE_KEYS
         require_keys(own, required, _OPTIONAL_KEYS, "ich.")
@@ -225,6 +232,8 @@ class BundleConfig:
             shared["study"] = StudyRule.from_dict(_mapping(own["study"], "ich.study"))
         if "sequence" in own:
             shared["sequence"] = SequenceConfig.from_dict(own["sequence"])
+        if "learned_from" in own:
+            shared["learned_from"] = LearnedFrom.from_dict(own["learned_from"])
         if "calibration" in own:
             shared["calibration"] = Calibration.from_dict(own["calibration"], "ich.calibration")
         if "members" not in own:

@@ -3,6 +3,11 @@ from .annotated import (
     MaskedSlice as MaskedSlice,
     open_masked as open_masked,
 )
+from .fingerprints import (
+    public_data_set as public_data_set,
+    public_sets_in as public_sets_in,
+    public_source as public_source,
+)
 from .label_table import (
     ABSENT as ABSENT,
     KEY_COLUMNS as KEY_COLUMNS,
@@ -20,6 +25,7 @@ from .out_of_fold_table import (
     OutOfFoldTable as OutOfFoldTable,
     read_out_of_fold as read_out_of_fold,
 )
+from .overlap import Overlap as Overlap, find_overlap as find_overlap
 from .prepare import prepare_dataset as prepare_dataset
 from .prepare_series import preload_imports as preload_imports
 from .prepared import PreparedDataset as PreparedDataset, count_labels as count_labels

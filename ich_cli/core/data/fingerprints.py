@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from ich_cli.core.errors import OutputError
 from ich_cli.core.system import keyed_hash
 
-PUBLIC: Final = {
+_SOURCES: Final = {
     "rsna": "RSNA 2019", "dlmi": "RSNA 2019", "bhsd": "RSNA 2019", "mbh": "RSNA 2019",
     "hemseg": "RSNA 2019", "cq500": "CQ500", "seg-cq500": "CQ500", "bhx": "CQ500",
     "ct-ich": "CT-ICH", "instance": "INSTANCE 2022", "headct200": "headct200",
 }  # fmt: skip
 """Source of `ich preprocess` → public data set that its patients are drawn from."""
 
+_TITLES: Final = {
+    "RSNA": "RSNA 2019", "BHSD": "RSNA 2019", "MBH": "RSNA 2019", "HemSeg": "RSNA 2019",
+    "CQ500": "CQ500", "BHX": "CQ500", "CT-ICH": "CT-ICH", "INSTANCE": "INSTANCE 2022",
+}  # fmt: skip
 _RSNA: Final = re.compile(r"(ID_[0-9a-f]{8})(_ID_[0-9a-f]{10})?", re.ASCII)
 _RSNA_STUDY: Final = re.compile(r"ID_[0-9a-f]{10}", re.ASCII)
 _CQ500: Final = re.compile(r"CQ500[-_ ]?CT[-_ ]?0*(\d{1,3})(?: CQ500.*)?", re.ASCII)
@@ -84,7 +88,7 @@ def patient_pseudonym(key: str, kind: str, studies: Iterable[str] = ()) -> str:
 
 
 def _public_pseudonym(key: str, kind: str, studies: Iterable[str]) -> str:
-    source = PUBLIC.get(kind, "")
+    source = _SOURCES.get(kind, "")
     rsna, cq500 = _RSNA.fullmatch(key), _CQ500.fullmatch(key)
     # a hospital may write ID_12345678, but not with RSNA's studies
     if rsna and (rsna[2] or source == "RSNA 2019" or any(map(_RSNA_STUDY.fullmatch, studies))):
@@ -98,4 +102,14 @@ def _public_pseudonym(key: str, kind: str, studies: Iterable[str]) -> str:
 
 def public_data_set(pseudonym: str) -> str:
     """Return the public data set of a pseudonym; empty for a patient of no public data set."""
-    return next((one for one in {*PUBLIC.values()} if pseudonym.startswith(f"{one} ")), "")
+    return next((one for one in {*_SOURCES.values()} if pseudonym.startswith(f"{one} ")), "")
+
+
+def public_source(kind: str) -> str:
+    """Return the public data set that a source's patients are drawn from; empty for others."""
+    return _SOURCES.get(kind, "")
+
+
+def public_sets_in(text: str) -> set[str]:
+    """Return the public data sets that a description of training data names."""
+    return {whole for name, whole in _TITLES.items() if name in text}

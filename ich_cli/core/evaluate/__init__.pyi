@@ -40,6 +40,7 @@ from .run_bundle import (
     load_ensemble as load_ensemble,
     unseen_by_fold as unseen_by_fold,
 )
+from .seen_slices import find_seen as find_seen
 from .study_rules import (
     AggregationResult as AggregationResult,
     compare_aggregations as compare_aggregations,

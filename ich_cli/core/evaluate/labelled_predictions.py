@@ -23,7 +23,7 @@ from ich_cli.core.evaluate.cross_fit import (
 )
 from ich_cli.core.evaluate.match_tables import match
 from ich_cli.core.evaluate.metrics import Report
-from ich_cli.core.evaluate.run_bundle import predict_prepared, was_trained_on
+from ich_cli.core.evaluate.run_bundle import predict_prepared, seen_by
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.study import StudyRule
@@ -106,17 +106,17 @@ def from_bundle(
 ) -> LabelledPredictions:
     """Run a bundle on a prepared data set."""
     p = predict_prepared(predictor, data, progress)
-    seen = was_trained_on(predictor, data)
+    seen = seen_by(predictor, data)
     slices = from_data(data, p, thresholds)
     own = dict(thresholds) == dict(predictor.bundle.config.thresholds)
     return LabelledPredictions(
         name=predictor.bundle.path.resolve().name,
         data=data.name,
-        split="slices it was trained on" if seen else "slices it was not trained on",
+        split=seen.title,
         threshold_source="the bundle's" if own else "as given",
         slices=slices,
         studies=slices.by_study(predictor.study_rule(thresholds)),
-        remarks=(f"this bundle was trained on {data.name}: these metrics are optimistic",) * seen,
+        remarks=(seen.remark(),) if seen.remark() else (),
         images=data,
         caveat=predictor.caveat,
         data_sha256=data.sha256,

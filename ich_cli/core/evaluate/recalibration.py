@@ -16,7 +16,7 @@ from ich_cli.core.bundle import (
     read_config,
     read_config_values,
 )
-from ich_cli.core.data import PreparedDataset
+from ich_cli.core.data import PreparedDataset, find_overlap
 from ich_cli.core.errors import BundleError, DataError
 from ich_cli.core.evaluate.calibration import Targets
 from ich_cli.core.evaluate.cross_fit import (
@@ -35,7 +35,7 @@ from ich_cli.core.evaluate.labelled_predictions import (
     from_data,
 )
 from ich_cli.core.evaluate.metrics import bundle_metrics
-from ich_cli.core.evaluate.run_bundle import predict_logits, predict_prepared, was_trained_on
+from ich_cli.core.evaluate.run_bundle import predict_logits, predict_prepared, seen_by
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
 from ich_cli.core.system import replacing
@@ -57,19 +57,35 @@ def recalibrate(
     data: PreparedDataset,
     targets: Targets,
     progress: Advance = lambda n: None,
+    *,
+    allow_overlap: bool = False,
 ) -> Recalibrated:
     """Learn temperature, bias, thresholds and study rule on a validation set.
+
+    Parameters
+    ----------
+    predictor
+        The bundle.
+    data
+        Validation set.
+    targets
+        Aims of the thresholds.
+    progress
+        Called with the number of slices after each batch.
+    allow_overlap
+        Accept slices and patients that the bundle was trained on, with a remark.
 
     Raises
     ------
     DataError
-        If the bundle was trained on that very data, there are fewer than two patients, or no label
-        has five positive and five negative slices.
+        If the bundle was trained on some of that data, there are fewer than two patients, or no
+        label has five positive and five negative slices.
     """
-    if was_trained_on(predictor, data):
+    seen = seen_by(predictor, data)
+    if seen.of_patients.any() and not allow_overlap:
         raise DataError(
-            f"this bundle was trained on {data.name}, where it is overconfident; calibrate it on "
-            "other data"
+            f"this bundle was trained on {seen.counts()}, where it is overconfident; calibrate it "
+            "on other data, or add --allow-overlap"
         )
     plain = not predictor.bundle.config.members and predictor.bundle.sequence is None
     single = len(predictor.bundle.models) == 1 and plain
@@ -95,7 +111,9 @@ def recalibrate(
     after = LabelledPredictions(
         name=name, data=data.name,
         split=f"{np.unique(folds).size} folds by patient, each with calibration and thresholds "
-        "learned on the others", remarks=_kept(learned, known, data.name, single),
+        "learned on the others", remarks=(
+            *filter(None, (seen.remark(),)), *_kept(learned, known, data.name, single),
+        ),
         threshold_source="learned from other patients of the same data", slices=slices,
         studies=studies, images=data, caveat=predictor.caveat, data_sha256=data.sha256,
     )  # fmt: skip
@@ -125,20 +143,34 @@ def _kept(
     return tuple(out)
 
 
-def check_disjoint(calibration: PreparedDataset, test: PreparedDataset) -> None:
-    """Check that no slice is in both the calibration and the test data.
+def check_disjoint(
+    calibration: PreparedDataset, test: PreparedDataset, *, allow_overlap: bool = False
+) -> str:
+    """Check that calibration and test data share no patients and slices.
+
+    Returns
+    -------
+    str
+        Warning about what they share, where that is allowed; else empty.
 
     Raises
     ------
     DataError
-        If a slice is in both, by the hash of its pixels.
+        If they share a patient or slice, and `allow_overlap` is False.
     """
-    shared = {row.hash for row in calibration.rows} & {row.hash for row in test.rows}
-    if shared:
-        raise DataError(
-            f"{len(shared)} slices of {test.name} are in {calibration.name}, too: metrics on the "
-            "data that thresholds were chosen on are optimistic; give other --data"
-        )
+    overlap = find_overlap((calibration, test))
+    shared = overlap.shared_with_first(1)
+    if not shared.any():
+        return ""
+    patients = np.unique(test.patients[shared]).size
+    text = (
+        f"{int(shared.sum())} slices of {test.name}, of {patients} patients, are of patients in "
+        f"{calibration.name}, too: metrics on the data that thresholds were chosen on are "
+        "optimistic"
+    )
+    if not allow_overlap:
+        raise DataError(f"{text}; give other --data, or add --allow-overlap")
+    return text
 
 
 def write_learned(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ich_cli.core.bundle import BundleConfig, LoadedBundle, load_bundle
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.errors import DataError
+from ich_cli.core.evaluate.seen_slices import SeenSlices, find_seen
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import resolve_device
 from ich_cli.core.predict import Predictor
@@ -94,10 +95,9 @@ def check_prepared(predictor: Predictor, data: PreparedDataset) -> None:
                 )
 
 
-def was_trained_on(predictor: Predictor, data: PreparedDataset) -> bool:
-    """Return True if a bundle's training names this very data set."""
-    configs = (predictor.bundle.config, *predictor.bundle.member_configs)
-    return any(data.sha256 in config.training.get("data_sha256", ()) for config in configs)
+def seen_by(predictor: Predictor, data: PreparedDataset) -> SeenSlices:
+    """Return the slices of a data set that a bundle was trained on."""
+    return find_seen(predictor.bundle.member_configs, data)
 
 
 def describe_training(predictor: Predictor) -> dict[str, Any]:

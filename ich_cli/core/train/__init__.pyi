@@ -10,6 +10,7 @@ from .cross_validation.folds import (
     refit as refit,
     train_fold as train_fold,
 )
+from .cross_validation.initial_weights import check_initial_weights as check_initial_weights
 from .cross_validation.plan import Plan as Plan, start_run as start_run
 from .dataset import Selection as Selection
 from .monitoring import Callbacks as Callbacks

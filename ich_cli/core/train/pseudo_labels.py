@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data import LabelRow, PreparedDataset, count_labels, slice_key
+from ich_cli.core.data import LabelRow, PreparedDataset, count_labels, find_overlap, slice_key
 from ich_cli.core.errors import DataError, UsageError
 from ich_cli.core.evaluate import read_predictions
 from ich_cli.core.labels import ANY
@@ -83,7 +83,7 @@ def apply_pseudo_labels(
     data
         Data set prepared without labels.
     evaluated
-        Data set that is split into folds. Slices of its studies and copies of its images are
+        Data set that is split into folds. Slices of its patients and copies of its images are
         excluded, since they would leak into the evaluation.
     source
         Predictions and thresholds.
@@ -107,7 +107,7 @@ def apply_pseudo_labels(
     none = (np.nan,) * 6
     found = np.array([table.get(name, none) for name in names], np.float64).reshape(-1, 6)
     predicted = ~np.isnan(found).any(axis=1)
-    known = _in_other(data, evaluated)
+    known = find_overlap((evaluated, data)).shared_with_first(1)
     found[known] = np.nan
     labels, contradicting = source.choose(found)
     used = ~np.isnan(labels).any(axis=1)
@@ -135,7 +135,7 @@ def describe_pseudo_labels(about: dict[str, Any]) -> str:
     """Describe in one line how many slices have pseudo-labels and why the others have none."""
     reasons = (
         ("without_prediction", "without a prediction"),
-        ("in_the_measured_data", "in the studies of the evaluated data"),
+        ("in_the_measured_data", "of patients in the evaluated data"),
         ("unsure", "uncertain"),
         ("any_against_subtypes", "with `any` contradicting the subtypes"),
         ("predictions_without_slice", "predictions for slices not in the data"),
@@ -145,13 +145,6 @@ def describe_pseudo_labels(about: dict[str, Any]) -> str:
     used = f"{about['used']} of {about['slices']} slices have {about['kind']} pseudo-labels"
     positive = f"{about['labels']['any']['slices']} of them positive" if about["used"] else ""
     return "; ".join(part for part in (used, positive, *parts) if part)
-
-
-def _in_other(data: PreparedDataset, other: PreparedDataset) -> NDArray[np.bool_]:
-    """Return a bool mask of slices in studies of another data set, or copies of its images."""
-    studies = {row.study for row in other.rows} - {""}
-    images = {row.hash for row in other.rows}
-    return np.array([row.study in studies or row.hash in images for row in data.rows], bool)
 
 
 def _split_frame(name: str) -> tuple[str, int]:

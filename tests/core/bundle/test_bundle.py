@@ -75,7 +75,7 @@ def test_keys_of_the_config(tiny_bundle: Path) -> None:
     assert values["label_names"] == list(LABELS)
     assert values["pretrained_cfg"]["input_size"] == [3, 64, 64]
     assert values["pretrained_cfg"]["mean"] == [0.485, 0.456, 0.406]
-    assert values["ich"]["format"] == 1
+    assert values["ich"]["format"] == 2
     assert set(values["ich"]) == {
         "format", "preprocess", "calibration", "thresholds", "training", "metrics", "sha256",
     }  # fmt: skip
@@ -109,7 +109,7 @@ def test_timm_loads_it_with_equal_logits(tmp_path: Path, context: int) -> None:
     ("change", "expected"),
     [
         (lambda v: v.pop("ich"), '"ich" is missing'),
-        (lambda v: v["ich"].update(format=2), "reads format 1"),
+        (lambda v: v["ich"].update(format=3), "reads formats 1 and 2"),
         (lambda v: v["ich"].pop("calibration"), "ich.calibration is missing"),
         (lambda v: v["ich"].update(surprise=1), "ich.surprise is unknown"),
         (lambda v: v["ich"]["preprocess"].update(zoom=2), "the key ich.preprocess.zoom is unknown"),

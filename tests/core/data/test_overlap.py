@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ich_cli.core.data import PreparedDataset, open_source, prepare_dataset
-from ich_cli.core.data.fingerprints import patient_pseudonym, public_data_set, slice_hash
-from ich_cli.core.data.overlap import find_overlap
+from ich_cli.core.data import (
+    PreparedDataset,
+    find_overlap,
+    open_source,
+    prepare_dataset,
+    public_data_set,
+)
+from ich_cli.core.data.fingerprints import patient_pseudonym, slice_hash
 from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.preprocessing import PreprocessConfig

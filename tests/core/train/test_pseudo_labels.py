@@ -129,7 +129,7 @@ def test_pictures_and_studies_that_are_measured_on_are_never_learned_from(tmp_pa
     measured = blobs(tmp_path / "blobs", 4)
     copies = unlabelled(tmp_path / "copies", series=1, first=0)  # the pictures of series-0
     rows = {f"series-0/{i}": SURE_NONE for i in range(6)}
-    with pytest.raises(DataError, match="6 in the studies of the evaluated data"):
+    with pytest.raises(DataError, match="6 of patients in the evaluated data"):
         apply_pseudo_labels(copies, measured, PseudoLabels(table(tmp_path / "p.csv", rows)))
 
 

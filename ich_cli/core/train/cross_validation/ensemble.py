@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ich_cli._version import __version__
 from ich_cli.core.bundle import (
+    CONFIG,
     BundleConfig,
     Calibration,
     SequenceConfig,
@@ -24,6 +26,7 @@ from ich_cli.core.bundle import (
 )
 from ich_cli.core.data import PreparedDataset, read_out_of_fold
 from ich_cli.core.errors import BundleError, DataError, OutputError, UsageError
+from ich_cli.core.evaluate import find_seen
 from ich_cli.core.model import SequenceKind
 from ich_cli.core.system import git_state, replacing_folder, versions, write_json
 from ich_cli.core.train.cross_validation.out_of_fold import OutOfFold
@@ -128,9 +131,24 @@ def _out_of_fold(folder: Path, data: PreparedDataset) -> OutOfFold:
     if table.folds is None or table.logits is None or set(at) != set(names):
         raise DataError(f"{folder}: its slices are not those of {data.name}")
     order = [at[name] for name in names]
+    _check_held_out(folder, data, table.folds[order])
     if not np.array_equal(table.labels[order], data.labels >= 0.5):
         raise DataError(f"{folder}: its labels are not those of {data.name}")
     return OutOfFold(data, table.folds[order], table.logits[order].astype(np.float32))
+
+
+def _check_held_out(folder: Path, data: PreparedDataset, fold_of: NDArray[np.int64]) -> None:
+    """Raise DataError where a fold's model was trained on the fold's slices."""
+    for fold in np.unique(fold_of).tolist():
+        bundle = folder / f"fold-{fold}" / "bundle"
+        if (bundle / CONFIG).is_file():
+            seen = find_seen((read_config(bundle),), data, whole_sets=False)
+            seen = seen.take(np.flatnonzero(fold_of == fold))
+            if seen.of_patients.any():
+                raise DataError(
+                    f"{bundle} was trained on {seen.counts()} in its validation fold: its "
+                    "predictions are not out of fold; train the run again without overlap"
+                )
 
 
 def _config(

@@ -11,7 +11,6 @@ bundle/                 the refit with calibration and thresholds learned out of
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from ich_cli.core.bundle import (
     BundleConfig,
     Calibration,
+    LearnedFrom,
     SequenceConfig,
     default_thresholds,
     save_bundle,
@@ -37,6 +37,11 @@ from ich_cli.core.model import SequenceModel, device_name, resolve_architecture
 from ich_cli.core.study import StudyRule
 from ich_cli.core.system import barrier, exclusive_lock, git_state, is_main, versions, write_csv
 from ich_cli.core.train.batches import Logits
+from ich_cli.core.train.cross_validation.initial_weights import (
+    check_initial_weights,
+    initial_weights,
+    record,
+)
 from ich_cli.core.train.cross_validation.out_of_fold import OutOfFold
 from ich_cli.core.train.cross_validation.plan import Plan, pseudo_label_record
 from ich_cli.core.train.dataset import Selection
@@ -61,13 +66,14 @@ def train_fold(plan: Plan, fold: int, callbacks: Callbacks | None = None) -> Pat
         raise UsageError(f"--fold {fold}: the folds are 0 to {plan.folds - 1}")
     rows = np.arange(len(plan.data[0]), dtype=np.int64)
     validation = Selection(plan.data[0], rows[fold_of == fold])
-    init = _initial_weights(plan, f"fold-{fold}/bundle")
-    result = _fit(plan, rows[fold_of != fold], validation, folder, callbacks, init)
+    init = check_initial_weights(plan, fold)
+    train = plan.selections(fold)
+    result = _fit(plan, train, validation, folder, callbacks, init)
     last = {k: v for k, v in result.history[-1].items() if k not in THROUGHPUT_KEYS}
     split = f"fold {fold} of {plan.folds}"
     metrics = {"on": f"{plan.data[0].name}, {split} by patient", **last}
     if is_main():
-        _save(plan, folder / "bundle", result, split, metrics=metrics)
+        _save(plan, folder / "bundle", result, split, record(train, init), metrics=metrics)
         _write_predictions(done, plan.data[0], validation.rows, fold, result.logits)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     barrier()
@@ -100,58 +106,32 @@ def refit(plan: Plan, found: OutOfFold | None, callbacks: Callbacks | None = Non
 
     Without `found` the bundle is not calibrated and its thresholds are 0.5.
     """
-    rows = np.arange(len(plan.data[0]), dtype=np.int64)
-    init = _initial_weights(plan, "bundle")
-    result = _fit(plan, rows, None, plan.out / "all", callbacks, init)
-    split = "all patients"
+    init, train = initial_weights(plan, "bundle"), plan.selections(None)
+    result = _fit(plan, train, None, plan.out / "all", callbacks, init)
+    split, learned = "all patients", record(train, init)
     if not is_main():
         return plan.out / "bundle"
     if found is None:
-        _save(plan, plan.out / "bundle", result, split)
+        _save(plan, plan.out / "bundle", result, split, learned)
     else:
         split += f"; calibration, thresholds and metrics out of {plan.folds} folds by patient"
         _save(
-            plan, plan.out / "bundle", result, split, (found.before_sequence or found).calibration,
-            found.thresholds, found.metrics(), found.study_rule,
+            plan, plan.out / "bundle", result, split, learned,
+            (found.before_sequence or found).calibration, found.thresholds, found.metrics(),
+            found.study_rule,
             found.final_sequence(plan.sequence, plan.config.seed) if plan.sequence else None,
         )  # fmt: skip
     return plan.out / "bundle"
 
 
-def _initial_weights(plan: Plan, part: str) -> str:
-    """Return the initial weights of a part of the run; of an earlier run, the same part.
-
-    Raises
-    ------
-    UsageError
-        If that run had other folds, so that a fold would start from its validation patients.
-    """
-    earlier = Path(plan.config.init)
-    about = earlier / "run.json"
-    if not about.is_file():
-        return plan.config.init
-    before = json.loads(about.read_text(encoding="utf-8"))
-    if before.get("split") != plan.split():
-        raise UsageError(
-            f"--init {earlier}: a run with other folds (data, --folds or --seed); its models "
-            "have seen patients that these folds are evaluated on"
-        )
-    return str(earlier / part)
-
-
 def _fit(
     plan: Plan,
-    rows: NDArray[np.int64],
+    train: Sequence[Selection],
     validation: Selection | None,
     folder: Path,
     callbacks: Callbacks | None,
     init: str,
 ) -> FitResult:
-    all_rows = [rows, *(one.known_rows() for one in plan.data[1:])]
-    train = [
-        Selection(data, some, share)
-        for data, some, share in zip(plan.data, all_rows, plan.sampling_weights, strict=True)
-    ]
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder) if is_main() else nullcontext():  # folds may train in parallel
         return fit(
@@ -165,6 +145,7 @@ def _save(
     folder: Path,
     result: FitResult,
     split: str,
+    learned: LearnedFrom,
     calibration: Calibration | None = None,
     thresholds: dict[str, float] | None = None,
     metrics: dict[str, Any] | None = None,
@@ -186,6 +167,7 @@ def _save(
         study=study,
         sequence=sequence[1] if sequence else None,
         metrics=metrics or {},
+        learned_from=learned,
     )
     save_bundle(folder, result.model.cpu(), config, sequence=sequence[0] if sequence else None)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli._version import __version__
-from ich_cli.core.data import PreparedDataset, fold_by_patient
+from ich_cli.core.data import Overlap, PreparedDataset, find_overlap, fold_by_patient
 from ich_cli.core.errors import DataError, OutputError
 from ich_cli.core.model import SequenceKind
 from ich_cli.core.preprocessing import PreprocessConfig
 from ich_cli.core.system import barrier, git_state, is_main, require, versions, write_json
 from ich_cli.core.train.config import CheckpointConfig, TrainConfig, upgrade_settings
-from ich_cli.core.train.dataset import check_same_preprocessing
+from ich_cli.core.train.dataset import Selection, check_same_preprocessing
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Plan:
     """Sequence model over whole series; can be changed when a finished run is resumed."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     command: str = ""
+    allow_overlap: bool = False
+    """Start from weights that were trained on validation slices, with a note."""
     preprocess: PreprocessConfig = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,10 +61,33 @@ class Plan:
         object.__setattr__(self, "preprocess", changed)
         object.__setattr__(self, "sampling_weights", weights)
 
+    @cached_property
+    def overlap(self) -> Overlap:
+        """Patients and slices that the data sets share."""
+        return find_overlap(self.data)
+
     def fold_of(self) -> NDArray[np.int64]:
-        """Return the fold of each slice of the first data set."""
-        first = self.data[0]
-        return fold_by_patient(first.patients, first.labels, self.folds, self.config.seed)
+        """Return the fold of each slice of the first data set.
+
+        Patients that share slices are in one fold.
+        """
+        groups, labels = self.overlap.groups[0], self.data[0].labels
+        return fold_by_patient(groups, labels, self.folds, self.config.seed)
+
+    def selections(self, fold: int | None) -> list[Selection]:
+        """Return the slices to train on, without a fold's patients; None for all patients.
+
+        Copies of slices, and slices without labels, are left out.
+        """
+        first = np.arange(len(self.data[0]), dtype=np.int64)
+        rows = [first, *(one.known_rows() for one in self.data[1:])]
+        held_out = [] if fold is None else self.overlap.groups[0][self.fold_of() == fold]
+        out, shared = [], self.overlap
+        for number, (data, some) in enumerate(zip(self.data, rows, strict=True)):
+            excluded = np.isin(shared.groups[number], held_out) | shared.repeated[number]
+            if (kept := some[~excluded[some]]).size:
+                out.append(Selection(data, kept, self.sampling_weights[number]))
+        return out
 
     def split(self) -> str:
         """Return a hash of the folds, equal for runs that split the same slices alike.
@@ -69,7 +95,7 @@ class Plan:
         It depends on the slices' names only, so that it is the same for another size or context.
         Empty where there are fewer patients than folds, which `refit` alone accepts.
         """
-        if np.unique(self.data[0].patients).size < self.folds:
+        if np.unique(self.overlap.groups[0]).size < self.folds:
             return ""
         folds = zip((row.name for row in self.data[0].rows), self.fold_of().tolist(), strict=True)
         return hashlib.sha256(json.dumps(sorted(folds)).encode()).hexdigest()[:32]
@@ -90,6 +116,7 @@ def start_run(plan: Plan) -> None:
         "preprocess": plan.preprocess.to_dict(),
         "folds": plan.folds,
         "split": plan.split(),
+        "overlap": plan.overlap.to_dict(),
         "data": [
             {"name": d.name, "sha256": d.sha256, "share": share, "source": d.about["source"]}
             | pseudo_label_record(d)
@@ -142,8 +169,9 @@ def _check_labels(data: Sequence[PreparedDataset]) -> None:
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    before = {**before, "config": upgrade_settings(before.get("config", {}))}
-    for what in ("config", "preprocess", "folds", "data"):
+    before = {"overlap": {"patients": 0, "slices": 0}, **before}  # not recorded before
+    before["config"] = upgrade_settings(before.get("config", {}))
+    for what in ("config", "preprocess", "folds", "data", "overlap"):
         if before.get(what) != json.loads(json.dumps(now[what])):
             raise OutputError(
                 f"{path} was started with other settings ({what}); choose another --output"
