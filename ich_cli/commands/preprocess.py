@@ -151,4 +151,6 @@ def _print_summary(about: dict[str, object], output: Path, as_json: bool) -> Non
     else:
         console.stdout().print(f"{title}, without labels")
     if about["skipped"]:
-        console.note(f"{about['skipped']} slices were skipped; see {output / 'skipped.csv'}")
+        console.note(
+            f"{about['skipped']} slices or files were skipped; see {output / 'skipped.csv'}"
+        )

@@ -108,7 +108,7 @@ def _table(
     """Return one of two tables, each at most 80 columns wide."""
     from rich.table import Table
 
-    table = Table(title=title, caption=caption)
+    table = Table(title=title, caption=caption, pad_edge=False, show_edge=False)
     table.add_column("label", no_wrap=True)
     if "auroc" in columns:
         table.add_column("n", justify="right")

@@ -81,7 +81,7 @@ Engine = Annotated[
     Literal["auto", "torch", "openvino", "compile"],
     typer.Option(
         "--engine", envvar="ICH_ENGINE", show_default=False,
-        help="Inference engine: torch; openvino, several times as fast on a CPU; compile, which "
+        help="Inference engine: torch; openvino, about twice as fast on a CPU; compile, which "
         "takes minutes to start. Default: openvino if it is installed and there are enough "
         "slices, else torch.",
     ),

@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_an_ensemble_answers_with_the_mean_and_says_so_of_unseen_patients(
+def test_an_ensemble_predicts_the_mean_and_is_measured_on_unseen_patients(
     place: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "both"

@@ -118,7 +118,7 @@ def test_labels_without_errors_are_listed_as_none(tmp_path: Path) -> None:
     assert "any: false negatives: none" in (tmp_path / "out/report.html").read_text()
 
 
-def test_a_panel_without_curve_says_why(tmp_path: Path) -> None:
+def test_a_panel_without_curve_shows_the_reason(tmp_path: Path) -> None:
     measured(tmp_path, [1, 1], [0.9, 0.1], [0, 1])
     page = (tmp_path / "out/report.html").read_text()
     roc = page[page.index("Receiver operating") : page.index("Precision and recall")]

@@ -119,7 +119,7 @@ def test_names_of_the_pages() -> None:
     assert numbered(Path("series.explain.png"), 2) == Path("series-2.explain.png")
 
 
-def test_faithfulness_is_told_beside_the_picture(explain: Explain, scans: Path) -> None:
+def test_faithfulness_is_printed_with_the_picture(explain: Explain, scans: Path) -> None:
     done = explain(scans / "2.dcm", "--all-labels")
     told = [line for line in done.stderr.splitlines() if "random tenth" in line]
     empty = [line for line in done.stderr.splitlines() if "the map is empty" in line]
@@ -133,7 +133,7 @@ def test_faithfulness_is_told_beside_the_picture(explain: Explain, scans: Path) 
     assert again["faithfulness"] == found["faithfulness"]
 
 
-def test_looks_change_the_picture_only(explain: Explain, scans: Path) -> None:
+def test_render_options_change_the_picture_only(explain: Explain, scans: Path) -> None:
     plain = json.loads(explain(scans / "2.dcm", "-l", "any", "--json", "-o", "a.png").stdout)
     other = json.loads(
         explain(
@@ -171,7 +171,7 @@ def test_zip_and_single_file_say_the_same(explain: Explain, scans: Path, tmp_pat
     assert zipped["picture"] == "three.explain.png"
 
 
-def test_labels_asked_for(explain: Explain, scans: Path) -> None:
+def test_requested_labels(explain: Explain, scans: Path) -> None:
     one = explain(scans / "0.dcm", "-l", "subdural", "--json", "-o", "one.png")
     found = json.loads(one.stdout)
     assert found["labels"] == ["subdural"]

@@ -126,7 +126,9 @@ class TestTable:
         assert all(len(row[label]) == len("0.123456") for row in table for label in LABELS)
         assert left_over() == []
 
-    def test_the_summary_counts_and_is_honest(self, scans: Path, predict: Any) -> None:
+    def test_the_summary_counts_slices_and_shows_the_caveat(
+        self, scans: Path, predict: Any
+    ) -> None:
         (scans / "notes.txt").write_text("hello")
         (scans / "x.dcm").write_text("hello")
 
@@ -151,7 +153,7 @@ class TestTable:
 
         assert predict(scans, "-w", real, "-q").stderr == ""
 
-    def test_csv_goes_to_stdout_where_nobody_watches(self, scans: Path, predict: Any) -> None:
+    def test_csv_goes_to_stdout_without_a_terminal(self, scans: Path, predict: Any) -> None:
         predict(scans, "-o", "out.csv")
 
         assert predict(scans).stdout == Path("out.csv").read_text()
@@ -163,7 +165,7 @@ class TestTable:
         assert tuple(lines[0]) == SLICE_COLUMNS
 
     @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.pq"])
-    def test_the_ending_tells_the_format(self, name: str, scans: Path, predict: Any) -> None:
+    def test_the_suffix_selects_the_format(self, name: str, scans: Path, predict: Any) -> None:
         assert predict(scans, "-o", name).exit_code == 0
         assert Path(name).read_bytes()[:4] == (b'{"pa' if "json" in name else b"PAR1")
 
@@ -341,7 +343,7 @@ class TestOutput:
             ("n" * 260 + ".csv", "the name is too long"),
         ],
     )
-    def test_an_output_that_cannot_be_written_is_told_before_the_work(
+    def test_an_output_that_cannot_be_written_is_reported_before_the_prediction(
         self,
         output: str,
         reason: str,
@@ -441,7 +443,7 @@ class TestBadInput:
             predict(tmp_path, "-q"), "none of 3 could be read, for example", "not DICOM"
         )
 
-    def test_one_bad_file_costs_its_own_row_only(self, scans: Path, predict: Any) -> None:
+    def test_one_bad_file_affects_its_own_row_only(self, scans: Path, predict: Any) -> None:
         bad = scans / "study-0001" / "slice-002.dcm"
         bad.write_bytes(bad.read_bytes()[:-500])
 

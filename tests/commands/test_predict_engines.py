@@ -55,7 +55,7 @@ def test_another_engine_gives_the_same_table(predict: Predict) -> None:
     assert Path("again.csv").read_bytes() == Path("ov.csv").read_bytes()
 
 
-def test_a_small_job_is_told_to_be_torch(predict: Predict) -> None:
+def test_a_small_job_uses_torch_and_gives_the_reason(predict: Predict) -> None:
     done = predict("-o", "out.csv", "--device", "cpu")
     assert "\nengine: torch, float32 (" in done.stderr
     assert "engine" not in predict("-o", "out.csv", "--quiet").stderr

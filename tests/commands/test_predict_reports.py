@@ -92,7 +92,7 @@ def test_each_study_has_a_page_and_a_folder(scans: Path, predict: Callable[..., 
     assert len(names("pages")) == 3
 
 
-def test_a_run_stopped_in_its_reports_goes_on_with_resume(
+def test_a_run_stopped_in_its_reports_continues_with_resume(
     scans: Path, predict: Callable[..., Result]
 ) -> None:
     predict(scans, "--report", "whole", "-q")
@@ -112,7 +112,9 @@ def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_wrong_use_is_told_before_the_work(scans: Path, predict: Callable[..., Result]) -> None:
+def test_wrong_usage_is_reported_before_the_prediction(
+    scans: Path, predict: Callable[..., Result]
+) -> None:
     Path("file").write_text("")
 
     for arguments, code, reason in (

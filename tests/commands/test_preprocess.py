@@ -13,7 +13,7 @@ from ich_cli.main import app
 runner = CliRunner()
 
 
-def test_dicom_with_labels_becomes_a_data_set_and_says_what_is_in_it(tmp_path: Path) -> None:
+def test_dicom_with_labels_becomes_a_data_set_with_a_summary(tmp_path: Path) -> None:
     write_studies(tmp_path / "dicom", 1, 3, ("epidural",), size=64)
     out = tmp_path / "prepared"
     command = ["preprocess", str(tmp_path / "dicom"), "-o", str(out), "--size", "32", "--json"]

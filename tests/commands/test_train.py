@@ -49,7 +49,7 @@ def test_one_fold_then_the_other_gives_the_table(tmp_path: Path) -> None:
     assert json.loads(second.stdout)["count"] == 48
 
 
-def test_five_folds_leave_out_of_fold_answers_and_an_ensemble(tmp_path: Path) -> None:
+def test_five_folds_give_out_of_fold_predictions_and_an_ensemble(tmp_path: Path) -> None:
     data = blobs(tmp_path / "blobs", 10)
     run = tmp_path / "run"
     command = ["train", str(data.folder), "-o", str(run), *TINY, "--folds", "5", "--quiet"]
@@ -66,7 +66,7 @@ def test_five_folds_leave_out_of_fold_answers_and_an_ensemble(tmp_path: Path) ->
     assert Predictor.load(run).bundle.config.members  # a run without a refit stands for it
 
 
-def test_what_a_model_says_of_unlabelled_slices_teaches_the_next(tmp_path: Path) -> None:
+def test_training_on_pseudo_labels(tmp_path: Path) -> None:
     """From the DICOM to the bundle by commands alone."""
     more, answers = str(tmp_path / "more"), str(tmp_path / "answers.csv")
     write_studies(tmp_path / "scans", 1, 5, (), size=64)

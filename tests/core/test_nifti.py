@@ -107,7 +107,7 @@ def test_uids_are_valid_stable_and_of_the_content(tmp_path: Path) -> None:
     assert len({id.study_uid for id in ids}) == 2
 
 
-def test_a_volume_without_orientation_says_so(tmp_path: Path) -> None:
+def test_a_volume_without_orientation_has_a_note(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(volume(), None)
     nibabel.save(image, tmp_path / "a.nii")
     (series,) = scan([tmp_path / "a.nii"]).series
@@ -157,7 +157,7 @@ def test_a_damaged_or_hostile_file_is_one_line(
     assert reason in str(error)
 
 
-def test_a_bomb_costs_no_more_than_the_limit(tmp_path: Path) -> None:
+def test_a_decompression_bomb_uses_no_more_memory_than_the_limit(tmp_path: Path) -> None:
     raw = dim(1000, 1000, 100)(bytearray(save(tmp_path / "a.nii", volume()).read_bytes()))
     (tmp_path / "b.nii.gz").write_bytes(gzip.compress(raw + bytes(10**8)))
     found = scan([tmp_path / "b.nii.gz"], Limits(max_volume_bytes=10**8))
@@ -191,7 +191,7 @@ def with_simpleitk(folder: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("convert", [with_dcm2niix, with_simpleitk])
-def test_a_series_is_predicted_alike_as_dicom_and_as_nifti_of_others(
+def test_a_series_has_the_same_predictions_as_dicom_and_as_nifti_of_other_tools(
     phantom_folder: Path, tmp_path: Path, tiny_bundle: Path, convert: Callable[[Path, Path], None]
 ) -> None:
     convert(phantom_folder, tmp_path / "head.nii")

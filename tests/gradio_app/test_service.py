@@ -277,7 +277,7 @@ def test_verdict_is_a_sentence_with_an_explanation(word: Any, tone: str, text: s
     assert "in the study 0.30 (negative below 0.20, positive from 0.60)" in view["more"]
 
 
-def test_unsure_for_quality_says_so() -> None:
+def test_unsure_because_of_quality_is_explained() -> None:
     six = (0.1,) * 6
     reason = (Reason("motion", "motion"),)
     one = StudyPrediction("1.2", six, (), None, 4, 0, "unsure", reason)
@@ -332,7 +332,7 @@ def test_preview_of_a_zip_is_its_middle_slice(
     assert (seen.hu == study.slice((0, 2)).hu).all()
 
 
-def test_middle_file_that_is_no_ct_only_costs_the_preview(
+def test_without_ct_in_the_middle_file_there_is_no_preview(
     service: Service, upload: list[Path]
 ) -> None:
     study = opened(service, [upload[0], upload[-1], upload[1]])

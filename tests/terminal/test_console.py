@@ -86,7 +86,7 @@ def test_what_takes_less_than_a_second_shows_nothing(
     assert terminal.getvalue() == ""
 
 
-def test_an_error_takes_the_bar_away_and_goes_on(
+def test_an_error_removes_the_bar_and_propagates(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
@@ -97,7 +97,7 @@ def test_an_error_takes_the_bar_away_and_goes_on(
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_nothing_is_shown_when_quiet_or_when_nobody_looks(
+def test_nothing_is_shown_when_quiet_or_without_a_terminal(
     quiet: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = Terminal() if quiet else io.StringIO()
@@ -158,7 +158,7 @@ def test_a_training_in_a_log_is_a_line_an_epoch(capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_a_quiet_training_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quiet_training_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with show_training("fold 0 of 5", 3, quiet=True) as callbacks:
         callbacks.step(1, 10, 0.5)
         callbacks.epoch(EPOCH)

@@ -39,7 +39,7 @@ def test_phantoms_have_the_masks_that_were_written(phantoms: Path) -> None:
         assert one.around == {}
 
 
-def test_blood_of_phantoms_is_denser_than_brain_where_the_mask_says(phantoms: Path) -> None:
+def test_phantom_blood_inside_the_mask_is_denser_than_brain(phantoms: Path) -> None:
     found = list(open_masked(phantoms).read((0,), DEFAULT_LIMITS))
     inside = np.concatenate([one.ct.hu[one.masks["any"]] for one in found])
     assert len(inside) > 100
@@ -80,7 +80,7 @@ def test_only_some_slices(tmp_path: Path) -> None:
     ]
 
 
-def test_a_slice_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+def test_an_unreadable_slice_is_left_out(tmp_path: Path) -> None:
     make_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(
         HEADER + "49,77,epidural,0.5,0.5,0.5,0.5\n49,1,epidural,0.5,0.5,0.5,0.5\n"
@@ -91,14 +91,14 @@ def test_a_slice_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["49,2,epidural,0.5,0.5,0.5", "49,2,clot,0.5,0.5,0.5,0.5"])
-def test_a_table_of_boxes_that_does_not_parse_is_told(tmp_path: Path, row: str) -> None:
+def test_a_table_of_boxes_that_does_not_parse_is_refused(tmp_path: Path, row: str) -> None:
     make_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(f"{HEADER}{row}\n")
     with pytest.raises(DataError, match="needs PatientNumber, SliceNumber, subtype"):
         open_masked(tmp_path)
 
 
-def test_a_folder_without_masks_says_what_is_wanted(tmp_path: Path) -> None:
+def test_a_folder_without_masks_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no lesion masks; give a folder that `ich phantom` wrote"):
         open_masked(tmp_path)
     (tmp_path / "labels.csv").write_text("a,b\n")
@@ -107,7 +107,7 @@ def test_a_folder_without_masks_says_what_is_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"junk", b"PK\x03\x04junk", b""])
-def test_damaged_masks_are_told(tmp_path: Path, content: bytes) -> None:
+def test_damaged_masks_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "labels.csv").write_text("sop_uid,patient,any\n1.2,P,1\n")
     (tmp_path / "study-0001").mkdir()
     (tmp_path / "study-0001" / "masks.npz").write_bytes(content)

@@ -64,7 +64,7 @@ def test_boxes_are_read_by_patient_and_slice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["51,14,sudural,0.2,0.5,0.1,0.1", "51,14,subdural,0.2,x,0.1,0.1"])
-def test_a_table_that_does_not_parse_is_told(tmp_path: Path, row: str) -> None:
+def test_a_table_that_does_not_parse_is_refused(tmp_path: Path, row: str) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text(f"PatientNumber,SliceNumber,subtype,cx,cy,w,h\n{row}\n")
     with pytest.raises(DataError, match=r"boxes\.csv"):

@@ -75,7 +75,7 @@ def test_masks_lie_where_the_blood_is_in_the_prepared_slice(tmp_path: Path) -> N
             assert np.median(pixels[0][(mask == 0) & (pixels[0] > 0)]) < 130
 
 
-def test_where_nobody_knows_a_slice_with_blood_is_unknown_and_one_without_is_empty(
+def test_without_annotation_a_positive_slice_is_unknown_and_a_negative_one_empty(
     tmp_path: Path,
 ) -> None:
     series = [BlobSeries(0, "x", located=True), BlobSeries(1, "y")]
@@ -111,7 +111,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dies_in", ["prepare_series", "join_masks", "clean"])
-def test_a_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_resumes_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     series = [BlobSeries(i, f"p{i % 2}", located=True) for i in range(4)]
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("dies_at", [1, 2, 7, 15])
-def test_a_run_that_is_killed_while_it_closes_gaps_goes_on_to_the_same_bytes(
+def test_a_run_killed_while_it_closes_gaps_resumes_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     series = [BlobSeries(i, f"p{i}", broken=i) for i in range(4)]  # slice 0 of the first, …
@@ -220,7 +220,7 @@ def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
         prepare_dataset([BlobSeries(0, "p")], tmp_path, CONFIG, INFO)
 
 
-def test_nothing_usable_tells_the_first_reason(tmp_path: Path) -> None:
+def test_without_a_usable_slice_the_error_gives_the_first_reason(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no slice could be prepared.*cannot be read"):
         prepare_dataset([BlobSeries(0, "p", 1, broken=0)], tmp_path / "out", CONFIG, INFO)
 

@@ -67,7 +67,7 @@ def test_ct_ich_slices_come_in_order_with_labels_and_reasons(tmp_path: Path) -> 
     assert "no row for this slice" in str(next(iter(second.read())).error)
 
 
-def test_boxes_beside_ct_ich_tell_where_it_bleeds(tmp_path: Path) -> None:
+def test_boxes_beside_ct_ich_become_masks(tmp_path: Path) -> None:
     make_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(
         "PatientNumber,SliceNumber,subtype,cx,cy,w,h\n49,10,intraventricular,0.5,0.5,0.25,0.25\n"
@@ -80,7 +80,7 @@ def test_boxes_beside_ct_ich_tell_where_it_bleeds(tmp_path: Path) -> None:
     assert not found[:23].any()
 
 
-def test_ct_ich_without_its_table_is_told(tmp_path: Path) -> None:
+def test_ct_ich_without_its_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"hemorrhage_diagnosis\.csv"):
         open_ct_ich(tmp_path)
 
@@ -121,7 +121,7 @@ def test_dicom_with_a_table_is_prepared_in_order_without_the_patients_id(tmp_pat
         assert one.patient() not in written
 
 
-def test_dicom_without_a_table_says_how_to_name_one(tmp_path: Path) -> None:
+def test_dicom_without_a_table_is_refused_with_a_remedy(tmp_path: Path) -> None:
     write_studies(tmp_path / "dicom", 1, 5, (), size=64)
     (tmp_path / "dicom" / "labels.csv").unlink()
     with pytest.raises(DataError, match="--labels"):
@@ -143,7 +143,7 @@ def test_dicom_without_a_table_may_be_prepared_as_unlabelled(tmp_path: Path) -> 
     assert all(str(label) == "nan" for row in data.rows for label in row.labels)
 
 
-def test_a_table_of_other_slices_is_told(tmp_path: Path) -> None:
+def test_a_table_of_other_slices_is_refused(tmp_path: Path) -> None:
     write_studies(tmp_path / "dicom", 1, 5, (), size=64)
     table = tmp_path / "other.csv"
     names = ("epidural", "intraparenchymal", "intraventricular", "subarachnoid", "subdural")

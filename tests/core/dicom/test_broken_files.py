@@ -136,7 +136,7 @@ def test_an_unknown_transfer_syntax_is_named(tmp_path: Path) -> None:
     assert "Explicit VR Little Endian" in error.note
 
 
-def test_a_length_of_four_gigabytes_asks_for_no_memory(tmp_path: Path) -> None:
+def test_a_length_of_four_gigabytes_allocates_no_memory(tmp_path: Path) -> None:
     data = bytearray(encoded(put(ct(), "ImageType", "ORIGINAL\\PRIMARY\\AXIAL"), IMPLICIT))
     at = data.index(b"\x08\x00\x08\x00", 132)
     data[at + 4 : at + 8] = b"\xf0\xff\xff\xff"

@@ -63,7 +63,7 @@ def refusal(codecs: CodecPool, data: bytes, file: object = "a") -> InputError:
         (b"RAISE", BrokenFileError, "the RLE frame does not decode (RuntimeError)"),
     ],
 )
-def test_a_failing_codec_costs_one_file(
+def test_a_failing_codec_fails_one_file_only(
     codecs: CodecPool, order: bytes, kind: type[InputError], words: str
 ) -> None:
     assert decode(codecs, b"sound") == 1064

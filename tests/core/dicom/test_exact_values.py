@@ -56,7 +56,7 @@ def test_uncompressed_hu_are_those_of_pydicom(
 
 
 @given(data=st.data(), kind=st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", ">u2"]))
-def test_bits_are_cut_out_as_the_standard_says(data: st.DataObject, kind: str) -> None:
+def test_bits_are_extracted_as_in_the_standard(data: st.DataObject, kind: str) -> None:
     words = data.draw(hnp.arrays(kind, (16, 16)))
     most = 32 if words.itemsize == 4 else 16  # a codec may give bytes for 16 bits allocated
     bits = data.draw(st.integers(2, most))

@@ -105,7 +105,7 @@ def test_frames_are_found_once(
     assert len(reads) == 7  # one per frame, not one per item before it
 
 
-def test_another_file_in_its_place_is_looked_at_anew(tmp_path: Path) -> None:
+def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "x.dcm"
     assert load(stack(path, range(10, 16))[3]).hu[16, 16] == 13
     before = path.stat().st_mtime_ns

@@ -119,7 +119,7 @@ def test_a_refusal_names_file_reason_remedy_and_instance(
     assert error.uids == ("1.2.3", "1.2.3.4", "1.2.3.4.1")
 
 
-def test_a_lookup_table_beside_a_rescale_is_left_alone() -> None:
+def test_a_lookup_table_beside_a_rescale_is_ignored() -> None:
     assert frame(lut()).rescale == Rescale(1.0, -1024.0)
 
 
@@ -130,7 +130,7 @@ def test_a_file_that_ends_before_its_pixels() -> None:
     assert error.remedy == "copy it again"
 
 
-def test_a_file_that_ends_before_it_says_what_it_is() -> None:
+def test_a_file_that_ends_before_its_sop_class() -> None:
     ds = ct(SOPClassUID=None)
     data = encoded(ds)
     error = refusal(ds, cut=data.index(b"\x08\x00\x60\x00") + 5)  # within Modality (0008,0060)
@@ -156,7 +156,7 @@ def test_each_frame_has_its_own_place_and_rescale() -> None:
     assert [first.id.frame, second.id.frame] == [1, 2]
 
 
-def test_one_bad_frame_is_told_by_its_number_and_instance() -> None:
+def test_one_bad_frame_is_reported_with_number_and_instance() -> None:
     good, bad = two([("1", "-1024"), ("1", "9e9")])
     assert isinstance(good, Frame)
     assert isinstance(bad, BrokenFileError)
@@ -229,7 +229,7 @@ def test_instance_number_is_a_whole_number_of_32_bits(text: str, number: int | N
         ({"SOPClassUID": SECONDARY + ".2"}, ("secondary capture",)),
     ],
 )
-def test_what_looks_odd_is_noted(elements: dict[str, object], notes: tuple[str, ...]) -> None:
+def test_unusual_elements_are_noted(elements: dict[str, object], notes: tuple[str, ...]) -> None:
     assert frame(ct(**elements)).notes == notes
 
 

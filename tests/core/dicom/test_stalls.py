@@ -117,7 +117,7 @@ def test_a_file_is_read_once(scans: Path, impatient: Impatient) -> None:
     assert len(reads) == 2  # its attributes, then its header
 
 
-def test_a_folder_that_does_not_list_costs_itself(
+def test_a_folder_that_cannot_be_listed_fails_alone(
     scans: Path, impatient: Impatient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     factory.series(scans / "stalled", [20.0])

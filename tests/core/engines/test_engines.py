@@ -129,7 +129,7 @@ def test_how_many_slices_are_enough_by_hand() -> None:
         (False, "AMX", 10**6, Choice("torch", False, f"openvino: {MISSING}")),
     ],
 )  # fmt: skip
-def test_auto_looks_at_the_processor_and_what_is_installed(
+def test_auto_depends_on_processor_and_installed_packages(
     monkeypatch: pytest.MonkeyPatch, here: bool, fast: str, slices: int, expected: Choice
 ) -> None:
     monkeypatch.setattr(selection, "find_spec", lambda name: here or None)
@@ -137,7 +137,7 @@ def test_auto_looks_at_the_processor_and_what_is_installed(
     assert choose("auto", CPU, slices=slices) == expected
 
 
-def test_what_is_not_here_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_engine_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"openvino: not installed: pip install 'ich-cli\[openv"):
         Predictor.load("/no/such/bundle", device="cpu", engine="openvino")
@@ -224,7 +224,7 @@ def test_openvino_bfloat16_agrees(mild: Path) -> None:
 
 @needs_openvino
 @pytest.mark.parametrize("named", [True, False])
-def test_a_bundle_whose_answers_would_move_stays_with_float32(
+def test_a_bundle_that_bfloat16_would_change_uses_float32(
     tmp_path: Path, bf16: None, named: bool
 ) -> None:
     steep = made(tmp_path / "steep", 1, size=64, std=(0.01, 0.01, 0.01))
@@ -251,7 +251,7 @@ def test_largest_change_by_hand(tiny_bundle: Path, monkeypatch: pytest.MonkeyPat
 
 @needs_openvino
 @pytest.mark.parametrize("name", ["bf16", "fp32"])
-def test_with_openvino_a_slice_has_one_answer_whatever_stands_beside_it(
+def test_with_openvino_a_prediction_does_not_depend_on_the_batch(
     tiny_bundle: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(name)
@@ -266,7 +266,7 @@ def test_with_openvino_a_slice_has_one_answer_whatever_stands_beside_it(
 
 
 @needs_openvino
-def test_a_second_stage_goes_on_from_the_engines_logits(tiny_bundle: Path, fp32: None) -> None:
+def test_a_second_stage_uses_the_engines_logits(tiny_bundle: Path, fp32: None) -> None:
     plain, other = (
         Predictor.load(tiny_bundle, device="cpu", engine=name) for name in ("torch", "openvino")
     )
@@ -304,7 +304,7 @@ def test_scale_in_numpy_is_that_of_torch_to_the_bit() -> None:
     assert np.array_equal(scale(every, config), expected.numpy())
 
 
-def test_what_an_engine_cannot_run_is_told_or_falls_to_torch(
+def test_a_model_that_an_engine_cannot_run_is_refused_or_run_by_torch(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(choice: Choice, *rest: Any) -> Any:
@@ -360,7 +360,7 @@ def test_nothing_beside_the_bundle_is_run(tmp_path: Path, cache: Path, fp32: Non
 
 
 @needs_openvino
-def test_a_cache_that_cannot_be_written_costs_a_conversion(
+def test_with_an_unwritable_cache_the_model_is_converted_again(
     tiny_bundle: Path, tmp_path: Path, fp32: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -112,7 +112,7 @@ def test_eigencam_is_the_packages_own_up_to_its_cost_and_sign() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_eigencam_knows_no_label_only_its_probability(tiny_bundle: Path) -> None:
+def test_eigencam_ignores_the_label_except_for_its_probability(tiny_bundle: Path) -> None:
     assert frozenset({"eigencam"}) == CLASS_AGNOSTIC
     found = explain(Predictor.load(tiny_bundle, device="cpu"), noise(), LABELS, method="eigencam")
     first = found.maps["any"] / found.probabilities[0]

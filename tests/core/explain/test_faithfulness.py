@@ -14,7 +14,7 @@ from tests.core.explain.test_maps import bright, head_with_spot, noise
 from tests.support.orientations import UPRIGHT, rearranged, reoriented
 
 
-def test_the_hottest_region_of_a_faithful_map_costs_what_the_model_saw() -> None:
+def test_replacing_the_hottest_region_of_a_faithful_map_lowers_the_probability() -> None:
     # the model sees nothing but the bright spot; its map is over the spot
     predictor, ct = bright(), head_with_spot((200, 200), (40, 40, 150, 160), (90, 80), 5)
     found = explain(predictor, ct, ["any"])
@@ -26,7 +26,7 @@ def test_the_hottest_region_of_a_faithful_map_costs_what_the_model_saw() -> None
     assert one.to_dict()["drop"] == pytest.approx(one.before - one.without, abs=2e-6)
 
 
-def test_a_map_elsewhere_costs_nothing() -> None:
+def test_replacing_the_hottest_region_of_an_unfaithful_map_changes_nothing() -> None:
     predictor, ct = bright(), head_with_spot((200, 200), (40, 40, 150, 160), (90, 80), 5)
     wrong = np.zeros((200, 200), np.float32)
     wrong[130:140, 120:130] = 0.9
@@ -72,7 +72,7 @@ def test_the_seed_fixes_it_and_the_probabilities_are_the_predictors(tiny_bundle:
     assert any(once[label].random_region != other[label].random_region for label in once)
 
 
-def test_hottest_is_of_the_head_and_of_the_size_asked_for() -> None:
+def test_hottest_is_inside_the_head_and_has_the_requested_size() -> None:
     head = np.zeros((20, 20), bool)
     head[5:15, 5:15] = True
     values = np.zeros((20, 20), np.float32)
@@ -95,7 +95,9 @@ def test_random_regions_are_of_the_same_size_inside_the_head() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(regions, again, strict=True))
 
 
-def test_a_region_is_asked_about_once(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_region_is_predicted_once(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu")
     asked = []
     probabilities = predictor.probabilities

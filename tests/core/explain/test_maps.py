@@ -215,7 +215,7 @@ def test_gradcam_is_class_activation_mapping_behind_a_pooled_linear_head(
     np.testing.assert_allclose(found.maps["subdural"], expected, atol=1e-4)
 
 
-def test_nothing_stays_behind_in_the_model(predictor: Predictor) -> None:
+def test_the_model_is_unchanged_afterwards(predictor: Predictor) -> None:
     model = predictor.bundle.models[0]
     before = predictor.probabilities(predictor.prepare(noise())[0].pixels[None])
     explain(predictor, noise(), LABELS)
@@ -255,7 +255,7 @@ def test_ensemble_is_the_mean_of_its_members_over_the_slice(tmp_path: Path) -> N
     np.testing.assert_allclose(whole.probabilities, mean_p, atol=1e-6)
 
 
-def test_labels_are_the_positive_ones_or_the_likeliest() -> None:
+def test_labels_are_the_positive_ones_or_the_most_likely() -> None:
     six = (0.6, 0.1, 0.7, 0.2, 0.0, 0.3)
     assert choose_labels(six, ("any", "subdural")) == ("any", "subdural")
     assert choose_labels(six, ()) == ("intraparenchymal",)

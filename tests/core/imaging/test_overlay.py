@@ -182,7 +182,7 @@ def texts(drawn: Panel) -> str:
     return "\n".join(text.get_text() for text in found)
 
 
-def test_panel_says_what_a_reader_needs() -> None:
+def test_panel_shows_method_threshold_and_caveat() -> None:
     told = texts(panel(("any", "epidural", "subdural"), caveat="Trained on nothing."))
     assert "any hemorrhage  0.90" in told
     assert "reaches its threshold 0.50" in told
@@ -210,7 +210,7 @@ def test_no_text_of_the_panel_is_cut_or_overlaps(labels: tuple[str, ...]) -> Non
         assert not any(one.overlaps(other) for other in boxes[n + 1 :]), found[n].get_text()
 
 
-def test_faithfulness_stands_under_each_map() -> None:
+def test_faithfulness_is_shown_under_each_map() -> None:
     told = texts(panel(("any", "epidural")))
     assert "the map is empty: nothing here raises the probability" in told  # `any` was not measured
     assert "hottest tenth replaced 0.200 · a random one 0.800" in told
@@ -218,7 +218,7 @@ def test_faithfulness_stands_under_each_map() -> None:
     assert "hottest tenth" not in texts(panel(("any",)))
 
 
-def test_eigencam_says_that_it_knows_no_label() -> None:
+def test_eigencam_is_described_as_ignoring_the_label() -> None:
     assert "all labels have the same map" in texts(replace(panel(("any",)), method="eigencam"))
     assert "all labels have the same map" not in texts(panel(("any",)))
 
@@ -264,7 +264,7 @@ def test_pixels_that_are_not_square_keep_their_shape() -> None:
     assert axes.get_aspect() == 2.0
 
 
-def test_file_is_whole_and_says_nothing_beside_the_picture(tmp_path: Path) -> None:
+def test_file_is_complete_and_has_no_metadata(tmp_path: Path) -> None:
     write_panel(tmp_path / "a.png", panel(("any",)))
     with Image.open(tmp_path / "a.png") as image:
         image.load()

@@ -37,7 +37,7 @@ def test_no_opacity_or_an_empty_map_leaves_the_picture(
 
 
 @given(HU)
-def test_a_slice_and_its_own_picture_are_overlaid_alike(hu: NDArray[np.float32]) -> None:
+def test_a_slice_and_its_picture_give_the_same_overlay(hu: NDArray[np.float32]) -> None:
     values = np.linspace(0, 1, hu.size, dtype=np.float32).reshape(hu.shape)
     expected = overlay(hu, values)
     np.testing.assert_array_equal(overlay(picture(hu), values), expected)
@@ -45,14 +45,14 @@ def test_a_slice_and_its_own_picture_are_overlaid_alike(hu: NDArray[np.float32])
 
 
 @given(st.lists(st.floats(-2, 2, width=32), min_size=2, max_size=30))
-def test_what_lies_outside_zero_to_one_counts_as_its_end(values: list[float]) -> None:
+def test_values_outside_zero_to_one_are_clipped(values: list[float]) -> None:
     row = np.array([values], np.float32)
     base = np.full((1, row.size, 3), 90, np.uint8)
     np.testing.assert_array_equal(blend(base, row), blend(base, np.clip(row, 0, 1)))
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30), st.floats(0, 1))
-def test_the_higher_the_value_the_more_opaque_never_more_than_asked(
+def test_opacity_rises_with_the_value_up_to_the_requested_one(
     values: list[float], opacity: float
 ) -> None:
     share = opacity_of(np.sort(np.array([values], np.float32)), opacity)

@@ -34,7 +34,7 @@ def test_only_depthwise_layers_with_a_stride_or_a_large_kernel_leave_autocast() 
     assert kinds == [low, full, low, full, low, full, low]
 
 
-def test_names_answers_and_gradients_stay() -> None:
+def test_names_outputs_and_gradients_are_unchanged() -> None:
     plain, changed = network(), network()
     keep_slow_depthwise_in_float32(changed)
     x = torch.rand(2, 3, 16, 16)

@@ -110,7 +110,7 @@ def test_a_stem_with_neighbours_begins_by_looking_at_the_slice_alone(tmp_path: P
     torch.testing.assert_close(triple(x), single(x[:, 3:6]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_stem_of_other_windows_answers_equal_windows_as_one(tmp_path: Path) -> None:
+def test_a_stem_for_more_windows_gives_equal_outputs_for_equal_windows(tmp_path: Path) -> None:
     torch.manual_seed(0)
     three = build_model("test_resnet").eval()
     save_file(three.state_dict(), tmp_path / "one.safetensors")

@@ -74,7 +74,7 @@ def test_one_slice_keeps_its_logits(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_that_bleeding_slices_lie_together(kind: str) -> None:
+def test_it_learns_that_bleeding_slices_are_neighbours(kind: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.zeros((80, 20, 6), np.float32)
     for one in labels[::2]:
@@ -124,7 +124,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_series_is_answered_as_a_whole(staged: Path, study: Path) -> None:
+def test_a_series_is_predicted_as_a_whole(staged: Path, study: Path) -> None:
     predictor = Predictor.load(staged, device="cpu", batch_size=3)
     (found,) = scan([study]).series
     rows = predictor.predict_series(found, workers=0).slices
@@ -218,7 +218,7 @@ def test_an_ensemble_without_calibration_of_its_own_has_no_stage(mean: Path) -> 
     assert not BundleConfig.from_json(values).pools_logits
 
 
-def test_a_series_page_shows_the_rows_answers(mean: Path, study: Path) -> None:
+def test_a_series_picture_shows_the_probabilities_of_the_rows(mean: Path, study: Path) -> None:
     predictor = Predictor.load(mean, device="cpu", batch_size=3)
     (found,) = scan([study]).series
     prediction = predictor.predict_series(found, workers=0)
@@ -237,7 +237,7 @@ def test_an_ensembles_stage_is_checked(mean: Path, tmp_path: Path) -> None:
         load_bundle(folder)
 
 
-def test_a_single_slice_is_answered_by_the_slice_model_and_says_so(
+def test_a_single_slice_is_predicted_by_the_slice_model_with_a_note(
     staged: Path, study: Path
 ) -> None:
     predictor = Predictor.load(staged, device="cpu")

@@ -100,7 +100,7 @@ def test_a_hemorrhage_spans_neighbouring_slices() -> None:
     assert np.array_equal(found, np.arange(found[0], found[-1] + 1))
 
 
-def test_an_epidural_lies_against_the_skull_and_a_deep_bleed_does_not() -> None:
+def test_an_epidural_touches_the_skull_and_a_deep_hemorrhage_does_not() -> None:
     study = small(104, "epidural")
     mask = study.mask("epidural")
     k = int(mask.sum(axis=(1, 2)).argmax())
@@ -145,6 +145,6 @@ def test_config_refuses_nonsense(settings: dict[str, object], word: str) -> None
         PhantomConfig(**settings)  # type: ignore[arg-type]
 
 
-def test_a_mask_is_asked_for_by_label() -> None:
+def test_mask_of_a_label() -> None:
     with pytest.raises(UsageError, match="unknown label"):
         small(1).mask("epidermal")

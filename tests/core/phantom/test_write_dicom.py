@@ -92,7 +92,7 @@ def test_the_same_seed_writes_the_same_files(written: Path, tmp_path: Path) -> N
         assert (written / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
+def test_existing_studies_are_replaced_with_overwrite_only(tmp_path: Path) -> None:
     settings = {**SMALL, "slices": (1, 1)}
     write_studies(tmp_path, 1, 1, (), **settings)  # type: ignore[arg-type]
     before = (tmp_path / "labels.csv").read_bytes()
@@ -115,7 +115,7 @@ def test_a_study_that_fails_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(OutputError, match="out"):
         write_studies(tmp_path / "out", 1, 1)

@@ -72,7 +72,7 @@ def test_probabilities_are_those_of_the_model(predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
-def test_a_slice_has_one_answer_whatever_stands_beside_it(
+def test_a_prediction_does_not_depend_on_the_batch(
     tiny_bundle: Path, predictor: Predictor, batch_size: int
 ) -> None:
     other = Predictor.load(tiny_bundle, device="cpu", batch_size=batch_size)
@@ -118,7 +118,7 @@ def test_rows_do_not_depend_on_workers_and_batches(
     assert other.predict_series(found, workers=workers) == predictor.predict_series(found)
 
 
-def test_one_bad_file_costs_one_row(
+def test_one_bad_file_affects_one_row(
     predictor: Predictor, scans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = series.load
@@ -271,7 +271,7 @@ def test_four_lines_of_python(tiny_bundle: Path, scans: Path) -> None:
         assert list(answer.by_label()) == list(LABELS)
 
 
-def test_lossless_copies_of_a_slice_have_one_answer(
+def test_lossless_copies_of_a_slice_have_the_same_prediction(
     predictor: Predictor, shared_data: Path, tmp_path: Path
 ) -> None:
     rows = answered(predictor.predict(shared_data / "dicom" / "transfer-syntaxes"))

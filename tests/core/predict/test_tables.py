@@ -56,7 +56,7 @@ def test_csv_is_this_to_the_byte() -> None:
     )
 
 
-def test_json_lines_have_the_same_columns_null_where_there_is_no_answer() -> None:
+def test_json_lines_have_the_same_columns_null_without_a_prediction() -> None:
     first, second = map(json.loads, written(Format.jsonl, [ANSWER, REFUSED]).splitlines())
 
     assert tuple(first) == SLICE_COLUMNS
@@ -100,7 +100,7 @@ def test_rsna_layout_is_that_of_the_challenge() -> None:
         ("multi.dcm", 3, "multi_f3"),
     ],
 )
-def test_rsna_gives_an_image_without_answer_a_half_under_its_files_name(
+def test_rsna_gives_an_unpredicted_image_one_half_under_its_file_name(
     path: str, frame: int, image: str
 ) -> None:
     rows = written(Format.rsna, [SlicePrediction(SliceId(path, frame), status="failed")])
@@ -224,7 +224,7 @@ def _parsed(row: dict[str, str]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("format", [Format.csv, Format.jsonl, Format.parquet, Format.rsna])
-def test_memory_stays_flat(format: Format, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_rows(format: Format, tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         with (tmp_path / "out").open("wb") as stream, open_table(
             stream, format, SLICE_COLUMNS
@@ -240,7 +240,7 @@ def test_memory_stays_flat(format: Format, tmp_path: Path) -> None:
     assert peak(30_000) < 1.3 * peak(11_000) + 100_000
 
 
-def test_the_ending_tells_the_format() -> None:
+def test_the_suffix_selects_the_format() -> None:
     assert format_of(Path("a/out.CSV")) is Format.csv
     assert format_of(Path("out.jsonl")) is Format.jsonl
     assert format_of(Path("out.parquet")) is Format.parquet

@@ -114,7 +114,7 @@ def test_neighbours_become_channels_from_below_to_above() -> None:
     assert prepare(middle, config).pixels[:, 0, 0].tolist() == [128, 128, 128]
 
 
-def test_neighbours_must_be_as_many_as_the_context_asks_for() -> None:
+def test_the_number_of_neighbours_must_match_the_context() -> None:
     with pytest.raises(ValueError, match="context 1 takes 2 neighbours, not 1"):
         prepare(ct(np.zeros((16, 16), np.float32)), PreprocessConfig(context=1), (None,))
 
@@ -149,7 +149,7 @@ def test_a_planted_spot_comes_back_within_a_pixel(
     assert (weight.sum(axis=0) * np.arange(columns)).sum() == pytest.approx(column, abs=1)
 
 
-def test_uncrop_fills_what_lies_outside_the_square() -> None:
+def test_uncrop_fills_pixels_outside_the_square() -> None:
     placement = Placement(top=2, left=2, side=4, size=8, box=(2, 2, 6, 6))
     out = uncrop(np.ones((8, 8), np.float32), placement, (8, 8), fill=-1)
     assert (out[2:6, 2:6] == 1).all()
@@ -169,7 +169,7 @@ class TestDlmi:
         # the only pixel above 0 is (0, 0): the crop is that pixel, enlarged to the whole square
         assert [np.unique(plane).tolist() for plane in pixels] == [[63], [25], [13]]
 
-    def test_the_crop_stands_at_the_top_left_of_a_black_square(self) -> None:
+    def test_the_crop_is_at_the_top_left_of_a_black_square(self) -> None:
         hu = np.zeros((40, 40), np.float32)
         hu[4:20, 6:14] = 80  # 16 rows, 8 columns
         pixels, placement = prepare(ct(hu), self.config)

@@ -125,7 +125,7 @@ def test_a_constant_map_stays_constant_inside_the_square_and_is_filled_outside(
     np.testing.assert_allclose(back, np.where(inside, value, -1), atol=1e-6)
 
 
-def test_outside_the_square_a_map_is_zero_unless_told_otherwise() -> None:
+def test_outside_the_square_a_map_is_zero_by_default() -> None:
     placement = Placement(top=-1, left=-1, side=4, size=4, box=(0, 0, 3, 3))
     back = uncrop(np.ones((4, 4), np.float32), placement, (5, 5))
     assert back.sum() == 9

@@ -236,7 +236,7 @@ def test_pixels_that_may_show_a_patient_have_no_map(tiny_bundle: Path, tmp_path:
     assert [path.name for path in paths] == ["report.dcm"]
 
 
-def test_folder_with_other_files_is_left_alone(study: StudyResult, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(study: StudyResult, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thesis.txt").write_text("mine")
     (tmp_path / "b").write_text("a file")

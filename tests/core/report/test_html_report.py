@@ -201,7 +201,7 @@ def test_slices_that_may_show_patient_data_have_no_image(
     assert ("Not shown: patient data may be burned into the pixels" in page) != shown
 
 
-def test_deleted_file_only_costs_its_image(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_deleted_file_has_no_image_in_the_report(tiny_bundle: Path, tmp_path: Path) -> None:
     paths = series(tmp_path, [0, 5, 10])
     study = result(tiny_bundle, tmp_path, any=0.0)
     for path in paths:

@@ -130,7 +130,7 @@ def test_names_cannot_spoil_a_table(tmp_path: Path) -> None:
     assert only_slice(path).source.name.isprintable()
 
 
-def test_dicomdir_stands_for_its_folder() -> None:
+def test_dicomdir_selects_its_folder() -> None:
     media = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
     found = scan([media / "DICOMDIR"])
     rows = statuses(found)
@@ -276,7 +276,7 @@ def test_a_numpy_archive_beside_the_slices_is_skipped_whole(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_many_files_are_looked_at_side_by_side_with_the_same_answer(
+def test_many_files_are_read_in_parallel_with_the_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finder, "_MANY", 3)

@@ -92,35 +92,35 @@ def left_third(ct: CTSlice) -> np.ndarray:
     return np.arange(ct.shape[1])[None, :] < ct.shape[1] / 3
 
 
-def test_a_body_too_large_for_a_head_is_told(head: list[CTSlice]) -> None:
+def test_a_body_too_large_for_a_head_is_reported(head: list[CTSlice]) -> None:
     wide = [replace(one, geometry=replace(one.geometry, spacing=(3.5, 3.5))) for one in head]
 
     assert "not-a-head" in codes(wide)
 
 
-def test_missing_slices_are_told_where_the_numbers_jump(head: list[CTSlice]) -> None:
+def test_missing_slices_are_reported_where_instance_numbers_jump(head: list[CTSlice]) -> None:
     assert codes([*head[:9], *head[11:]]) == ["missing-slices"]
 
 
-def test_a_wide_gap_is_told_whatever_the_numbers_say(head: list[CTSlice]) -> None:
+def test_a_wide_gap_is_reported_whatever_the_instance_numbers(head: list[CTSlice]) -> None:
     cut = [*head[:9], *head[13:]]
     numbered = [replace(one, id=SliceId("x", instance=k)) for k, one in enumerate(cut)]
 
     assert codes(numbered) == ["missing-slices"]
 
 
-def test_few_slices_and_a_short_piece_are_told(head: list[CTSlice]) -> None:
+def test_few_slices_and_a_short_range_are_reported(head: list[CTSlice]) -> None:
     assert codes(head[12:18]) == ["few-slices"]
     assert codes(head[10:24]) == ["few-slices"]  # 14 slices, 65 mm
 
 
-def test_thick_slices_are_told(head: list[CTSlice]) -> None:
+def test_thick_slices_are_reported(head: list[CTSlice]) -> None:
     thick = [replace(one, geometry=replace(one.geometry, thickness=10.0)) for one in head]
 
     assert codes(thick) == ["thick-slices"]
 
 
-def test_metal_is_told_at_the_level_of_the_brain_only(head: list[CTSlice]) -> None:
+def test_metal_is_reported_at_the_level_of_the_brain_only(head: list[CTSlice]) -> None:
     middle = np.s_[60:66, 60:66]
 
     def with_metal(ct: CTSlice) -> CTSlice:
@@ -134,7 +134,7 @@ def test_metal_is_told_at_the_level_of_the_brain_only(head: list[CTSlice]) -> No
     assert codes([with_metal(one) if k == low else one for k, one in enumerate(head)]) == []
 
 
-def test_a_head_that_jumps_aside_is_told(head: list[CTSlice]) -> None:
+def test_a_sideways_jump_of_the_head_is_reported(head: list[CTSlice]) -> None:
     pixels = round(14 / head[0].geometry.spacing[1])  # type: ignore[index]
     moved = [
         changed(one, np.roll(one.hu, pixels, axis=1)) if k >= 15 else one
@@ -144,7 +144,7 @@ def test_a_head_that_jumps_aside_is_told(head: list[CTSlice]) -> None:
     assert codes(moved) == ["motion"]
 
 
-def test_contrast_named_in_the_header_is_told(head: list[CTSlice]) -> None:
+def test_contrast_named_in_the_header_is_reported(head: list[CTSlice]) -> None:
     assert codes([replace(head[0], notes=(Note.CONTRAST,)), *head[1:]]) == ["contrast"]
 
 

@@ -37,7 +37,7 @@ def test_slope_and_bias_act_on_the_logit() -> None:
     ("p", "verdict"),
     [(0.0, "negative"), (0.199, "negative"), (0.2, "unsure"), (0.6, "positive"), (1, "positive")],
 )
-def test_unsure_lies_between_the_two_thresholds(p: float, verdict: str) -> None:
+def test_unsure_is_between_the_two_thresholds(p: float, verdict: str) -> None:
     assert StudyRule(rule_out=0.2, rule_in=0.6).verdict(p) == verdict
 
 

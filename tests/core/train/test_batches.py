@@ -41,7 +41,7 @@ def half(data: PreparedDataset, row: int, *, right: bool = False) -> float:
     return float(side.mean())
 
 
-def test_rows_are_answered_in_their_order(data: PreparedDataset, tmp_path: Path) -> None:
+def test_rows_are_predicted_in_their_order(data: PreparedDataset, tmp_path: Path) -> None:
     rows = np.array([7, 0, 16, 3], np.int64)
     found = predict_logits(Left().eval(), Selection(data, rows), data.preprocess, batch_size=3)
     assert found.shape == (4, 6)

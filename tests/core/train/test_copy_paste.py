@@ -78,7 +78,7 @@ def test_skull_and_air_stay_what_they_are() -> None:
     assert not masks[1:, outside].any()
 
 
-def test_no_share_no_giver_or_nobody_knowing_changes_nothing() -> None:
+def test_without_share_donor_or_known_masks_nothing_changes() -> None:
     given = batch()
     assert torch.equal(run(given, share=0.0)[0], given[0])
     pixels, labels, masks = batch()
@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_batch() -> None:
     assert not torch.equal(run(batch(), seed=3)[0], run(batch(), seed=4)[0])
 
 
-def test_a_bleed_over_bone_of_the_receiver_is_not_taken() -> None:
+def test_a_lesion_over_bone_of_the_recipient_is_not_pasted() -> None:
     pixels, labels, masks = batch()
     for row in range(1, len(pixels)):
         paint(pixels[row], slice(20, 44), slice(20, 44), 900)

@@ -11,7 +11,7 @@ NONE, EPIDURAL, SUBDURAL = [0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 
 LABELS = np.array([NONE] * 60 + [EPIDURAL] * 16 + [SUBDURAL] * 4, np.float32)
 
 
-def test_the_asked_share_has_blood() -> None:
+def test_the_requested_fraction_has_hemorrhage() -> None:
     drawn = _balanced(LABELS, 50, 0.4, np.random.default_rng(0))
     assert drawn is not None
     assert len(drawn) == 50

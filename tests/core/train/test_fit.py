@@ -96,7 +96,7 @@ def test_it_learns_to_see_a_blob_in_patients_it_never_saw(
 
 
 @pytest.mark.parametrize("after", [1, 2])
-def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
+def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(
     data: PreparedDataset, tmp_path: Path, after: int
 ) -> None:
     whole = train(TINY, data, tmp_path / "whole")
@@ -122,7 +122,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(
 @pytest.mark.parametrize(
     "values", [{"mask_weight": 1.0}, {"copy_paste": 0.5}, {"mask_weight": 1.0, "head": "patch"}]
 )
-def test_what_masks_teach_resumes_bit_for_bit_and_leaves_the_model_as_it_was(
+def test_training_with_masks_resumes_bit_for_bit_and_keeps_the_architecture(
     located: PreparedDataset, tmp_path: Path, values: dict[str, Any]
 ) -> None:
     config = changed(**values, epochs=2)
@@ -142,7 +142,7 @@ def test_what_masks_teach_resumes_bit_for_bit_and_leaves_the_model_as_it_was(
         assert torch.equal(value, again.model.state_dict()[key]), key
 
 
-def test_masks_pull_the_models_own_map_onto_the_blood(
+def test_the_mask_loss_moves_the_models_map_onto_the_hemorrhage(
     located: PreparedDataset, tmp_path: Path
 ) -> None:
     run = train(changed(mask_weight=3.0, epochs=25), located, tmp_path)
@@ -162,7 +162,9 @@ def test_masks_pull_the_models_own_map_onto_the_blood(
     assert hits.float().mean() > 0.9
 
 
-def test_cells_learn_where_it_bleeds(located: PreparedDataset, tmp_path: Path) -> None:
+def test_patches_learn_the_position_of_hemorrhages(
+    located: PreparedDataset, tmp_path: Path
+) -> None:
     run = train(changed(head="patch", mask_weight=3.0, epochs=12), located, tmp_path)
     rows = np.flatnonzero(located.labels[:, 0] == 1)
     prep = located.preprocess
@@ -193,7 +195,7 @@ def test_cells_start_from_the_backbone_of_a_bundle_without_them(
 
 
 @pytest.mark.parametrize("values", [{"mask_weight": 1.0}, {"copy_paste": 0.5}])
-def test_without_masks_there_is_nothing_to_learn_from_them(
+def test_the_mask_loss_needs_masks(
     data: PreparedDataset, tmp_path: Path, values: dict[str, float]
 ) -> None:
     with pytest.raises(DataError, match="no data set has lesion masks"):
@@ -253,7 +255,7 @@ def test_bf16_trains_too(data: PreparedDataset, tmp_path: Path) -> None:
     assert all(v.dtype != torch.bfloat16 for v in weights(result.model).values())
 
 
-def test_fp16_needs_a_gpu_and_says_so(data: PreparedDataset, tmp_path: Path) -> None:
+def test_fp16_without_a_gpu_is_refused(data: PreparedDataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="fp16 needs a GPU; on a CPU use --precision bf16 or no"):
         train(changed(precision="fp16"), data, tmp_path)
 
@@ -360,7 +362,7 @@ def started(config: TrainConfig, data: PreparedDataset) -> TrainingRun:
     return TrainingRun.start(config, [everything(data)], data.preprocess, "cpu", Callbacks())
 
 
-def test_each_epoch_tells_its_pace_and_what_of_it_was_loading(
+def test_each_epoch_reports_throughput_and_loading_time(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     result = train(changed(epochs=1), data, tmp_path)
@@ -468,7 +470,7 @@ def test_folds_give_each_slice_one_prediction_and_a_calibrated_bundle(
     assert rows[1].startswith("0,series-0/0,0,")
 
 
-def test_each_fold_goes_on_from_the_same_fold_of_an_earlier_run(
+def test_each_fold_starts_from_the_same_fold_of_an_earlier_run(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     first = plan(data, tmp_path / "first")
@@ -533,7 +535,7 @@ def test_a_run_resumes_only_as_itself(data: PreparedDataset, tmp_path: Path) -> 
         start_run(plan(data, tmp_path / "else"))
 
 
-def test_real_ct_in_the_mix_is_told(data: PreparedDataset, tmp_path: Path) -> None:
+def test_real_ct_among_the_training_data_is_recorded(data: PreparedDataset, tmp_path: Path) -> None:
     real = blobs(tmp_path / "real", 4, real_ct=True)
     this = plan(real, tmp_path / "run", data, sampling_weights=(1.0, 0.1))
     start_run(this)
@@ -549,7 +551,7 @@ def test_data_prepared_in_other_ways_does_not_mix(data: PreparedDataset, tmp_pat
         plan(data, tmp_path / "run", other)
 
 
-def test_training_starts_from_a_bundle_and_says_where_one_does_not_fit(
+def test_training_starts_from_a_bundle_or_refuses_one_that_does_not_fit(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     this = plan(data, tmp_path / "run")

@@ -83,7 +83,7 @@ def test_kill_9_at_any_moment(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("event", ["term:9", "int:9"])
-def test_a_polite_signal_keeps_the_step_it_came_in(
+def test_a_signal_stops_training_after_the_current_step(
     data: PreparedDataset, unbroken: FitResult, tmp_path: Path, event: str
 ) -> None:
     done = killed(data, tmp_path, event)
@@ -127,7 +127,7 @@ def cut(path: Path) -> None:
         ("state.json", lambda path: path.write_text("[]"), "its state.json does not parse"),
     ],
 )
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+def test_with_a_damaged_checkpoint_training_resumes_from_the_one_before(
     data: PreparedDataset, unbroken: FitResult, tmp_path: Path, name: str, damage, reason: str
 ) -> None:
     stop_at(data, tmp_path, 9)  # checkpoints stand at 6 and 8
@@ -143,7 +143,9 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     assert_same(unbroken, again)
 
 
-def test_where_no_checkpoint_is_sound_it_says_so(data: PreparedDataset, tmp_path: Path) -> None:
+def test_without_a_valid_checkpoint_resuming_is_refused(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
     stop_at(data, tmp_path, 9)
     for path in tmp_path.rglob("state.safetensors"):
         flip_a_bit(path)

@@ -38,7 +38,7 @@ def test_the_loss_by_hand() -> None:
     assert float(mask_loss(maps, masks)) == pytest.approx(cost)
 
 
-def test_where_nobody_knows_there_is_nothing_to_learn() -> None:
+def test_unknown_masks_do_not_contribute() -> None:
     maps = [torch.ones((1, 6, 2, 2), requires_grad=True)]
     loss = mask_loss(maps, torch.full((1, 6, 4, 4), float("nan")))
     loss.backward()

@@ -133,7 +133,7 @@ def test_pictures_and_studies_that_are_measured_on_are_never_learned_from(tmp_pa
         apply_pseudo_labels(copies, measured, PseudoLabels(table(tmp_path / "p.csv", rows)))
 
 
-def test_a_table_of_other_slices_is_told(tmp_path: Path) -> None:
+def test_a_table_of_other_slices_is_refused(tmp_path: Path) -> None:
     measured, data = blobs(tmp_path / "blobs", 4), unlabelled(tmp_path / "more", series=1)
     other = table(tmp_path / "p.csv", {"elsewhere": SURE_NONE})
     with pytest.raises(DataError, match=r"no slice of more gets a label.*6 without a prediction"):

@@ -32,7 +32,7 @@ def test_a_bar_a_slice_as_high_as_the_root_of_its_probability() -> None:
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT])
-def test_what_reaches_its_threshold_stands_out(theme: Theme) -> None:
+def test_values_that_reach_their_threshold_are_highlighted(theme: Theme) -> None:
     figure = strip_chart([SIX], THRESHOLDS, theme=theme)
     colors = [to_hex(bars(axes)[0].get_facecolor()) for axes in figure.axes]
     over, under = theme.alert, theme.line

@@ -47,7 +47,7 @@ def texts(drawn: ContactSheet) -> list[str]:
     return [text.get_text() for text in found]
 
 
-def test_the_page_says_what_a_reader_needs() -> None:
+def test_the_picture_shows_probabilities_method_and_caveat() -> None:
     text = "\n".join(texts(sheet()))
     assert "any hemorrhage  0.86  in slice 20 of 20" in text
     assert "reaches its threshold 0.50 · 1 could not be read (x)" in text
@@ -100,7 +100,7 @@ def test_thumbnails_have_the_shape_of_the_body() -> None:
     assert thumbnail(ct(), 3, BRAIN).grey.max() == 128  # 40 HU in 0 … 80
 
 
-def test_file_is_whole_and_says_nothing_beside_the_picture(tmp_path: Path) -> None:
+def test_file_is_complete_and_has_no_metadata(tmp_path: Path) -> None:
     write_sheet(tmp_path / "a.png", sheet())
     with Image.open(tmp_path / "a.png") as image:
         image.load()

@@ -36,7 +36,7 @@ def test_subtypes_of_positive_slices_are_unknown(prepared: PreparedDataset) -> N
     assert sum(",1,,,,,,ok," in line for line in index) == 10
 
 
-def test_masks_say_where_but_not_what(prepared: PreparedDataset) -> None:
+def test_binary_masks_have_unknown_subtypes(prepared: PreparedDataset) -> None:
     assert prepared.masks is not None
     assert np.unique(np.asarray(prepared.masks)).tolist() == [0, 64]
 
