@@ -23,8 +23,8 @@ def train(data: Path, out: Path, seed: int, *more: str, folds: int = 2) -> None:
         "--epochs", "1", "--batch-size", "8", "--device", "cpu", "--precision", "no", "-q",
         "--folds", str(folds), "--lr", f"{seed}e-3", *more,
     ]  # fmt: skip
-    told = runner.invoke(app, command)
-    assert told.exit_code == 0, told.stderr
+    output = runner.invoke(app, command)
+    assert output.exit_code == 0, output.stderr
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def test_an_ensemble_predicts_the_mean_and_is_measured_on_unseen_patients(
 ) -> None:
     out = tmp_path / "both"
     command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(place / "d32")]
-    told = runner.invoke(app, [*command, "-o", str(out)])
-    assert told.exit_code == 0, told.stderr
-    assert "d32, out of fold, 2 folds by patient, per slice" in told.stdout
+    output = runner.invoke(app, [*command, "-o", str(out)])
+    assert output.exit_code == 0, output.stderr
+    assert "d32, out of fold, 2 folds by patient, per slice" in output.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         "bundle", "metrics.json", "oof.csv", "run.json",
     ]  # fmt: skip
@@ -79,8 +79,8 @@ def test_an_ensemble_predicts_the_mean_and_is_measured_on_unseen_patients(
 def test_a_second_stage_is_learned_from_the_mean(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "both"
     command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(place / "d32")]
-    told = runner.invoke(app, [*command, "-o", str(out), "--sequence", "smooth"])
-    assert told.exit_code == 0, told.stderr
+    output = runner.invoke(app, [*command, "-o", str(out), "--sequence", "smooth"])
+    assert output.exit_code == 0, output.stderr
     bundle = load_bundle(out / "bundle")
     assert bundle.sequence is not None
     assert bundle.config.sequence is not None
@@ -121,10 +121,10 @@ def test_what_does_not_belong_together_is_one_line_and_leaves_nothing(
         ([a, str(place / "b")], str(tmp_path / "fewer"), "its slices are not those of fewer"),
     ):
         out = tmp_path / "out"
-        told = runner.invoke(app, ["ensemble", *runs, "--data", prepared, "-o", str(out)])
-        assert told.exit_code in (1, 2)
-        assert message in told.stderr
-        assert len(told.stderr.splitlines()) == 1
+        output = runner.invoke(app, ["ensemble", *runs, "--data", prepared, "-o", str(out)])
+        assert output.exit_code in (1, 2)
+        assert message in output.stderr
+        assert len(output.stderr.splitlines()) == 1
         assert not out.exists()
 
 
@@ -132,9 +132,9 @@ def test_a_run_whose_bundle_no_fold_has_calibrated_is_refused(place: Path, tmp_p
     train(place / "d32", tmp_path / "all", 3, "--all")
     train(place / "d32", tmp_path / "all", 3, "--resume")
     command = ["ensemble", str(place / "a"), str(tmp_path / "all"), "--data", str(place / "d32")]
-    told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
-    assert told.exit_code == 1
-    assert "is not calibrated" in told.stderr
+    output = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
+    assert output.exit_code == 1
+    assert "is not calibrated" in output.stderr
 
 
 def test_other_labels_of_the_same_slices_are_refused(place: Path, tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_other_labels_of_the_same_slices_are_refused(place: Path, tmp_path: Path
     (tmp_path / "d32" / "dataset.json").write_text(json.dumps(about))
     PreparedDataset.open(tmp_path / "d32")
     command = ["ensemble", str(place / "a"), str(place / "b"), "--data", str(tmp_path / "d32")]
-    told = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
-    assert told.exit_code == 1
-    assert "its labels are not those of d32" in told.stderr
+    output = runner.invoke(app, [*command, "-o", str(tmp_path / "out")])
+    assert output.exit_code == 1
+    assert "its labels are not those of d32" in output.stderr
 
 
 def _digest(path: Path) -> str:

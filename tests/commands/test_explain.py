@@ -93,8 +93,8 @@ def test_a_series_becomes_a_page_with_its_worst_slices(
     assert abs(numbers[0] - numbers[1]) > 1
     for one in found["worst"]:
         assert one["labels"] == ["any"]
-        told = one["faithfulness"].get("any")
-        assert told is None or told["before"] == one["probabilities"]["any"]
+        output = one["faithfulness"].get("any")
+        assert output is None or output["before"] == one["probabilities"]["any"]
 
 
 def test_each_series_has_its_page_the_most_urgent_first(explain: Explain, tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_names_of_the_pages() -> None:
 
 def test_faithfulness_is_printed_with_the_picture(explain: Explain, scans: Path) -> None:
     done = explain(scans / "2.dcm", "--all-labels")
-    told = [line for line in done.stderr.splitlines() if "random tenth" in line]
+    output = [line for line in done.stderr.splitlines() if "random tenth" in line]
     empty = [line for line in done.stderr.splitlines() if "the map is empty" in line]
-    assert told
-    assert len(told) + len(empty) == 6
+    assert output
+    assert len(output) + len(empty) == 6
     found = json.loads(explain(scans / "2.dcm", "--all-labels", "--json").stdout)
-    assert len(found["faithfulness"]) == len(told)
+    assert len(found["faithfulness"]) == len(output)
     one = next(iter(found["faithfulness"].values()))
     assert set(one) == {"before", "without_hottest", "without_random", "drop", "drop_random"}
     again = json.loads(explain(scans / "2.dcm", "--all-labels", "--json").stdout)
@@ -213,7 +213,7 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "output"),
     [
         (["text.dcm"], 1, "text.dcm: "),
         (["nowhere.dcm"], 1, "nowhere.dcm"),
@@ -237,14 +237,14 @@ def test_frame_of_a_multi_frame_file(explain: Explain, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_takes_one_line(
-    explain: Explain, scans: Path, arguments: list[str], code: int, told: str
+    explain: Explain, scans: Path, arguments: list[str], code: int, output: str
 ) -> None:
     Path("text.dcm").write_text("not DICOM")
     done = explain(*arguments)
     assert done.exit_code == code
     lines = [line for line in done.stderr.splitlines() if "real CT" not in line]
     assert len(lines) == 1
-    assert told in lines[0]
+    assert output in lines[0]
     assert done.stdout == ""
 
 
@@ -263,9 +263,9 @@ def test_names_burned_into_the_pixels_are_warned_of(
     for n, said in enumerate(("YES", "NO")):
         image = ct(stored(n), position=(0, 0, n), instance=n, BurnedInAnnotation=said)
         save(tmp_path / "one" / f"{n}.dcm", image)
-    told = "patient data may be burned into the pixels; check the picture before you share it"
-    assert told in explain(what, "-q").stderr
-    assert told not in explain("one/1.dcm", "-q").stderr
+    output = "patient data may be burned into the pixels; check the picture before you share it"
+    assert output in explain(what, "-q").stderr
+    assert output not in explain("one/1.dcm", "-q").stderr
 
 
 def test_quiet_leaves_the_result_and_the_caveat(explain: Explain, scans: Path) -> None:

@@ -132,19 +132,19 @@ class TestTable:
         (scans / "notes.txt").write_text("hello")
         (scans / "x.dcm").write_text("hello")
 
-        told = predict(scans, "-o", "out.csv", "-t", "0").stderr
+        text = predict(scans, "-o", "out.csv", "-t", "0").stderr
 
-        assert "8 slices · 2 studies, 2 with a positive slice · 1 skipped · 1 failed" in told
-        assert "slices/s" in told
-        assert CAVEAT in told
-        assert "failed: scans/x.dcm: not DICOM" in told
-        assert told.endswith("written: out.csv\nResearch use only, not a medical device.\n")
+        assert "8 slices · 2 studies, 2 with a positive slice · 1 skipped · 1 failed" in text
+        assert "slices/s" in text
+        assert CAVEAT in text
+        assert "failed: scans/x.dcm: not DICOM" in text
+        assert text.endswith("written: out.csv\nResearch use only, not a medical device.\n")
 
     def test_quiet_leaves_only_the_caveat(self, scans: Path, predict: Any) -> None:
-        told = predict(scans, "-o", "out.csv", "--quiet").stderr
+        text = predict(scans, "-o", "out.csv", "--quiet").stderr
 
-        assert CAVEAT in told
-        assert told.count("\n") == 1
+        assert CAVEAT in text
+        assert text.count("\n") == 1
 
     def test_weights_trained_on_real_ct_have_no_caveat(
         self, scans: Path, predict: Any, tmp_path: Path
@@ -478,7 +478,7 @@ class TestBadInput:
             (["--limit", "max_side=0"], "--limit max_side=0: must be positive"),
             (["--device", "tpu"], "a device is auto, cpu"),
             (["-o", "out.xlsx"], "cannot tell the format"),
-            (["--json", "--format", "csv"], "--json is a format of its own"),
+            (["--json", "--format", "csv"], "--json and --format both set the format"),
             (["--format", "parquet"], "parquet needs a file"),
             (["--format", "rsna", "--by", "study"], "slices, not studies"),
             (["--by", "patient"], "'slice', 'study'"),

@@ -17,20 +17,20 @@ def test_dicom_with_labels_becomes_a_data_set_with_a_summary(tmp_path: Path) -> 
     write_studies(tmp_path / "dicom", 1, 3, ("epidural",), size=64)
     out = tmp_path / "prepared"
     command = ["preprocess", str(tmp_path / "dicom"), "-o", str(out), "--size", "32", "--json"]
-    told = runner.invoke(app, [*command, "--workers", "1", "--context", "1"])
-    assert told.exit_code == 0, told.stderr
+    output = runner.invoke(app, [*command, "--workers", "1", "--context", "1"])
+    assert output.exit_code == 0, output.stderr
     data = PreparedDataset.open(out)
     assert data.pixels.shape[1:] == (9, 32, 32)
-    assert json.loads(told.stdout)["slices"] == len(data)
-    assert "skipped.csv says why" not in told.stdout
+    assert json.loads(output.stdout)["slices"] == len(data)
+    assert "skipped.csv says why" not in output.stdout
 
 
 def test_phantoms_need_no_files(tmp_path: Path) -> None:
     out = tmp_path / "phantoms"
     command = ["preprocess", "--source", "phantom", "--studies", "1", "-o", str(out)]
-    told = runner.invoke(app, [*command, "--size", "32", "--workers", "1"])
-    assert told.exit_code == 0, told.stderr
-    assert "of 1 patients" in told.stdout
+    output = runner.invoke(app, [*command, "--size", "32", "--workers", "1"])
+    assert output.exit_code == 0, output.stderr
+    assert "of 1 patients" in output.stdout
     assert PreparedDataset.open(out).real_ct is False
 
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, line: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = runner.invoke(app, ["preprocess", *arguments])
-    assert told.exit_code == code
-    assert line in told.stderr
-    assert told.stderr.count("\n") == 1
+    output = runner.invoke(app, ["preprocess", *arguments])
+    assert output.exit_code == code
+    assert line in output.stderr
+    assert output.stderr.count("\n") == 1

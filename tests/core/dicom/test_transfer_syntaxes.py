@@ -1,4 +1,4 @@
-"""Compressed transfer syntaxes: what goes in lossless comes out, and damage is told."""
+"""Compressed transfer syntaxes: what goes in lossless comes out, and damage is output."""
 
 from __future__ import annotations
 

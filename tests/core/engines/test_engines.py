@@ -218,7 +218,7 @@ def test_openvino_bfloat16_agrees(mild: Path) -> None:
     expected, found, predictor = both(mild, "openvino")
     assert predictor.engine.bf16
     assert "changes probabilities by at most 0.00" in predictor.engine.why
-    assert not np.array_equal(found, expected)  # it was asked for, and is in use
+    assert not np.array_equal(found, expected)  # as requested, and used
     np.testing.assert_allclose(found, expected, atol=0.01)
 
 

@@ -99,16 +99,16 @@ def test_a_shared_region_is_predicted_once(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu")
-    asked = []
+    sizes = []
     probabilities = predictor.probabilities
     monkeypatch.setattr(
-        predictor, "probabilities", lambda *p: (asked.append(len(p[0])), probabilities(*p))[1]
+        predictor, "probabilities", lambda *p: (sizes.append(len(p[0])), probabilities(*p))[1]
     )
     probe = Probe(predictor, noise(), draws=2)
     maps = {"any": np.eye(90, 70, dtype=np.float32), "subdural": np.eye(90, 70, dtype=np.float32)}
     probe.measure(maps)
     probe.measure(maps)
-    assert sorted(asked) == [1, 1, 2]  # the region, the slice, the random regions
+    assert sorted(sizes) == [1, 1, 2]  # the region, the slice, the random regions
 
 
 @pytest.mark.parametrize(("share", "draws"), [(0, 5), (1, 5), (0.1, 0)])

@@ -244,10 +244,10 @@ def test_ensemble_is_the_mean_of_its_members_over_the_slice(tmp_path: Path) -> N
     folders = [_save(tmp_path / "a", 1, 64), _save(tmp_path / "b", 2, 96)]
     save_ensemble(tmp_path / "both", folders, BundleConfig("ensemble", TRAINING))
 
-    def told(folder: Path) -> Explanation:
+    def output(folder: Path) -> Explanation:
         return explain(Predictor.load(folder, device="cpu"), noise(), LABELS)
 
-    whole, parts = told(tmp_path / "both"), [told(folder) for folder in folders]
+    whole, parts = output(tmp_path / "both"), [output(folder) for folder in folders]
     for label in LABELS:
         mean = np.mean([part.maps[label] for part in parts], axis=0)
         np.testing.assert_allclose(whole.maps[label], mean, atol=1e-6)

@@ -149,16 +149,16 @@ def test_overlay_takes_hu_or_a_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "output"),
     [
         ({"opacity": 1.5}, "opacity must be between 0 and 1"),
         ({"style": "fog"}, "style must be one of heat, contour, not 'fog'"),
         ({"values": np.zeros((3, 3), np.float32)}, r"the map has shape \(3, 3\)"),
     ],
 )
-def test_overlay_refuses_what_makes_no_sense(changed: dict[str, object], told: str) -> None:
+def test_overlay_refuses_what_makes_no_sense(changed: dict[str, object], output: str) -> None:
     given = {"image": np.zeros((4, 4), np.uint8), "values": np.zeros((4, 4), np.float32)}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=output):
         overlay(**{**given, **changed})  # type: ignore[arg-type]
 
 
@@ -172,8 +172,8 @@ def panel(
         label: np.linspace(0, 1, 64 * 48, dtype=np.float32).reshape(64, 48) for label in labels
     }
     six = (0.9, 0.496, 0.3, 0.2, 0.1, 0.5)
-    told = {label: Faithfulness(0.9, 0.2, 0.8) for label in labels[1:]}
-    return Panel(ct, maps, six, dict.fromkeys(LABELS, 0.5), caveat=caveat, faithfulness=told)
+    output = {label: Faithfulness(0.9, 0.2, 0.8) for label in labels[1:]}
+    return Panel(ct, maps, six, dict.fromkeys(LABELS, 0.5), caveat=caveat, faithfulness=output)
 
 
 def texts(drawn: Panel) -> str:
@@ -183,16 +183,16 @@ def texts(drawn: Panel) -> str:
 
 
 def test_panel_shows_method_threshold_and_caveat() -> None:
-    told = texts(panel(("any", "epidural", "subdural"), caveat="Trained on nothing."))
-    assert "any hemorrhage  0.90" in told
-    assert "reaches its threshold 0.50" in told
-    assert "epidural  0.4960\nunder its threshold 0.5000" in told  # 0.50 under 0.50 would puzzle
-    assert "subdural  0.5000\nreaches its threshold 0.5000" in told
-    assert "Research use only, not a medical device. Trained on nothing." in told
-    assert all(f"{label} 0." in told for label in LABELS)
+    output = texts(panel(("any", "epidural", "subdural"), caveat="Trained on nothing."))
+    assert "any hemorrhage  0.90" in output
+    assert "reaches its threshold 0.50" in output
+    assert "epidural  0.4960\nunder its threshold 0.5000" in output  # 0.50 under 0.50 would puzzle
+    assert "subdural  0.5000\nreaches its threshold 0.5000" in output
+    assert "Research use only, not a medical device. Trained on nothing." in output
+    assert all(f"{label} 0." in output for label in LABELS)
     for letter in "RLAP":
-        assert f"\n{letter}\n" in told
-    assert "PLANTED" not in told
+        assert f"\n{letter}\n" in output
+    assert "PLANTED" not in output
 
 
 @pytest.mark.parametrize("labels", [LABELS[:1], LABELS[:2], LABELS[:3], LABELS])
@@ -211,10 +211,12 @@ def test_no_text_of_the_panel_is_cut_or_overlaps(labels: tuple[str, ...]) -> Non
 
 
 def test_faithfulness_is_shown_under_each_map() -> None:
-    told = texts(panel(("any", "epidural")))
-    assert "the map is empty: nothing here raises the probability" in told  # `any` was not measured
-    assert "hottest tenth replaced 0.200 · a random one 0.800" in told
-    assert "healthy-looking tissue" in told
+    output = texts(panel(("any", "epidural")))
+    assert (
+        "the map is empty: nothing here raises the probability" in output
+    )  # `any` was not measured
+    assert "hottest tenth replaced 0.200 · a random one 0.800" in output
+    assert "healthy-looking tissue" in output
     assert "hottest tenth" not in texts(panel(("any",)))
 
 
@@ -226,9 +228,9 @@ def test_eigencam_is_described_as_ignoring_the_label() -> None:
 def test_each_window_is_shown_and_the_maps_lie_over_the_first() -> None:
     shown = replace(panel(("any",)), windows=(BONE, BRAIN), style="contour", opacity=1.0)
     figure = draw_panel(shown)
-    told = texts(shown)
-    assert "bone\nwindow 600 / 2800 HU" in told
-    assert "brain\nwindow 40 / 80 HU" in told
+    output = texts(shown)
+    assert "bone\nwindow 600 / 2800 HU" in output
+    assert "brain\nwindow 40 / 80 HU" in output
     first, second, third = (axes.images[0].get_array() for axes in figure.axes[:3])
     assert np.array_equal(first, picture(shown.ct.hu, BONE))
     assert np.array_equal(second, picture(shown.ct.hu, BRAIN))
@@ -243,8 +245,8 @@ def test_the_bar_is_a_round_length_from_the_spacing(
     spacing: tuple[float, float], bar: str | None
 ) -> None:
     axes = draw_panel(panel(("any",), spacing=spacing)).axes[0]  # 48 columns
-    told = [text.get_text() for text in axes.texts if text.get_text().endswith("mm")]
-    assert told == ([] if bar is None else [bar])
+    output = [text.get_text() for text in axes.texts if text.get_text().endswith("mm")]
+    assert output == ([] if bar is None else [bar])
     if bar:
         (line,) = axes.lines
         x = line.get_xdata()

@@ -143,8 +143,8 @@ def test_pickles_are_refused_by_name(tmp_path: Path) -> None:
 def test_keys_are_compared_by_name_and_shape() -> None:
     wanted = {"a": (2, 3), "b": (1,), "n.num_batches_tracked": ()}
     assert compare_keys({"a": (2, 3), "b": (1,)}, wanted) == ""
-    told = compare_keys({"a": (3, 2), "c": (1,)}, wanted)
-    assert told == "missing b; unexpected c; shape: a is [3, 2], not [2, 3]"
+    output = compare_keys({"a": (3, 2), "c": (1,)}, wanted)
+    assert output == "missing b; unexpected c; shape: a is [3, 2], not [2, 3]"
 
 
 def test_to_input_repeats_the_windows_over_the_slices() -> None:

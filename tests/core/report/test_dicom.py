@@ -100,13 +100,13 @@ def test_probabilities_of_slices_refer_to_their_images(
 ) -> None:
     numbers = named(items(groups(written[0])[0]), "Certainty of Finding")[1:]
 
-    told = {
+    output = {
         number.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID: float(
             number.MeasuredValueSequence[0].NumericValue
         )
         for number in numbers
     }
-    assert told == pytest.approx(
+    assert output == pytest.approx(
         {one.ref.id.sop_uid: 100 * one.row.by_label()["any"] for one in study.slices}, abs=1e-4
     )
     evidence = written[0].CurrentRequestedProcedureEvidenceSequence[0]
@@ -120,10 +120,10 @@ def test_report_has_verdict_notice_and_quality_findings(
 
     verdict = named(found, "Intracranial hemorrhage")[0].ConceptCodeSequence[0]
     assert verdict.CodeValue == dicom_codes.VERDICTS[study.study.verdict].value
-    told = [one.TextValue for one in named(found, "Comment")]
-    assert told[0] == "Research use only, not a medical device."
-    assert "never saw a real CT" in told[1]
-    assert [f"Quality: {reason.text}" for reason in study.study.quality] == told[2:]
+    output = [one.TextValue for one in named(found, "Comment")]
+    assert output[0] == "Research use only, not a medical device."
+    assert "never saw a real CT" in output[1]
+    assert [f"Quality: {reason.text}" for reason in study.study.quality] == output[2:]
     parameters = [one.TextValue for one in named(found, "Algorithm Parameters")]
     assert f"weights sha256 {study.predictor.bundle.config.sha256}" in parameters
     assert written[0].VerificationFlag == "UNVERIFIED"
@@ -196,8 +196,8 @@ def test_keep_patient_copies_what_an_archive_files_by(tiny_bundle: Path, tmp_pat
         assert (one.StudyDate, one.StudyID, one.PatientSex) == ("20250102", "S7", "F")
         assert str(one.ReferringPhysicianName) == "M\u00fcller^Doctor"
         assert one.SpecificCharacterSet == "ISO_IR 192"
-        for told in (b"PLANTED HOSPITAL", b"PLANTED COMMENT", b"PLANTED STUDY"):
-            assert told not in path.read_bytes()
+        for output in (b"PLANTED HOSPITAL", b"PLANTED COMMENT", b"PLANTED STUDY"):
+            assert output not in path.read_bytes()
 
 
 def test_malformed_date_is_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -292,14 +292,14 @@ def test_an_independent_validator_finds_no_error(
     keep: bool, study: StudyResult, tmp_path: Path
 ) -> None:
     for path in write_dicom(study, tmp_path / "out", keep_patient=keep)[:2]:
-        told = run_tool("dciodvfy", path)
-        assert "Error" not in told, told
+        output = run_tool("dciodvfy", path)
+        assert "Error" not in output, output
 
 
 def test_dcmtk_prints_the_report(study: StudyResult, tmp_path: Path) -> None:
     report, *_ = write_dicom(study, tmp_path / "out")
 
-    told = run_tool("dsrdump", report)
+    output = run_tool("dsrdump", report)
 
-    assert "Comprehensive 3D SR Document" in told
-    assert '(1386000,SCT,"Intracranial hemorrhage")' in told
+    assert "Comprehensive 3D SR Document" in output
+    assert '(1386000,SCT,"Intracranial hemorrhage")' in output

@@ -184,10 +184,10 @@ def test_cells_start_from_the_backbone_of_a_bundle_without_them(
     first = plan(located, tmp_path / "run")
     start_run(first)
     folder = refit(first, None)
-    told: list[str] = []
+    notes: list[str] = []
     start = changed(head="patch", epochs=1, lr=1e-12, init=str(folder), ema=0.0, mask_weight=1.0)
-    result = train(start, located, tmp_path / "next", callbacks=Callbacks(note=told.append))
-    assert told == [f"started from the bundle {folder}: classifier dropped"]
+    result = train(start, located, tmp_path / "next", callbacks=Callbacks(note=notes.append))
+    assert notes == [f"started from the bundle {folder}: classifier dropped"]
     kept = load_bundle(folder).models[0].state_dict()
     for key, value in weights(result.model.backbone).items():
         if "running" not in key and "tracked" not in key:

@@ -1,4 +1,4 @@
-"""A training that is killed at any moment goes on to the same weights, bit for bit."""
+"""A training that is killed at any moment resumes to the same weights, bit for bit."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_unknown_masks_do_not_contribute() -> None:
 
 
 def test_odds_at_the_wrong_place_cost_their_share() -> None:
-    masks = torch.full((2, 6, 4, 4), float("nan"))  # of the second slice nobody knows
+    masks = torch.full((2, 6, 4, 4), float("nan"))  # unknown in the second slice
     masks[0] = 0
     masks[0, 5, :2, :2] = 1.0  # a subdural over the first of four cells
     cells = torch.zeros((2, 6, 2, 2))

@@ -39,7 +39,7 @@ AT_ODDS = (0.95, 0.05, 0.05, 0.05, 0.05, 0.05)
 
 @dataclass(frozen=True)
 class Unlabelled(BlobSeries):
-    """The same slices, of which nobody has said anything, in studies of their own."""
+    """The same slices without labels, in other studies."""
 
     def read(self):  # type: ignore[no-untyped-def]
         for one in super().read():
