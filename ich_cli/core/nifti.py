@@ -32,6 +32,7 @@ from ich_cli.core.dicom import (
 from ich_cli.core.errors import BrokenFileError, LimitError, NotApplicableError
 
 GUESSED: Final = "NIfTI without orientation (qform_code, sform_code 0): left and right are a guess"
+UNCHECKED: Final = "NIfTI: contrast agent, body part and gantry tilt cannot be checked"
 _HEADER_BYTES: Final = 540  # NIfTI-2; NIfTI-1 has 348
 _MAGIC: Final = {b"n+1\0": 348, b"n+2\0": 540}
 _PAIR: Final = (b"ni1\0", b"ni2\0")
@@ -71,6 +72,12 @@ class NiftiVolume:
     intercept: float
     slice_axis: int
     """0, 1 or 2: the voxel axis closest to the body's axis."""
+    affine: tuple[float, ...] = ()
+    """Voxel indices → RAS+ mm, 4 x 4, row by row."""
+    sizes: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Sides of a voxel in mm."""
+    placed: bool = True
+    """False where the header has no orientation, so that the affine is a guess."""
 
     @property
     def byte_count(self) -> int:
@@ -138,13 +145,16 @@ def read_planes(
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
         raise BrokenFileError(name, "NIfTI affine is not a mapping of space", "export it again")
     placed = bool(header["qform_code"]) or bool(header["sform_code"])
-    notes = () if placed else (GUESSED,)
+    notes = (UNCHECKED,) if placed else (GUESSED, UNCHECKED)
     digest = _digest(raw)
     axis = int(np.argmax(np.abs(affine[2, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
-    volume = replace(volume, slice_axis=axis)
-    sizes = _sizes(header, affine)
+    x, y, z = _sizes(header, affine)
+    volume = replace(
+        volume, slice_axis=axis, affine=tuple(affine.ravel().tolist()), sizes=(x, y, z),
+        placed=placed,
+    )  # fmt: skip
     planes = range(volume.shape[axis])
-    frames = [_frame(volume, affine, sizes, index, name, digest, notes) for index in planes]
+    frames = [_frame(volume, affine, index, name, digest, notes) for index in planes]
     if not is_axial(frames[0].geometry):
         raise NotApplicableError(name, "no axial planes: the volume is oblique to the body")
     return frames
@@ -213,7 +223,7 @@ def _scaling(header: Any) -> tuple[float, float]:
     return slope, intercept if math.isfinite(intercept) else 0.0
 
 
-def _sizes(header: Any, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sizes(header: Any, affine: NDArray[np.float64]) -> list[float]:
     """Return the sides of a voxel in mm: pixdim where the affine is sheared, else the affine's.
 
     dcm2niix writes a tilted gantry as a sheared affine whose columns are too long.
@@ -223,7 +233,7 @@ def _sizes(header: Any, affine: NDArray[np.float64]) -> NDArray[np.float64]:
     stated = np.asarray(header["pixdim"][1:4], np.float64)
     sheared = np.abs(angles - np.eye(3)).max() > _SHEAR
     usable = bool(np.isfinite(stated).all() and stated.min() > 0)
-    return stated if sheared and usable else sizes
+    return (stated if sheared and usable else sizes).tolist()  # type: ignore[no-any-return]
 
 
 def _digest(raw: Seekable) -> bytes:
@@ -242,20 +252,21 @@ def _uid(digest: bytes, *parts: object) -> str:
 
 
 def _frame(
-    volume: NiftiVolume, affine: NDArray[np.float64], sizes: NDArray[np.float64], index: int,
-    name: str, digest: bytes, notes: tuple[str, ...],
+    volume: NiftiVolume, affine: NDArray[np.float64], index: int, name: str, digest: bytes,
+    notes: tuple[str, ...],
 ) -> NiftiFrame:  # fmt: skip
     """Describe a plane: column index grows along the first in-plane axis, row index the second."""
     across, down = _in_plane(volume.slice_axis)
     corner = np.zeros(4)
     corner[volume.slice_axis], corner[3] = index, 1
+    sizes = volume.sizes
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     geometry = Geometry(
         position=_lps((affine @ corner)[:3]),
         row_direction=_lps(directions[:, across]),
         column_direction=_lps(directions[:, down]),
-        spacing=(float(sizes[down]), float(sizes[across])),
-        thickness=float(sizes[volume.slice_axis]),
+        spacing=(sizes[down], sizes[across]),
+        thickness=sizes[volume.slice_axis],
     )
     plane = NiftiPlane(volume.shape[down], volume.shape[across], volume, index)
     id = SliceId(

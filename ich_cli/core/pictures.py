@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BONE_HU: Final = 1000.0
 """HU of white pixels, where the window ends below it."""
 ASSUMED: Final = "the window is unknown: 40/80 is assumed"
+UNCHECKED: Final = "picture: size, thickness, gaps and contrast agent cannot be checked"
 NO_WINDOW: Final = (
     "give the window of pictures: --window CENTER,WIDTH, as 40,80 of the brain, or unknown"
 )
@@ -77,10 +78,10 @@ class PictureFormat:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on the slice: how its HU were found."""
+        """Notes on the slice: how its HU were found, and what cannot be checked."""
         center, width, known = self.window
         note = f"{self.bits}-bit picture, HU from window {center:g}/{width:g}"
-        return (note,) if known else (note, ASSUMED)
+        return (note, UNCHECKED) if known else (note, ASSUMED, UNCHECKED)
 
 
 def is_picture(head: bytes) -> bool:

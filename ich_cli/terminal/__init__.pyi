@@ -20,6 +20,7 @@ from .options import (
     Engine as Engine,
     Json as Json,
     Limit as Limit,
+    NiftiFolder as NiftiFolder,
     Output as Output,
     Paths as Paths,
     PictureWindowOption as PictureWindowOption,

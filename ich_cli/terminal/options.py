@@ -139,6 +139,15 @@ PictureWindowOption = Annotated[
     ),
 ]  # fmt: skip
 
+NiftiFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--nifti", metavar="DIR", show_default=False,
+        help="Write the maps of whole series into this folder as NIfTI volumes, a file for each "
+        "label, in the voxels of the input.",
+    ),
+]  # fmt: skip
+
 
 def parse_thresholds(given: Iterable[str] | None, default: dict[str, float]) -> dict[str, float]:
     """Return label → threshold: `default`, changed by ``0.4`` or ``subdural=0.4``.

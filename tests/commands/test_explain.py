@@ -279,3 +279,15 @@ def test_real_head_ct(explain: Explain, shared_data: Path) -> None:
     found = json.loads(explain(shared_data / "dicom" / "ge-head", "--json").stdout)
     assert "gantry tilt 18.5" in found["note"]
     assert len(series.scan([found["path"]])) == 1
+
+
+def test_maps_of_a_series_are_written_as_nifti(explain: Explain, scans: Path) -> None:
+    done = explain(scans, "--nifti", "maps", "-l", "any", "-l", "subdural")
+    assert done.exit_code == 0, done.stderr
+    volumes = sorted(Path("maps").iterdir())
+    assert [one.name.split(".", 1)[1] for one in volumes] == ["any.nii.gz", "subdural.nii.gz"]
+    assert {str(one) for one in volumes} < set(done.stdout.split())
+    found = json.loads(explain(scans, "--nifti", "maps", "-l", "any", "--json").stdout)
+    assert found["nifti"] == [str(volumes[0])]
+    both = explain(scans, "--nifti", "maps", "--frame", "1")
+    assert "--nifti writes whole series; leave out --frame and --data" in both.stderr

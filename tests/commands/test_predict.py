@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -590,3 +591,26 @@ def test_pictures_need_a_window_and_say_which(
         assert row["note"].startswith(notes)
         assert 0 <= float(row["any"]) <= 1
     assert predict(tmp_path / "a.png", "--window", "40").exit_code == 2
+
+
+def test_nifti_gives_rows_a_report_and_maps_but_no_dicom(
+    predict: Callable[..., Result], tmp_path: Path
+) -> None:
+    voxels = np.full((32, 28, 3), -1000, np.int16)
+    voxels[4:28, 4:24] = 30
+    path = tmp_path / "head.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-2.0, -2.0, 5.0, 1.0])), path)
+    done = predict(
+        path, "-o", tmp_path / "out.csv", "--report", tmp_path / "pages",
+        "--dicom", tmp_path / "dicom", "--nifti", tmp_path / "maps",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert "no DICOM output: NIfTI files and pictures are no DICOM source" in done.stderr
+    found = rows(tmp_path / "out.csv")
+    assert [row["status"] for row in found] == ["ok"] * 3
+    assert "contrast agent, body part and gantry tilt cannot be checked" in found[0]["note"]
+    assert len(list((tmp_path / "pages").glob("study-*.html"))) == 1
+    assert list((tmp_path / "dicom").iterdir()) == []
+    assert {one.name for one in (tmp_path / "maps").iterdir()} == {
+        f"head.{label}.nii.gz" for label in LABELS
+    }

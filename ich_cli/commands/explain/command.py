@@ -17,6 +17,7 @@ from ich_cli.terminal import (
     Device,
     Json,
     Limit,
+    NiftiFolder,
     Output,
     PictureWindowOption,
     Quiet,
@@ -108,6 +109,7 @@ def explain(
     display_window: WindowNames = None,
     style: StyleName = "heat",
     opacity: Opacity = OPACITY,
+    nifti: NiftiFolder = None,
     data: Data = None,
     out_of_fold: OutOfFold = None,
     weights: Weights = None,
@@ -130,6 +132,8 @@ def explain(
     Example: ich explain --data phantoms/ -o methods.csv
     """
     _check(paths, label, all_labels, frame, style, data, out_of_fold)
+    if nifti and (frame or data):
+        raise UsageError("--nifti writes whole series; leave out --frame and --data")
     limits = parse_limits(limit)
     if data:
         run_benchmark(
@@ -144,7 +148,7 @@ def explain(
     render = _render_options(display_window, style, opacity)
     names = parse_names(anonymous_paths)
     found = find(paths or [], frame, limits, names, quiet, parse_window(window))
-    run(found, options, render, output, frame, weights, device, as_json=json, quiet=quiet)
+    run(found, options, render, output, frame, weights, device, nifti, as_json=json, quiet=quiet)
 
 
 def _check(

@@ -12,6 +12,7 @@ import typer
 from ich_cli.commands.explain.json_record import record, series_record, why
 from ich_cli.core.errors import NothingFoundError, UsageError
 from ich_cli.core.labels import LABELS, RESEARCH_ONLY
+from ich_cli.core.system import make_folder
 from ich_cli.terminal import as_steps, note, progress, warn
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ _ENDINGS = (
     ".dcm", ".dicom", ".dic", ".ima", ".nii.gz", ".nii", ".png", ".jpg", ".jpeg",
 )  # fmt: skip
 _SERIES_NAME = "series.explain.png"
+Maps = dict[str, list[Path]]
+"""Key of a series → its NIfTI volumes."""
 _NONE_READ = "no slice could be read; `ich predict` gives the reason for each file"
 
 
@@ -66,20 +69,24 @@ def run(
     frame: int | None,
     weights: str | None,
     device: str,
+    nifti: Path | None = None,
     *,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Explain one slice, or each series, and write one picture for each."""
+    if nifti:
+        make_folder(nifti)
     predictor = _load(weights, device, quiet)
     if predictor.caveat:
         warn(predictor.caveat)
+    maps = _write_maps(predictor, found, nifti, options, quiet) if nifti else {}
     candidates = _candidates(found, frame)
     if len(candidates) == 1 or frame:
         chosen = _most_likely(predictor, found, candidates, options.limits, quiet)
-        _slice(predictor, *chosen, options, render, output, frame, as_json, quiet)
+        _slice(predictor, *chosen, options, render, output, frame, maps, as_json, quiet)
     else:
-        _series(predictor, found, options, render, output, as_json, quiet)
+        _series(predictor, found, options, render, output, maps, as_json, quiet)
     if not as_json:
         note(RESEARCH_ONLY, quiet=quiet)
 
@@ -159,6 +166,7 @@ def _slice(
     render: RenderOptions,
     output: Path | None,
     frame: int | None,
+    maps: Maps,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -170,10 +178,11 @@ def _slice(
     path = output or Path(default_name(found.explanation.ct.id.path, frame))
     write_panel(path, found.panel(predictor, render))
     if as_json:
-        typer.echo(json.dumps(record(path, found, predictor, chosen=bool(options.labels))))
+        about = record(path, found, predictor, chosen=bool(options.labels))
+        typer.echo(json.dumps({**about, **_paths(maps, series)}))
         return
     _show(found, chosen=bool(options.labels), quiet=quiet)
-    typer.echo(str(path))
+    _echo(path, maps, series)
 
 
 def _series(
@@ -182,6 +191,7 @@ def _series(
     options: ExplainOptions,
     render: RenderOptions,
     output: Path | None,
+    maps: Maps,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -200,10 +210,40 @@ def _series(
             advance(1)
             if as_json:
                 chosen = bool(options.labels)
-                typer.echo(json.dumps(series_record(path, one, predictor, chosen=chosen)))
+                about = series_record(path, one, predictor, chosen=chosen)
+                typer.echo(json.dumps({**about, **_paths(maps, prediction.series)}))
                 continue
             _show_series(one, quiet)
-            typer.echo(str(path))
+            _echo(path, maps, prediction.series)
+
+
+def _write_maps(
+    predictor: Predictor, found: Scan, folder: Path, options: ExplainOptions, quiet: bool
+) -> Maps:
+    """Write the maps of all slices as NIfTI volumes, without --label those of all labels."""
+    from ich_cli.core.explain import map_stems, volume_grid, write_nifti_maps
+
+    stems, maps = map_stems(found.series), {}
+    with progress("Writing maps", found.slices, quiet=quiet) as advance:
+        for series in found.series:
+            maps[series.key] = write_nifti_maps(
+                predictor, series, folder, stems[series.key], options.labels or LABELS,
+                method=options.method, limits=options.limits, progress=advance,
+            )  # fmt: skip
+            if note := volume_grid(series).note:
+                warn(f"{folder / stems[series.key]}: {note}")
+    return maps
+
+
+def _paths(maps: Maps, series: Series) -> dict[str, list[str]]:
+    """Return the entry of the record that names the NIfTI volumes, if there are some."""
+    return {"nifti": list(map(str, maps[series.key]))} if series.key in maps else {}
+
+
+def _echo(path: Path, maps: Maps, series: Series) -> None:
+    """Print the names of the files of a series."""
+    for one in (path, *maps.get(series.key, ())):
+        typer.echo(str(one))
 
 
 def _warn_of_names(refs: Sequence[SliceRef], limits: Limits) -> None:

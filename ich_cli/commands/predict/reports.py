@@ -1,4 +1,4 @@
-"""Reports of ``ich predict``: an HTML page and DICOM files for each study."""
+"""Reports of ``ich predict``: a page and DICOM files a study, NIfTI volumes a series."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ich_cli.core.errors import IchError, OutputError
-from ich_cli.core.system import output_error, remove_stale
+from ich_cli.core.system import make_folder
 from ich_cli.terminal import progress, warn
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ class Reports:
 
     pages: Path | None = None
     dicom: Path | None = None
+    nifti: Path | None = None
     keep_patient: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.pages or self.dicom)
+        return bool(self.pages or self.dicom or self.nifti)
 
     def prepare(self) -> None:
         """Create the folders before the prediction, so that errors appear early.
@@ -34,14 +35,8 @@ class Reports:
         OutputError
             If a folder cannot be made.
         """
-        for folder in filter(None, (self.pages, self.dicom)):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except FileExistsError:
-                raise OutputError(f"{folder} is a file; name a folder") from None
-            except OSError as error:
-                raise output_error(folder, error) from error
-            remove_stale(folder)
+        for folder in filter(None, (self.pages, self.dicom, self.nifti)):
+            make_folder(folder)
 
     def write(self, results: Sequence[StudyResult], *, quiet: bool) -> list[Path]:
         """Write all reports; return the folders that contain any.
@@ -49,9 +44,10 @@ class Reports:
         An error affects only the study's own reports; a line on stderr gives the reason.
         """
         wrote: list[Path] = []
+        stems = self._stems(results)
         with progress("Writing reports", len(results), unit="studies", quiet=quiet) as advance:
             for result in results:
-                wrote += self._write(result)
+                wrote += self._write(result, stems)
                 advance(1)
         if self.pages and results:
             from ich_cli.core.report import write_worklist
@@ -59,7 +55,15 @@ class Reports:
             write_worklist(results, self.pages / "index.html")
         return list(dict.fromkeys(wrote))
 
-    def _write(self, result: StudyResult) -> list[Path]:
+    def _stems(self, results: Sequence[StudyResult]) -> dict[str, str]:
+        """Return the beginnings of the names of maps by the key of their series."""
+        if not self.nifti:
+            return {}
+        from ich_cli.core.explain import map_stems
+
+        return map_stems(one.series for result in results for one in result.group.series)
+
+    def _write(self, result: StudyResult, stems: dict[str, str]) -> list[Path]:
         from ich_cli.core.report import write_dicom, write_report
 
         wrote: list[Path] = []
@@ -67,6 +71,9 @@ class Reports:
             if self.pages:
                 write_report(result, self.pages / f"{result.name}.html")
                 wrote.append(self.pages)
+            if self.nifti and result.slices:
+                self._write_maps(result, self.nifti, stems)
+                wrote.append(self.nifti)
             if self.dicom and result.slices:
                 write_dicom(result, self.dicom / result.name, keep_patient=self.keep_patient)
                 wrote.append(self.dicom)
@@ -75,3 +82,13 @@ class Reports:
         except IchError as error:
             warn(f"study {result.study.study_uid}: {error}")
         return wrote
+
+    def _write_maps(self, result: StudyResult, folder: Path, stems: dict[str, str]) -> None:
+        from ich_cli.core.explain import volume_grid, write_nifti_maps
+
+        for one in result.group.series:
+            if any(row.probabilities for row in one.slices):
+                stem = stems[one.series.key]
+                write_nifti_maps(result.predictor, one.series, folder, stem, limits=result.limits)
+                if note := volume_grid(one.series).note:
+                    warn(f"{folder / stem}: {note}")

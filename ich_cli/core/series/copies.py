@@ -8,6 +8,7 @@ import numpy as np
 
 from ich_cli.core.dicom import Limits, PixelFormat
 from ich_cli.core.errors import InputError, NotApplicableError, ReasonCode
+from ich_cli.core.nifti import NiftiPlane
 from ich_cli.core.series.loading import load, read_stored
 from ich_cli.core.series.types import Refused, SliceRef
 
@@ -46,7 +47,7 @@ def _same_pixels(one: SliceRef, other: SliceRef, limits: Limits) -> bool:
     try:
         first, second = one.format, other.format
         if not isinstance(first, PixelFormat) or not isinstance(second, PixelFormat):
-            return False
+            return isinstance(first, NiftiPlane) and first == second  # UIDs are of the content
         if first.syntax == second.syntax:
             return read_stored(one, first, limits) == read_stored(other, second, limits)
         return bool(np.array_equal(load(one, limits).hu, load(other, limits).hu))

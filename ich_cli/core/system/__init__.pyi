@@ -1,5 +1,6 @@
 from .atomic import (
     exclusive_lock as exclusive_lock,
+    make_folder as make_folder,
     output_error as output_error,
     remove_stale as remove_stale,
     replacing as replacing,

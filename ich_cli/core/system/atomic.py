@@ -75,6 +75,23 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
             new.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder for results, and remove unfinished files in it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"{folder} is a file; name a folder") from None
+    except OSError as error:
+        raise output_error(folder, error) from error
+    remove_stale(folder)
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Open a new folder that replaces `folder` when the block ends without an error.

@@ -58,6 +58,8 @@ def write_dicom(
     from ich_cli.core.report.dicom.structured_report import make_report
     from ich_cli.core.report.dicom.uids import Identity
 
+    if result.slices and not any(one.ref.is_dicom for one in result.slices):
+        raise IchError("no DICOM output: NIfTI files and pictures are no DICOM source")
     slices = _sources(result, keep_patient)
     if not slices:
         raise IchError("no DICOM output: no slice of a DICOM file has a prediction and UIDs")
