@@ -194,6 +194,26 @@ def make_ct_ich_pictures(root: Path) -> Path:
     return root
 
 
+def make_incomplete_ct_ich(root: Path) -> None:
+    """Write CT-ICH 1.0.0 with a bone image missing, rows without images and images without rows."""
+    head = np.zeros((64, 64), np.uint8)
+    head[16:48, 16:48] = 110
+    for patient, slices in (("049", (1, 2, 10)), ("050", (1,))):
+        for kind in ("brain", "bone"):
+            (root / "Patients_CT" / patient / kind).mkdir(parents=True)
+            for number in slices:
+                if (patient, kind, number) != ("049", "bone", 2):
+                    path = root / "Patients_CT" / patient / kind / f"{number}.jpg"
+                    cv2.imwrite(str(path), head if kind == "brain" else head // 110 * 75)
+    cv2.imwrite(str(root / "Patients_CT" / "049" / "brain" / "10_HGE_Seg.jpg"), head)
+    (root / "hemorrhage_diagnosis.csv").write_text(
+        "PatientNumber,SliceNumber,Intraventricular,Intraparenchymal,Subarachnoid,Epidural,"
+        "Subdural,No_Hemorrhage,Fracture_Yes_No\n"
+        "49,1,0,0,0,0,0,1,0\n49,2,0,0,0,1,0,0,0\n49,10,1,0,0,0,0,0,0\n49,11,0,0,0,0,0,1,0\n"
+        "51,1,0,0,0,0,0,1,0\n"
+    )
+
+
 def _ct_ich_rows(patient: int, study: PhantomStudy) -> list[tuple[int, ...]]:
     order = ("intraventricular", "intraparenchymal", "subarachnoid", "epidural", "subdural")
     found = []

@@ -14,6 +14,7 @@ from .label_table import (
     LabelRow as LabelRow,
     candidate_names as candidate_names,
     find_labels as find_labels,
+    listed as listed,
     read_labels as read_labels,
     slice_key as slice_key,
     to_label as to_label,

@@ -20,6 +20,7 @@ from ich_cli.core.data import (
     LabelRow,
     candidate_names,
     find_labels,
+    listed,
     read_labels,
     slice_key,
     to_label,
@@ -109,6 +110,7 @@ def match(predictions: Path, labels: Path) -> Matched:
     both = [(row, label) for row, label in found if label is not None]
     if not both:
         raise DataError(f"no slice of {predictions} is in {labels}; check that identifiers match")
+    _check_unambiguous(both, labels)
     groups_of = [_group(row, groups) for row, _ in both]
     patients, studies, grouped = _numbered(groups_of)
     # the keys of one labelled slice share one row, so rows are distinguished by identity
@@ -126,6 +128,21 @@ def match(predictions: Path, labels: Path) -> Matched:
         unlabelled=len(first) - len(both),
         unpredicted=len(slices - used),
     )
+
+
+def _check_unambiguous(both: Iterable[tuple[PredictionRow, LabelRow]], labels: Path) -> None:
+    """Raise DataError where one row of labels fits predictions of several files."""
+    files: dict[int, list[str]] = {}
+    for row, label in both:
+        own = files.setdefault(id(label), [])
+        if row.path not in own:
+            own.append(row.path)
+    ambiguous = [paths[0].rpartition("/")[2] for paths in files.values() if len(paths) > 1]
+    if ambiguous:
+        raise DataError(
+            f"{labels}: {len(ambiguous)} rows fit several files ({listed(ambiguous)}); name the "
+            "slices by path or SOPInstanceUID"
+        )
 
 
 def read_predictions(path: Path) -> tuple[list[PredictionRow], int]:

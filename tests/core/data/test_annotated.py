@@ -10,7 +10,7 @@ from ich_cli.core.data import open_masked
 from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.errors import DataError
 from ich_cli.core.phantom import write_studies
-from tests.core.data.test_sources import make_ct_ich
+from tests.support.datasets import make_incomplete_ct_ich
 
 HEADER = "PatientNumber,SliceNumber,subtype,cx,cy,w,h\n"
 
@@ -56,7 +56,7 @@ def test_neighbours_come_for_models_with_context(phantoms: Path) -> None:
 
 
 def test_boxes_of_ct_ich_are_masks(tmp_path: Path) -> None:
-    make_ct_ich(tmp_path)
+    make_incomplete_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(
         HEADER + "49,2,epidural,0.5,0.5,0.5,0.5\n49,2,subdural,0.9,0.9,0.1,0.1\n"
     )
@@ -70,7 +70,7 @@ def test_boxes_of_ct_ich_are_masks(tmp_path: Path) -> None:
 
 
 def test_only_some_slices(tmp_path: Path) -> None:
-    make_ct_ich(tmp_path)
+    make_incomplete_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(
         HEADER + "49,2,epidural,0.5,0.5,0.5,0.5\n49,1,epidural,0.5,0.5,0.5,0.5\n"
     )
@@ -81,7 +81,7 @@ def test_only_some_slices(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_slice_is_left_out(tmp_path: Path) -> None:
-    make_ct_ich(tmp_path)
+    make_incomplete_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(
         HEADER + "49,77,epidural,0.5,0.5,0.5,0.5\n49,1,epidural,0.5,0.5,0.5,0.5\n"
     )
@@ -92,7 +92,7 @@ def test_an_unreadable_slice_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["49,2,epidural,0.5,0.5,0.5", "49,2,clot,0.5,0.5,0.5,0.5"])
 def test_a_table_of_boxes_that_does_not_parse_is_refused(tmp_path: Path, row: str) -> None:
-    make_ct_ich(tmp_path)
+    make_incomplete_ct_ich(tmp_path)
     (tmp_path / "boxes.csv").write_text(f"{HEADER}{row}\n")
     with pytest.raises(DataError, match="needs PatientNumber, SliceNumber, subtype"):
         open_masked(tmp_path)

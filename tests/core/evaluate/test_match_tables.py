@@ -78,3 +78,11 @@ def test_a_missing_score_in_the_long_layout_is_no_prediction(tmp_path: Path) -> 
     labels = write(tmp_path / "l.csv", f"id,{SIX}", "ID_a,0,0,0,0,0,0", "ID_b,0,0,0,0,0,0")
     found = match(predictions, labels)
     assert (found.names, found.empty, found.unpredicted) == (("ID_a",), 1, 1)
+
+
+def test_bare_names_that_fit_files_of_two_folders_are_refused(tmp_path: Path) -> None:
+    rows = [f"{folder}/{k}.dcm,0.5,0.5,0.5,0.5,0.5,0.5" for folder in "ab" for k in range(6)]
+    predictions = write(tmp_path / "p.csv", f"path,{SIX}", *rows)
+    labels = write(tmp_path / "l.csv", f"id,{SIX}", *(f"{k},0,0,0,0,0,0" for k in range(6)))
+    with pytest.raises(DataError, match=r"6 rows fit several files \(0.dcm, .*4.dcm, …\)"):
+        match(predictions, labels)

@@ -28,9 +28,7 @@ def _open(request: SourceRequest) -> Opened:
     if root is None:
         raise DataError(f"{request.paths[0]}: not INSTANCE, which has {IMAGES} and {MASKS}")
     pairs = paired(images_in(root / IMAGES), images_in(root / MASKS), "INSTANCE")
-    volumes = [
-        Volume(image, MaskFiles((mask,)), patient=f"INSTANCE {name}") for name, image, mask in pairs
-    ]
+    volumes = [Volume(image, MaskFiles((mask,)), patient=name) for name, image, mask in pairs]
     return Opened(open_volumes(request, volumes))
 
 
