@@ -8,9 +8,10 @@ from .ct_slice import (
     Vector as Vector,
 )
 from .elements import Elements as Elements, parse as parse
+from .files.archives import archive_members as archive_members
 from .files.inflate import Seekable as Seekable
 from .files.reading import read_file as read_file
-from .files.sniffing import sniff as sniff
+from .files.sniffing import packed_kind as packed_kind, sniff as sniff
 from .files.sources import (
     Source as Source,
     natural_key as natural_key,
@@ -18,7 +19,7 @@ from .files.sources import (
     stamp as stamp,
     walk as walk,
 )
-from .files.zip_archive import zip_members as zip_members
+from .files.tar_archive import holds_tar as holds_tar
 from .frame_data import FrameSource as FrameSource, read_frame as read_frame
 from .geometry import is_axial as is_axial
 from .header import (

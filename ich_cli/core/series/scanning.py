@@ -26,13 +26,15 @@ from ich_cli.core.dicom import (
     Seekable,
     SliceId,
     Source,
+    archive_members,
+    holds_tar,
+    packed_kind,
     printable,
     read_file,
     read_frames,
     sniff,
     stamp,
     walk,
-    zip_members,
 )
 from ich_cli.core.errors import (
     BrokenFileError,
@@ -141,7 +143,7 @@ def glimpse(paths: Sequence[str | Path], limits: Limits = DEFAULT_LIMITS) -> Sli
 def _middle_file(paths: list[Path], limits: Limits) -> list[SliceRef]:
     found = _read_middle(list(walk(paths, limits=limits)), limits)
     if isinstance(found, Source):
-        found = _read_middle(list(zip_members(found, limits)), limits)
+        found = _read_middle(list(archive_members(found, limits)), limits)
     return [] if isinstance(found, Source) else [one for one in found if isinstance(one, SliceRef)]
 
 
@@ -242,7 +244,7 @@ def _zip(
 ) -> Iterator[Found]:
     held: list[Found] = []  # until a member is DICOM: a spreadsheet is a zip, too
     dicom = False
-    for member in zip_members(source, limits, names):
+    for member in archive_members(source, limits, names):
         if isinstance(member, InputError):
             found: Found = [Refused.of(member)]
         else:
@@ -301,8 +303,10 @@ def _read(source: Source, limits: Limits, window: PictureWindow | None = None) -
             planes = read_planes(raw, source.name, limits, compressed=kind == "gzip")
             if planes is not None:
                 return [_plane_ref(source, plane, read_at) for plane in planes]
+            if holds_tar(raw, source.name, limits, compressed=kind == "gzip"):
+                return None if source.entry is None else [Refused.of(_nested(source))]
         if kind not in ("dicom", "bare"):
-            return [Refused.of(_no_dicom(source, kind))]
+            return [Refused.of(_no_dicom(source, kind, packed_kind(head)))]
         return [
             Refused.of(one) if isinstance(one, InputError) else slice_ref(source, one, read_at)
             for one in read_frames(raw, size, source.name, limits)
@@ -314,11 +318,17 @@ def _read(source: Source, limits: Limits, window: PictureWindow | None = None) -
         return [Refused.of(error)]
 
 
-def _no_dicom(source: Source, kind: str) -> InputError:
+def _nested(source: Source) -> InputError:
+    return BrokenFileError(source.name, "a tar inside an archive is not opened", "unpack it first")
+
+
+def _no_dicom(source: Source, kind: str, packed: str) -> InputError:
     if kind == "zip":
         return BrokenFileError(source.name, "a zip inside a zip is not opened", "unpack it first")
     if kind == "gzip":
         return _other(source, "a gzip file", "unpack it first")
+    if packed:
+        return _other(source, packed, "unpack it first")
     return _other(source, "an empty file" if kind == "empty" else "")
 
 

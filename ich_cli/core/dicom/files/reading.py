@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ich_cli.core.dicom.files import sources, zip_archive
+from ich_cli.core.dicom.files import sources, tar_archive, zip_archive
 from ich_cli.core.dicom.files.inflate import Seekable
 from ich_cli.core.dicom.files.sources import Source
 from ich_cli.core.dicom.limits import Limits
@@ -51,6 +51,10 @@ def read_file(source: Source, limits: Limits, read: Callable[[Seekable, int | No
 def _open(source: Source, limits: Limits) -> Iterator[tuple[Seekable, int | None]]:
     """Yield the open file and its size; None for a member of a zip, which is inflated lazily."""
     try:
+        if source.extent is not None:
+            with tar_archive.open_tar_member(source, limits) as window:
+                yield window, source.extent[1]
+            return
         if source.entry is not None:
             with zip_archive.open_member(source, limits) as member:
                 yield member, None

@@ -14,6 +14,19 @@ _VRS: Final = frozenset(
     b"UR US UT UV".split()
 )  # PS3.5 table 6.2-1; pydicom's enumeration would have to be imported for every file sniffed
 
+_ARCHIVES: Final = {
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a rar archive",
+    b"\xfd7zXZ\0": "an xz file",
+    b"BZh": "a bzip2 file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+}
+
+
+def packed_kind(head: bytes) -> str:
+    """Return the name of a kind of archive that is not opened, "" for other files."""
+    return next((kind for magic, kind in _ARCHIVES.items() if head.startswith(magic)), "")
+
 
 def sniff(head: bytes) -> Kind:
     """Return the type of a file from its first 132 bytes (PS3.10 section 7.1).

@@ -23,7 +23,7 @@ from ich_cli.core.system import Names, as_named, run_with_deadline
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, or a member of a zip."""
+    """A file, or a member of a zip or tar."""
 
     path: Path
     name: str
@@ -32,9 +32,11 @@ class Source:
     found: bool = False
     """True if found in a folder or zip, False if named by the user."""
     entry: int | None = None
-    """Index of the member in the zip's directory."""
+    """Index of the member in its archive."""
     real: str = field(default="", repr=False)
     """Name before it was made anonymous; never printed, logged or written."""
+    extent: tuple[int, int] | None = field(default=None, repr=False)
+    """Position and size of a tar's member in the unpacked tar, in bytes."""
 
 
 def printable(text: str) -> str:
