@@ -47,10 +47,14 @@ class Orientation(NamedTuple):
         flipped = self._flip(turned)
         return np.ascontiguousarray(flipped.T if self.transposed else flipped)
 
-    def apply(self, stored: NDArray[Any], interpolation: int = cv2.INTER_LINEAR) -> NDArray[Any]:
-        """Return an array ``(H, W)`` upright with square pixels; the array itself if it is."""
-        turned = self.turn(stored)
-        return _resized(turned, self.upright_shape(stored.shape), interpolation)
+    def apply(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Return HU ``(H, W)`` upright with square pixels; the array itself if nothing changes."""
+        return _interpolated(self.turn(stored), self.upright_shape(stored.shape))
+
+    def apply_to_mask(self, stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a mask ``(H, W)`` upright, each pixel with the bits of the nearest stored one."""
+        turned, shape = self.turn(stored), self.upright_shape(stored.shape)
+        return np.asarray(_resized(turned, shape, cv2.INTER_NEAREST_EXACT), np.uint8)
 
     def invert(self, upright: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
         """Undo `apply` for an array of stored `shape`; stretched pixels are averaged."""
@@ -110,7 +114,7 @@ def upright(ct: CTSlice) -> CTSlice:
     Returns
     -------
     CTSlice
-        HU, interpolated linearly along the longer side of pixels that are not square, with their
+        HU, interpolated along the longer side of pixels that are not square, with their
         geometry. `ct` itself where nothing changes.
     """
     orientation = orientation_of(ct)
@@ -171,6 +175,16 @@ def _point(geometry: Geometry, index: tuple[float, float]) -> Vector | None:
 def _signed(direction: Vector, *, flip: bool) -> Vector:
     x, y, z = direction
     return (-x, -y, -z) if flip else direction
+
+
+def _interpolated(turned: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return HU by cubic interpolation within the range nearby: bone and air cast no rims."""
+    if turned.shape == shape:
+        return turned
+    nearby = np.ones((3, 3), np.uint8)
+    low = _resized(cv2.erode(turned, nearby), shape, cv2.INTER_NEAREST_EXACT)
+    high = _resized(cv2.dilate(turned, nearby), shape, cv2.INTER_NEAREST_EXACT)
+    return np.asarray(np.clip(_resized(turned, shape, cv2.INTER_CUBIC), low, high))
 
 
 def _resized(plane: NDArray[Any], shape: tuple[int, int], interpolation: int) -> NDArray[Any]:

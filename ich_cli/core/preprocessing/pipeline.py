@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,7 +110,7 @@ def prepare_mask(mask: NDArray[np.uint8], placement: Placement) -> NDArray[np.ui
     numpy.ndarray
         uint8 ``(S, S)``; a bit is set where its mask covers at least a quarter of the pixel.
     """
-    turned = placement.orientation.apply(mask, cv2.INTER_NEAREST_EXACT)
+    turned = placement.orientation.apply_to_mask(mask)
     square = pad(crop(turned, placement), placement)
     out = np.zeros((placement.size, placement.size), np.uint8)
     for bit in range(8):

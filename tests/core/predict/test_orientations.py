@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.predict import Predictor
-from tests.support.orientations import ORIENTATIONS, reoriented, restored
+from ich_cli.core.series import scan
+from ich_cli.core.study import by_study
+from tests.support.orientations import ORIENTATIONS, oblong, reoriented, restored
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,24 @@ def test_all_orientations_have_the_same_probabilities(
         change = partial(reoriented, turns=turns, mirrored=mirrored)
         found = predict(predictor, study, tmp_path, change)
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def study_probability(predictor: Predictor, folder: Path) -> float:
+    (found,) = by_study(predictor.predict_all(scan([folder])), predictor.study_rule())
+    assert found.probabilities is not None
+    return found.probabilities[0]
+
+
+def test_oblong_pixels_hardly_change_the_probability_of_a_study(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    write_studies(tmp_path, 1, 700, (), slices=(4, 4))
+    square = study_probability(predictor, tmp_path / "study-0001")
+    for axis in (0, 1):  # 1 is case 08
+        for path in (tmp_path / "study-0001").glob("*.dcm"):
+            out = tmp_path / f"axis {axis}" / path.name
+            out.parent.mkdir(exist_ok=True)
+            restored(pydicom.dcmread(path), partial(oblong, axis=axis)).save_as(out)
+        assert study_probability(predictor, tmp_path / f"axis {axis}") == pytest.approx(
+            square, abs=0.05
+        )
