@@ -175,11 +175,16 @@ def hu_from_gray(gray: NDArray[np.float32], window: PictureWindow) -> NDArray[np
         float32 ``(H, W)``: linear in the window. Black that is connected with the border, up to 8
         of 255 gray levels, is `AIR_HU`; white is `BONE_HU` where the window ends below it.
     """
-    hu = gray * np.float32(window.width) + np.float32(window.lowest)
+    hu = linear_hu(gray, window)
     hu[_outside(gray <= _NOISE)] = min(AIR_HU, window.lowest)
     white = gray >= 1
     hu[white] = np.maximum(hu[white], BONE_HU)
     return hu
+
+
+def linear_hu(gray: NDArray[np.float32], window: PictureWindow) -> NDArray[np.float32]:
+    """Return ``gray * width + center - width / 2``, float32, of gray levels in [0, 1]."""
+    return np.asarray(gray * np.float32(window.width) + np.float32(window.lowest), np.float32)
 
 
 def _outside(black: NDArray[np.bool_]) -> NDArray[np.bool_]:

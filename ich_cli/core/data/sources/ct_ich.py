@@ -48,6 +48,7 @@ from ich_cli.core.errors import (
     NotApplicableError,
     UsageError,
 )
+from ich_cli.core.pictures import PictureWindow, linear_hu
 from ich_cli.core.system import as_named
 
 TABLE: Final = "hemorrhage_diagnosis.csv"
@@ -55,8 +56,8 @@ LICENCE: Final = (
     "CT-ICH, Hssayeni et al., Data 2020, 5(1), 14, doi 10.13026/w8q8-ky94; the paper states "
     "CC BY 4.0; the pictures may not be passed on"
 )
-_BRAIN_LOW, _BRAIN_WIDTH = -20.0, 120.0
-_BONE_LOW, _BONE_WIDTH = -900.0, 3200.0
+_BRAIN: Final = PictureWindow(40, 120)
+_BONE: Final = PictureWindow(700, 3200)
 _WHITE: Final = 127  # of a mask, stored as JPEG
 _NOISE: Final = 8  # gray levels by which JPEG changes saturated pixels
 _DOUBT_HU: Final = 80.0  # larger differences are not noise of the bone image
@@ -182,13 +183,13 @@ def reconstruct_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> 
         image, clipped to the side on which the brain image saturates. Within 8 gray levels of
         saturation the bone image decides which applies.
     """
-    soft = brain.astype(np.float32) / 255 * _BRAIN_WIDTH + _BRAIN_LOW
+    soft = linear_hu(brain.astype(np.float32) / np.float32(255), _BRAIN)
     if bone is None:
         below, above = np.float32(AIR_HU), np.float32(_DENSE_HU)
         dark, white = brain <= _NOISE, brain >= 255 - _NOISE
         return np.select([dark, white], [below, above], soft).astype(np.float32)
-    wide = bone.astype(np.float32) / 255 * _BONE_WIDTH + _BONE_LOW
-    low, high = _BRAIN_LOW, _BRAIN_LOW + _BRAIN_WIDTH
+    wide = linear_hu(bone.astype(np.float32) / np.float32(255), _BONE)
+    low, high = _BRAIN.lowest, _BRAIN.lowest + _BRAIN.width
     # JPEG noise changes much of the air from 0 to 1 … 8: use the bone image there
     dark = (brain == 0) | ((brain <= _NOISE) & (wide < low - _DOUBT_HU))
     white = (brain == 255) | ((brain >= 255 - _NOISE) & (wide > high + _DOUBT_HU))
