@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pydicom.data
 import pytest
+from pydicom import dcmread
+from pydicom.pixels.processing import apply_rescale
 
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.errors import InputError
@@ -73,3 +76,18 @@ def test_random_damage(tmp_path: Path, name: str) -> None:
             data[rng.randrange(132, len(data)) if len(data) > 132 else 0] = rng.choice((0, 255, 70))
         (tmp_path / "x.dcm").write_bytes(data)
         assert outcome(tmp_path / "x.dcm")
+
+
+def test_ct_slices_have_the_hu_of_pydicom() -> None:
+    names = ("CT_small.dcm", "J2K_pixelrep_mismatch.dcm", "693_J2KI.dcm")
+    files = [FOLDER / name for name in names]
+    files += sorted(FOLDER.glob("dicomdirtests/77654033/CT2/*"))
+    files += sorted(FOLDER.glob("dicomdirtests/98892001/CT5N/*"))
+    assert len(files) == 12
+    for path in files:
+        (one,) = outcome(path)
+        assert isinstance(one, CTSlice)
+        assert one.status == "ok"
+        ds = dcmread(path)
+        hu = np.asarray(apply_rescale(ds.pixel_array, ds), np.float32)
+        np.testing.assert_array_equal(one.hu, np.where(hu < -1024, -1000, hu), path.name)
