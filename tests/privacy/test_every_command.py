@@ -57,10 +57,10 @@ def test_preprocess_of_rsna(ground: Ground, tmp_path: Path) -> None:
 
 def ct_ich(root: Path, planter: Planter) -> Path:
     """Write CT-ICH with identifiers in unread places and in its pictures."""
-    head = np.zeros((64, 64), np.uint8)
-    cv2.circle(head, (32, 32), 26, 120, -1)
     rows = []
-    for patient in ("049", "050"):
+    for patient, radius in (("049", 26), ("050", 24)):
+        head = np.zeros((64, 64), np.uint8)
+        cv2.circle(head, (32, 32), radius, 120, -1)
         for window in ("brain", "bone"):
             folder = root / "Patients_CT" / patient / window
             folder.mkdir(parents=True)
