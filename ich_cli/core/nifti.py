@@ -1,7 +1,7 @@
-"""Read one NIfTI file to Hounsfield units, with bounds on what hostile files can cost.
+"""Read one NIfTI file to Hounsfield units, with limits on time and memory for hostile files.
 
 NIfTI stores a volume in RAS+ millimetres, DICOM describes slices in LPS+. Each axial plane becomes
-a slice with DICOM's geometry, pixels as stored, so that all later steps are those of DICOM files.
+a slice with DICOM's geometry, pixels as stored, so that all later steps are the same as for DICOM.
 Format: https://nifti.nimh.nih.gov/nifti-1 and nifti-2; headers are parsed by nibabel.
 """
 
@@ -44,7 +44,7 @@ _DAMAGED: Final = (OSError, EOFError, zlib.error, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class NiftiPlane:
-    """One axial plane of a NIfTI volume; stands where DICOM files have their pixel format."""
+    """One axial plane of a NIfTI volume, in place of the pixel format of a DICOM file."""
 
     rows: int
     columns: int
@@ -143,7 +143,7 @@ def read_planes(
             name, f"NIfTI header is damaged ({type(error).__name__})", "copy it again"
         ) from None
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise BrokenFileError(name, "NIfTI affine is not a mapping of space", "export it again")
+        raise BrokenFileError(name, "NIfTI affine is not invertible", "export it again")
     placed = bool(header["qform_code"]) or bool(header["sform_code"])
     notes = (UNCHECKED,) if placed else (GUESSED, UNCHECKED)
     digest = _digest(raw)

@@ -38,7 +38,7 @@ _JPEG: Final = b"\xff\xd8\xff"
 _BITS: Final = {
     "L": 8, "LA": 8, "P": 8, "PA": 8, "RGB": 8, "RGBA": 8, "I;16": 16, "I;16B": 16, "I": 16,
 }  # fmt: skip
-"""Pillow's modes → bits a pixel and channel."""
+"""Pillow's modes → bits per pixel and channel."""
 _TINT: Final = 8  # gray levels by which the channels of a gray picture may differ
 _NOISE: Final = 8 / 255  # JPEG makes black up to 8 gray levels brighter
 _LEAST_SIDE: Final = 16
@@ -63,12 +63,12 @@ UNKNOWN_WINDOW: Final = PictureWindow(known=False)
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
-    """Size and window of a picture; stands where DICOM files have their pixel format."""
+    """Size and window of a picture, in place of the pixel format of a DICOM file."""
 
     rows: int
     columns: int
     bits: int
-    """8 or 16 a pixel."""
+    """8 or 16 bits per pixel and channel."""
     window: PictureWindow
 
     @property
@@ -95,7 +95,7 @@ def read_picture(raw: Seekable, name: str, limits: Limits, window: PictureWindow
     Parameters
     ----------
     raw
-        Open file, of which `is_picture` is true.
+        Open file, for which `is_picture` is true.
     name
         File name for errors.
     limits
@@ -195,7 +195,7 @@ def _outside(black: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _open(raw: Seekable, name: str) -> ImageFile:
-    """Read the header; the classes are called as such, since `Image.open` warns of large sizes."""
+    """Read the header by the image classes, since `Image.open` warns about large sizes."""
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 
@@ -214,7 +214,7 @@ def _open(raw: Seekable, name: str) -> ImageFile:
 
 
 def _gray(image: ImageFile, name: str) -> NDArray[np.float32]:
-    """Return gray levels float32 ``(H, W)`` in [0, 1]; what is transparent is black."""
+    """Return gray levels float32 ``(H, W)`` in [0, 1]; transparent pixels are black."""
     if _BITS[image.mode] == 16:
         return np.asarray(image, np.float32) / np.float32(65535)
     if image.mode == "L" and "transparency" not in image.info:

@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
 
 def devices() -> list[str]:
     """Return the available devices as ``name: description``."""
-    found = [f"cpu: {torch.get_num_threads()} threads"]
+    found = [f"cpu: {_threads()}"]
     found += [f"cuda:{n}: {torch.cuda.get_device_name(n)}" for n in range(_gpus())]
     return found + (["mps: Apple GPU"] if torch.backends.mps.is_available() else [])
 
@@ -42,8 +42,13 @@ def device_name(device: torch.device) -> str:
     """Return a description such as ``NVIDIA H200`` or ``CPU, 2 threads``, without the host name."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Apple GPU"
+    return f"CPU, {_threads()}" if device.type == "cpu" else "Apple GPU"
 
 
 def _gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return "1 thread" if count == 1 else f"{count} threads"

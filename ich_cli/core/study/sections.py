@@ -1,7 +1,7 @@
-"""Sections: a series cut anew into slices of a nominal distance.
+"""Sections: a series resampled to slices of a nominal distance.
 
 The study rule and the sequence stage work on sections of 5 mm, so that their results do not depend
-on how thin a head was cut.
+on the slice distance.
 """
 
 from __future__ import annotations

@@ -212,7 +212,8 @@ def test_malformed_date_is_left_out(tiny_bundle: Path, tmp_path: Path) -> None:
 
 
 def test_each_frame_of_an_enhanced_image_has_a_map(tiny_bundle: Path, tmp_path: Path) -> None:
-    stored = np.full((3, 32, 32), 1064)
+    stored = np.zeros((3, 32, 32), int)  # air around tissue
+    stored[:, 4:28, 4:28] = 1064
     heights = (0.0, 5.0, 12.5)
     positions = [(0.0, 0.0, z) for z in heights]
     save(tmp_path / "in" / "e.dcm", enhanced(stored, positions))

@@ -2,7 +2,7 @@
 
     1_Initial_Manual_Labeling.csv, 2_Extrapolation_to_All_Series.csv, …
 
-The images lie elsewhere: ``--images CQ500``. A series with boxes has labels per slice; slices
+The images are not included: ``--images CQ500``. A series with boxes has labels per slice; slices
 without a box are negative. Boxes of chronic hemorrhages have no subtype.
 """
 

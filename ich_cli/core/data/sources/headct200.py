@@ -1,7 +1,7 @@
 """Kaggle's head-ct-hemorrhage: 200 8-bit pictures of slices, each with or without hemorrhage.
 
     head_ct/head_ct/000.png … 199.png
-    labels.csv                            id, hemorrhage (its name begins with a blank)
+    labels.csv                            id, hemorrhage (the column name begins with a space)
 
 The window is unknown; HU are reconstructed as in window 40/80. Subtypes are unknown. Patients are
 unknown: each picture counts as one.

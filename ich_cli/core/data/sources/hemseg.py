@@ -1,4 +1,4 @@
-"""HemSeg-200 and HemSeg-500: binary masks of studies of RSNA 2019, whose images lie elsewhere.
+"""HemSeg-200 and HemSeg-500: binary masks of studies of RSNA 2019, without the images.
 
     HemSeg-500/{train,val,test}/label/<StudyInstanceUID without ID_>.nii.gz    0 or 1
 

@@ -1,7 +1,7 @@
 """Any NIfTI volumes with binary masks, or with a table of labels.
 
 images/NAME.nii.gz, masks/NAME.nii.gz     also imagesTr and labelsTr (nnU-Net), data and label
-NAME.nii.gz …, labels.csv                 a row a file (labels per study), or a row a file and
+NAME.nii.gz …, labels.csv                 a row per file (labels per study), or per file and
 frame (labels per slice, from 1)
 """
 
@@ -26,7 +26,7 @@ FOLDERS: Final = (
     ("images", "masks"), ("images", "labels"), ("imagesTr", "labelsTr"), ("data", "label"),
     ("images", "label"), ("ct_scans", "masks"),
 )  # fmt: skip
-_CHANNEL: Final = "_0000"  # nnU-Net's ending of images
+_CHANNEL: Final = "_0000"  # suffix of images in nnU-Net
 
 
 def _recognises(folder: Path) -> bool:
@@ -68,7 +68,7 @@ def _open_table(request: SourceRequest, folder: Path) -> Opened:
 
 
 def _key(name: str) -> str:
-    """Return the key of a row: name of the file without folder and ending, and ``#frame``."""
+    """Return the key of a row: name of the file without folder and suffix, and ``#frame``."""
     path, mark, frame = name.partition("#")
     return stem(Path(path)) + mark + frame
 

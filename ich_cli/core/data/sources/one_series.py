@@ -1,4 +1,4 @@
-"""Choice of one series a study, where a data set labels studies."""
+"""Choice of one series per study, for data sets with labels per study."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _ENDING: Final = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Volume:
-    """An image with what is known of it."""
+    """Image with its mask, labels, patient and study, where known."""
 
     image: Path
     masks: SeriesMasks | None = None
@@ -63,7 +63,7 @@ def open_volumes(request: SourceRequest, volumes: Sequence[Volume]) -> list[Labe
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder by name without ending, in order; hidden files left out."""
+    """Return the files of a folder by name without suffix, in order; hidden files left out."""
     found = sorted(one for one in folder.iterdir() if one.is_file() and one.name[0] != ".")
     return {stem(one): one for one in found if one.suffix.lower() not in (".csv", ".txt", ".json")}
 
