@@ -58,13 +58,13 @@ def test_preprocess_of_rsna(ground: Ground, tmp_path: Path) -> None:
 def ct_ich(root: Path, planter: Planter) -> Path:
     """Write CT-ICH with identifiers in unread places and in its pictures."""
     rows = []
-    for patient, radius in (("049", 26), ("050", 24)):
-        head = np.zeros((64, 64), np.uint8)
-        cv2.circle(head, (32, 32), radius, 120, -1)
+    for patient, radius in (("049", 28), ("050", 24)):
         for window in ("brain", "bone"):
             folder = root / "Patients_CT" / patient / window
             folder.mkdir(parents=True)
             for number in (1, 2):
+                head = np.zeros((64, 64), np.uint8)
+                cv2.circle(head, (32, 32), radius - number, 120, -1)
                 jpeg = cv2.imencode(".jpg", head)[1].tobytes()
                 said = planter("CT-ICH: JPEG COM").encode()
                 segment = b"\xff\xfe" + (len(said) + 2).to_bytes(2, "big") + said
