@@ -43,6 +43,7 @@ def studies_table(studies: Sequence[StudyPrediction]) -> Table | None:
     for probabilities, study in predicted[:SHOWN]:
         worst = [study.worst.path] if study.worst else []
         remarks = [f"quality: {reason.text}" for reason in study.quality]
+        remarks += [study.note] if study.note else []
         lines = [f"{study.verdict}: {study.study_uid}", *worst, *remarks]
         _add(table, lines, probabilities, study.positive)
     return table if predicted else None

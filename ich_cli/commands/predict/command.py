@@ -58,6 +58,13 @@ FormatOption = Annotated[
 ByOption = Annotated[
     By, typer.Option("--by", help="study: write a table of studies as well, most urgent first.")
 ]
+AllSeries = Annotated[
+    bool,
+    typer.Option(
+        "--all-series",
+        help="Use all series of a study for its prediction, not only the one that fits best.",
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -97,6 +104,7 @@ def predict(
     output: Output = None,
     format: FormatOption = None,
     by: ByOption = By.slice,
+    all_series: AllSeries = False,
     threshold: Threshold = None,
     json: Json = False,
     report: ReportFolder = None,
@@ -138,6 +146,7 @@ def predict(
         paths=paths, limits=parse_limits(limit), thresholds=threshold,
         weights=weights, device=device, engine=engine, batch_size=batch_size, workers=workers,
         output=output, layout=layout, stream=stream, studies=by is By.study,
+        all_series=all_series,
         resume=resume, quiet=quiet,
         reports=Reports(report, dicom, nifti, keep_patient=keep_patient),
         names=parse_names(anonymous_paths), keyfile=anonymous_paths,

@@ -42,6 +42,8 @@ class Request:
     """Format of stdout; None prints no rows, or a table for people without `output`."""
     studies: bool
     """Write a table of studies as well."""
+    all_series: bool
+    """Use all series of a study, not only the one that fits."""
     resume: bool
     quiet: bool
     reports: Reports

@@ -204,7 +204,10 @@ def _print(run: _Run, predictions: list[SeriesPrediction]) -> None:
     """Print rows of studies, or a table for people."""
     request = run.request
     rule = run.predictor.study_rule(run.thresholds)
-    studies = by_study(predictions, rule, run.found.refused) if request.studies else []
+    studies = []
+    if request.studies:
+        refused, all_series = run.found.refused, request.all_series
+        studies = by_study(predictions, rule, refused, all_series=all_series)
     if request.prints_studies and request.stream:
         with open_table(sys.stdout.buffer, request.stream, STUDY_COLUMNS) as table:
             for study in studies:
@@ -224,14 +227,15 @@ def _write(run: _Run, predictions: list[SeriesPrediction]) -> None:
 
         results = study_results(
             predictor, predictions, run.found.refused, limits=request.limits,
-            thresholds=run.thresholds,
+            thresholds=run.thresholds, all_series=request.all_series,
         )  # fmt: skip
         run.tally.written += request.reports.write(results, quiet=request.quiet)
     if request.output and run.parts:
         rule = predictor.study_rule(run.thresholds) if request.studies else None
         parts, series = run.parts, run.found.series
         written = write_tables(
-            request.output, request.layout, lambda: map(parts.read, series), run.found.refused, rule
-        )
+            request.output, request.layout, lambda: map(parts.read, series), run.found.refused,
+            rule, all_series=request.all_series,
+        )  # fmt: skip
         run.tally.written = written + run.tally.written
         parts.discard()

@@ -86,6 +86,8 @@ def write_tables(
     predictions: Callable[[], Iterable[SeriesPrediction]],
     refused: Sequence[Refused],
     rule: StudyRule | None = None,
+    *,
+    all_series: bool = False,
 ) -> list[Path]:
     """Write the table of slices, and with a rule the table of studies beside it.
 
@@ -101,6 +103,8 @@ def write_tables(
         Files that belong to no series; their rows are the last.
     rule
         Combines slices into studies; None writes no table of studies.
+    all_series
+        As for `by_study`.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def write_tables(
     for path in beside:
         layout = Format.csv if format is Format.rsna else format
         with replacing(path) as stream, open_table(stream, layout, STUDY_COLUMNS) as table:
-            for study in by_study(predictions(), rule, refused):
+            for study in by_study(predictions(), rule, refused, all_series=all_series):
                 table.append(study_row(study))
     with replacing(output) as stream, open_table(stream, format, SLICE_COLUMNS) as table:
         for one in predictions():

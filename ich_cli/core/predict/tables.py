@@ -29,7 +29,7 @@ SLICE_COLUMNS: Final = (
 )
 STUDY_COLUMNS: Final = (
     *("study_uid", "verdict", *LABELS, "positive", "quality", "slices", "refused"),
-    *("worst_path", "worst_frame", "worst_sop_uid"),
+    *("worst_path", "worst_frame", "worst_sop_uid", "note"),
 )
 NO_PREDICTION: Final = 0.5
 """Probability in an RSNA submission of a slice without a prediction; cells cannot be empty."""
@@ -99,6 +99,7 @@ def study_row(study: StudyPrediction) -> Row:
         "worst_path": worst.path if worst else None,
         "worst_frame": worst.frame if worst else None,
         "worst_sop_uid": worst.sop_uid if worst else None,
+        "note": study.note,
     }
 
 

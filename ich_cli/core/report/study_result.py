@@ -84,6 +84,7 @@ def study_results(
     *,
     limits: Limits = DEFAULT_LIMITS,
     thresholds: Mapping[str, float] | None = None,
+    all_series: bool = False,
 ) -> list[StudyResult]:
     """Group predictions into studies, in the order of a worklist.
 
@@ -99,6 +100,8 @@ def study_results(
         Bounds on reading the slices again.
     thresholds
         Thresholds used instead of the predictor's.
+    all_series
+        As for `by_study`.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def study_results(
     uses = Counter(group.study_uid for group in groups)
     results = [
         StudyResult(
-            predict_study(group, rule), group, predictor, rule, cut, limits,
+            predict_study(group, rule, all_series=all_series), group, predictor, rule, cut, limits,
             shares_uid=uses[group.study_uid] > 1,
         )
         for group in groups

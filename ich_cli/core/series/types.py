@@ -84,6 +84,11 @@ class Series:
         text = "\n".join(repr(tuple(id)) for id in ids)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    @property
+    def kernel(self) -> str:
+        """ConvolutionKernel as the first slice states it; empty where unknown."""
+        return next(iter(self.slices[0].stack), "") if self.slices else ""
+
     def __len__(self) -> int:
         """Return the number of slices."""
         return len(self.slices)

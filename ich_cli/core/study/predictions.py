@@ -106,6 +106,8 @@ class StudyPrediction:
     """positive, unsure or negative; empty without a predicted slice."""
     quality: tuple[Reason, ...] = ()
     """Reasons why the study cannot be assessed reliably; with one it is never negative."""
+    note: str = ""
+    """Series that the prediction is from, where others were not used."""
 
 
 def over_thresholds(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.errors import ReasonCode
 from ich_cli.core.labels import ANY, LABELS
-from ich_cli.core.series import Refused
+from ich_cli.core.series import Refused, Series
 from ich_cli.core.study.predictions import (
     Probabilities,
     SeriesPrediction,
@@ -21,6 +21,8 @@ from ich_cli.core.study.predictions import (
 from ich_cli.core.study.quality_gate import GateSlice, Reason, assess
 from ich_cli.core.study.rule import StudyRule, Verdict
 from ich_cli.core.study.sections import Sections
+from ich_cli.core.study.series_choice import Candidate, choose_series, describe_choice
+from ich_cli.core.study.slice_facts import SliceFacts
 
 VERDICTS: Final = ("positive", "unsure", "negative", "")
 """Verdicts in the order of a worklist."""
@@ -76,6 +78,8 @@ def by_study(
     predictions: Iterable[SeriesPrediction],
     rule: StudyRule | None = None,
     refused: Iterable[Refused] = (),
+    *,
+    all_series: bool = False,
 ) -> list[StudyPrediction]:
     """Predict studies from the predictions for their series, in the order of a worklist.
 
@@ -86,6 +90,8 @@ def by_study(
     rule
         Rule of the bundle, `Predictor.study_rule`; without it the highest probability of a slice
         counts, with one threshold of 0.5.
+    all_series
+        Use all series with a head, not only the one that fits (`choose_series`).
 
     Returns
     -------
@@ -94,21 +100,32 @@ def by_study(
         each by descending probability of `any`.
     """
     used = rule or StudyRule()
-    found = [predict_study(group, used) for group in group_by_study(predictions, refused)]
+    groups = group_by_study(predictions, refused)
+    found = [predict_study(group, used, all_series=all_series) for group in groups]
     return sorted(found, key=urgency)
 
 
-def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:
+def predict_study(
+    group: StudyGroup, rule: StudyRule, *, all_series: bool = False
+) -> StudyPrediction:
     """Predict a study from the predictions for its series.
 
     Series without a head do not count where another one shows a head. Series that are not axial do
-    not count where another one is axial.
+    not count where another one is axial. Of the rest the one that fits counts, by `choose_series`,
+    or with `all_series` each.
     """
-    series = [_SeriesRows(one.slices) for one in group.series] + _refused_series(group)
+    series = [_SeriesRows(one.slices, one.series) for one in group.series] + _refused_series(group)
     usable = [one for one in series if one.predicted] or [one for one in series if one.not_axial]
     reasons = {id(one): one.reasons() for one in usable}
     heads = [one for one in usable if all(r.code != "not-a-head" for r in reasons[id(one)])]
     counted = heads or usable
+    note = ""
+    if not all_series and len(counted) > 1 and counted[0].predicted:
+        candidates = [one.candidate() for one in counted]
+        chosen = choose_series(candidates)
+        unused = sum(bool(one.predicted) for one in series) - len(chosen)
+        note = describe_choice([candidates[k] for k in chosen], unused)
+        counted = [counted[k] for k in chosen]
     rows = [row for one in counted for row in one.predicted]
     six = _probabilities([one for one in counted if one.predicted], rule)
     quality = tuple(dict.fromkeys(reason for one in counted for reason in reasons[id(one)]))
@@ -121,6 +138,7 @@ def predict_study(group: StudyGroup, rule: StudyRule) -> StudyPrediction:
         refused=sum(len(one.refused) for one in series),
         verdict=_verdict(six[ANY], quality, rule) if six else "",
         quality=quality,
+        note=note,
     )
 
 
@@ -132,7 +150,8 @@ def urgency(study: StudyPrediction) -> tuple[int, float]:
 class _SeriesRows:
     """Rows of a series, split into predicted and refused ones."""
 
-    def __init__(self, rows: Iterable[SlicePrediction]) -> None:
+    def __init__(self, rows: Iterable[SlicePrediction], series: Series | None = None) -> None:
+        self.series = series
         self.predicted: list[SlicePrediction] = []
         self.refused: list[SlicePrediction] = []
         for row in rows:
@@ -142,6 +161,11 @@ class _SeriesRows:
     def not_axial(self) -> int:
         """Number of slices left out because they are not axial."""
         return sum(row.code is ReasonCode.NOT_AXIAL for row in self.refused)
+
+    def candidate(self) -> Candidate:
+        """Return the properties by which `choose_series` chooses."""
+        facts = [row.facts or SliceFacts() for row in self.predicted]
+        return Candidate.from_slices(self.series, self.predicted[0].id.series_uid, facts)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probabilities ``(N, 6)`` of slices or sections about 5 mm apart, N > 0."""

@@ -129,10 +129,10 @@ def test_a_study_has_its_worst_slice() -> None:
 
     assert stream.getvalue().decode() == (
         "study_uid,verdict,any,epidural,intraparenchymal,intraventricular,subarachnoid,subdural,"
-        "positive,quality,slices,refused,worst_path,worst_frame,worst_sop_uid\n"
+        "positive,quality,slices,refused,worst_path,worst_frame,worst_sop_uid,note\n"
         "1.2,unsure,0.987654,0.000000,0.250000,0.000000,0.500000,1.000000,any,"
-        "metal;only 3 slices,28,2,a/b.dcm,1,1.2.3.4\n"
-        "1.3,,,,,,,,,,0,1,,,\n"
+        "metal;only 3 slices,28,2,a/b.dcm,1,1.2.3.4,\n"
+        "1.3,,,,,,,,,,0,1,,,,\n"
     )
 
 
