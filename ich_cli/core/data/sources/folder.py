@@ -27,13 +27,7 @@ def _recognises(folder: Path) -> bool:
 def _open(request: SourceRequest) -> Opened:
     table = read_labels(request.labels or find_table(request.paths, TABLES))
     found = scan_request(request, request.paths)
-    real = not any(map(_is_of_phantoms, request.paths))
-    return Opened(label_by_table(found, table, request.limits), real_ct=real)
-
-
-def _is_of_phantoms(path: Path) -> bool:
-    """Return whether `ich phantom` wrote a folder."""
-    return path.is_dir() and any(path.glob("*/masks.npz"))
+    return Opened(label_by_table(found, table, request.limits))
 
 
 def _never(folder: Path) -> bool:
