@@ -21,6 +21,11 @@ def errors(found: Scan) -> list[InputError]:
     return [one.error for one in found.all_refused()]
 
 
+def slices_of_files(folder: Path) -> list[SliceRef]:
+    """Return the slices of the files of a folder, each scanned alone: copies stay slices."""
+    return [ref for path in sorted(folder.iterdir()) for ref in all_slices(scan([path]))]
+
+
 def only_slice(path: Path) -> SliceRef:
     """Return the one slice of a file in which nothing is refused."""
     found = scan([path])

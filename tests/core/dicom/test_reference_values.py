@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from ich_cli.core.series import load, read_slices, scan
 from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
 from tests.support.dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, ct, enhanced, save
-from tests.support.scans import all_slices
+from tests.support.scans import all_slices, slices_of_files
 
 sitk = pytest.importorskip("SimpleITK", reason="the independent reader: pip install '.[dev]'")
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type .*:DeprecationWarning")
@@ -160,7 +160,7 @@ def test_a_real_head(shared_data: Path) -> None:
 def test_a_real_slice_in_lossless_syntaxes(shared_data: Path) -> None:
     refs = [
         ref
-        for ref in all_slices(scan([shared_data / "dicom" / "transfer-syntaxes"]))
+        for ref in slices_of_files(shared_data / "dicom" / "transfer-syntaxes")
         if "lossy compression" not in ref.notes
     ]
     assert len(refs) == 10

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ich_cli.core.errors import BrokenFileError, InputError
-from ich_cli.core.series import load, read_slices, scan
+from ich_cli.core.series import load, read_slices
 from tests.support.dicom import ct, encoded, enhanced, save, tissue
-from tests.support.scans import all_slices, refusal
+from tests.support.scans import refusal, slices_of_files
 
 Encoder = Callable[[NDArray[Any]], bytes]
 
@@ -109,9 +109,8 @@ def test_eight_bit_codestream_of_a_sixteen_bit_slice_is_refused(tmp_path: Path) 
 
 
 def test_the_same_slice_in_fourteen_syntaxes(shared_data: Path) -> None:
-    found = scan([shared_data / "dicom" / "transfer-syntaxes"])
-    refs = all_slices(found)
-    assert len(found) == len(refs) == 14
+    refs = slices_of_files(shared_data / "dicom" / "transfer-syntaxes")
+    assert len(refs) == 14
     sums, notes = {}, {}
     for ref in refs:
         try:
