@@ -122,11 +122,11 @@ def _study(group: StudyGroup, predictor: Predictor, *, finished: bool) -> ViewSt
     rule = predictor.study_rule()
     own = [row for row in group.rows if row.probabilities]
     one = predict_study(group, rule) if finished else None
-    quality = [reason.text for reason in one.quality] if one else []
+    about = [*(reason.text for reason in one.quality), *filter(None, [one.note])] if one else []
     return {
         "highest": _highest(own),
         "verdict": verdict(one, own, rule) if one else None,
-        "notes": [*quality, *_notes(own)],
+        "notes": [*about, *_notes(own)],
     }
 
 

@@ -601,7 +601,7 @@ def test_nifti_gives_rows_a_report_and_maps_but_no_dicom(
     path = tmp_path / "head.nii.gz"
     nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-2.0, -2.0, 5.0, 1.0])), path)
     done = predict(
-        path, "-o", tmp_path / "out.csv", "--report", tmp_path / "pages",
+        path, "-o", tmp_path / "out.csv", "--by", "study", "--report", tmp_path / "pages",
         "--dicom", tmp_path / "dicom", "--nifti", tmp_path / "maps",
     )  # fmt: skip
     assert done.exit_code == 0
@@ -609,6 +609,7 @@ def test_nifti_gives_rows_a_report_and_maps_but_no_dicom(
     found = rows(tmp_path / "out.csv")
     assert [row["status"] for row in found] == ["ok"] * 3
     assert "contrast agent, body part and gantry tilt cannot be checked" in found[0]["note"]
+    assert [row["slices"] for row in rows(tmp_path / "out.studies.csv")] == ["3"]
     assert len(list((tmp_path / "pages").glob("study-*.html"))) == 1
     assert list((tmp_path / "dicom").iterdir()) == []
     assert {one.name for one in (tmp_path / "maps").iterdir()} == {

@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
 from gradio_app.downloads import ExportRequest, card_html, export
@@ -191,6 +193,29 @@ def test_two_patients_with_the_same_uids_are_two_studies(service: Service, tmp_p
     assert len(last["studies"]) == 2
     numbers = [[one[0], one[3]] for found in last["series"] for one in found["slices"]]
     assert numbers == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]  # indices, then files
+
+
+def test_notes_say_which_series_was_used(service: Service, tmp_path: Path) -> None:
+    heights = [5.0 * k for k in range(8)]
+    soft = series(tmp_path / "a", heights, SeriesInstanceUID="1.2.3.5")
+    bone = series(tmp_path / "b", heights, SeriesInstanceUID="1.2.3.6", ConvolutionKernel="BONE")
+
+    (study,) = states(service, opened(service, [*bone, *soft]))[-1]["studies"]
+
+    assert "answered from series 1.2.3.5: 5.0 mm; 1 other series not used" in study["notes"]
+
+
+def test_nifti_upload_is_predicted(service: Service, tmp_path: Path) -> None:
+    voxels = np.full((32, 28, 3), -1000, np.int16)
+    voxels[4:28, 4:24] = 30
+    path = tmp_path / "head.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-2.0, -2.0, 5.0, 1.0])), path)
+
+    last = states(service, opened(service, [path]))[-1]
+
+    assert (last["phase"], last["refused"]) == ("done", [])
+    assert [len(one[1]) for one in last["series"][0]["slices"]] == [len(LABELS)] * 3
+    assert last["studies"][0]["verdict"] is not None
 
 
 def test_example_is_generated_once_with_the_stated_subtypes(service: Service) -> None:

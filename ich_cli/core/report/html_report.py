@@ -110,7 +110,8 @@ def write_worklist(results: Sequence[StudyResult], path: Path) -> None:
 def render_report(result: StudyResult) -> str:
     """Return the report as HTML.
 
-    It contains study UID, series and instance numbers, and no patient data or file names.
+    It contains study UID, series and instance numbers, the UIDs of the used series if others were
+    not used, and no patient data or file names.
     """
     return render_html(_PACKAGE, "report.html.j2", **_context(result))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,15 @@ def test_report_has_verdict_notice_and_quality_findings(
     assert f"weights sha256 {study.predictor.bundle.config.sha256}" in parameters
     assert written[0].VerificationFlag == "UNVERIFIED"
     assert written[0].PreliminaryFlag == "PRELIMINARY"
+
+
+def test_report_says_which_series_was_used(study: StudyResult, tmp_path: Path) -> None:
+    note = "answered from series 1.5: 5.0 mm; 2 other series not used"
+    noted = replace(study, study=replace(study.study, note=note))
+
+    report = pydicom.dcmread(write_dicom(noted, tmp_path / "out", when=NOON)[0])
+
+    assert named(items(report), "Comment")[-1].TextValue == f"Note: {note}"
 
 
 def test_maps_have_the_positions_of_their_slices(written: list[Dataset], source: Path) -> None:

@@ -76,6 +76,15 @@ def test_report_states_result_model_and_limitations(page: str, study: StudyResul
     assert page.count("<tr>") == 1 + len(LABELS) + 1 + 12  # two tables, one row per slice
 
 
+def test_report_says_which_series_was_used(study: StudyResult, page: str) -> None:
+    note = "answered from series 1.5: 5.0 mm; 2 other series not used"
+
+    noted = render_report(replace(study, study=replace(study.study, note=note)))
+
+    assert f"<p><strong>Note:</strong> {note}.</p>" in noted
+    assert "<strong>Note:</strong>" not in page
+
+
 def test_report_has_no_scripts_links_or_requests(page: str) -> None:
     tags = _Tags(page)
 
@@ -155,12 +164,12 @@ def test_text_from_files_is_escaped(study: StudyResult) -> None:
     (series,) = study.group.series
     rows = tuple(replace(row, note=evil) for row in series.slices)
     group = replace(study.group, series=[replace(series, slices=rows)])
-    worded = replace(study.study, quality=(Reason("metal", evil),), study_uid=evil)
+    worded = replace(study.study, quality=(Reason("metal", evil),), study_uid=evil, note=evil)
 
     page = render_report(replace(study, group=group, study=worded))
 
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") == 3
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") == 4
 
 
 def test_text_burned_into_the_background_is_removed(

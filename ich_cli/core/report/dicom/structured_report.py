@@ -171,7 +171,8 @@ def _algorithm(result: StudyResult) -> sr.AlgorithmIdentification:
 def _comments(result: StudyResult) -> list[str]:
     caveat = result.predictor.caveat
     reasons = [f"Quality: {reason.text}" for reason in result.study.quality]
-    return [RESEARCH_ONLY, *([caveat] if caveat else []), *reasons]
+    note = [f"Note: {result.study.note}"] if result.study.note else []
+    return [RESEARCH_ONLY, *([caveat] if caveat else []), *reasons, *note]
 
 
 def _comment(text: str) -> sr.TextContentItem:
