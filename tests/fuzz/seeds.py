@@ -12,7 +12,7 @@ import numpy as np
 import pydicom.data
 
 from ich_cli.core.labels import LABELS, SUBTYPES
-from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
+from tests.support.codecs import LOSSLESS
 from tests.support.dicom import (
     BIG,
     DEFLATED,

@@ -25,8 +25,8 @@ from ich_cli.core.errors import BundleError, DataError, HubError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import SequenceModel
 from ich_cli.core.publish import PushResult, Upload, collect_files, push
-from tests.core.bundle.test_card import METRICS
 from tests.hub.server import READ, Hub
+from tests.support.metrics import METRICS
 
 REPO = "owner/name"
 PNG = b"\x89PNG\r\n\x1a\nnot looked into"

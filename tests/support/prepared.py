@@ -77,3 +77,7 @@ def blobs(
     sources = [BlobSeries(i, f"PATIENT^SECRET^{i}", slices, located=located) for i in numbers]
     config = PreprocessConfig(size=size, context=context)
     return prepare_dataset(sources, folder, config, SourceInfo("test", "blobs", real_ct=real_ct))
+
+
+def prepare(folder: Path, series: list[BlobSeries], kind: str = "folder") -> PreparedDataset:
+    return prepare_dataset(series, folder, PreprocessConfig(size=32), SourceInfo(kind, "blobs"))

@@ -9,18 +9,9 @@ import pytest
 from ich_cli.core.data import open_masked
 from ich_cli.core.dicom import DEFAULT_LIMITS
 from ich_cli.core.errors import DataError
-from ich_cli.core.phantom import write_studies
 from tests.support.datasets import make_incomplete_ct_ich
 
 HEADER = "PatientNumber,SliceNumber,subtype,cx,cy,w,h\n"
-
-
-@pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of two small heads, one with subdural blood and one with blood in the ventricles."""
-    root = tmp_path_factory.mktemp("phantoms") / "set"
-    write_studies(root, 2, 3, ("subdural",), size=96, slices=(10, 10), thickness=(8, 8))
-    return root
 
 
 def test_phantoms_have_the_masks_that_were_written(phantoms: Path) -> None:

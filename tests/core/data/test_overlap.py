@@ -17,11 +17,10 @@ from ich_cli.core.data import (
     public_data_set,
 )
 from ich_cli.core.data.fingerprints import patient_pseudonym, slice_hash
-from ich_cli.core.data.sources.base import SourceInfo
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.preprocessing import PreprocessConfig
 from tests.support.datasets import make_rsna
-from tests.support.prepared import BlobSeries, blobs
+from tests.support.prepared import BlobSeries, blobs, prepare
 
 HU = np.array([[-1000, -1000, 30, 40], [-1000, 35, 70, 41], [-990, 20, 60, 43]], np.float32)
 
@@ -35,10 +34,6 @@ class Renamed(BlobSeries):
     @property
     def name(self) -> str:
         return f"other-{self.shown}"
-
-
-def prepare(folder: Path, series: list[BlobSeries], kind: str = "folder") -> PreparedDataset:
-    return prepare_dataset(series, folder, PreprocessConfig(size=32), SourceInfo(kind, "blobs"))
 
 
 def without_hashes(data: PreparedDataset) -> PreparedDataset:

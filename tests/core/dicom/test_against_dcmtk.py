@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ich_cli.core.series import load, read_slices, scan
-from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
+from tests.support.codecs import LOSSLESS
 from tests.support.dicom import BIG, DEFLATED, EXPLICIT, IMPLICIT, ct, save
 from tests.support.scans import all_slices, only_slice
 

@@ -22,7 +22,7 @@ from ich_cli.core.dicom.codecs.process import CodecProcess
 from ich_cli.core.errors import BrokenFileError, DecoderError, InputError, LimitError
 from ich_cli.core.series import load, scan
 from ich_cli.main import app
-from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
+from tests.support.codecs import LOSSLESS
 from tests.support.dicom import ct, enhanced, save, tissue
 from tests.support.scans import all_slices, only_slice
 

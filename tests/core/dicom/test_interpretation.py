@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from ich_cli.core.dicom import CTSlice
 from ich_cli.core.errors import BrokenFileError, InputError, NotApplicableError
 from ich_cli.core.series import read_slices
-from tests.core.dicom.test_transfer_syntaxes import LOSSLESS
+from tests.support.codecs import LOSSLESS
 from tests.support.dicom import IMPLICIT, ct, enhanced, put, save
 from tests.support.scans import only_error, refusal as refusal_of
 

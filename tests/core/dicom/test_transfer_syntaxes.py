@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from ich_cli.core.errors import BrokenFileError, InputError
 from ich_cli.core.series import load, read_slices
+from tests.support.codecs import LOSSLESS, rle
 from tests.support.dicom import ct, encoded, enhanced, save, tissue
 from tests.support.scans import refusal, slices_of_files
-
-Encoder = Callable[[NDArray[Any]], bytes]
-
-
-def _rle(image: NDArray[Any]) -> bytes:
-    """Literal runs only: high bytes, then low bytes (PS3.5 annex G)."""
-    segments = []
-    for shift in (8, 0):
-        plane = ((image >> shift) & 0xFF).astype(np.uint8).tobytes()
-        runs = [plane[at : at + 128] for at in range(0, len(plane), 128)]
-        segments.append(b"".join(bytes([len(run) - 1]) + run for run in runs))
-    header = [2, 64, 64 + len(segments[0])] + [0] * 13
-    return np.array(header, "<u4").tobytes() + b"".join(segments)
-
-
-LOSSLESS: dict[str, Encoder] = {
-    "1.2.840.10008.1.2.4.70": lambda image: imagecodecs.jpeg8_encode(
-        image.astype(np.uint16), lossless=True, bitspersample=16
-    ),
-    "1.2.840.10008.1.2.4.80": lambda image: imagecodecs.jpegls_encode(image.astype(np.uint16)),
-    "1.2.840.10008.1.2.4.90": lambda image: imagecodecs.jpeg2k_encode(
-        image.astype(np.uint16), reversible=True, codecformat="J2K"
-    ),
-    "1.2.840.10008.1.2.4.201": lambda image: imagecodecs.htj2k_encode(
-        image.astype(np.uint16), reversible=True
-    ),
-    "1.2.840.10008.1.2.5": _rle,
-}
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
@@ -97,7 +67,7 @@ def test_native_bytes_under_a_compressed_syntax(tmp_path: Path) -> None:
 
 
 def test_an_encapsulated_frame_under_a_native_syntax(tmp_path: Path) -> None:
-    data = encoded(ct(), "1.2.840.10008.1.2.5", [_rle(tissue())])
+    data = encoded(ct(), "1.2.840.10008.1.2.5", [rle(tissue())])
     (tmp_path / "a").write_bytes(data.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0"))
     assert "PixelData is encapsulated, but" in refusal(tmp_path / "a").note
 

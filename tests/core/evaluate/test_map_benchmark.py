@@ -21,8 +21,7 @@ from ich_cli.core.explain import explain
 from ich_cli.core.labels import LABELS
 from ich_cli.core.model import build_model
 from ich_cli.core.predict import Predictor
-from tests.core.data.test_annotated import phantoms  # noqa: F401
-from tests.core.explain.test_maps import noise
+from tests.support.bright import noise
 
 
 def one(patient: str, label: str, pointing: float, *, drop: float = 0.2) -> MapScore:
@@ -50,7 +49,7 @@ def test_a_patient_with_many_slices_is_drawn_as_one() -> None:
 
 
 @pytest.mark.slow
-def test_maps_of_phantoms_are_scored(phantoms: Path, tiny_bundle: Path) -> None:  # noqa: F811
+def test_maps_of_phantoms_are_scored(phantoms: Path, tiny_bundle: Path) -> None:
     predictor = Predictor.load(tiny_bundle, device="cpu")
     data, done = open_masked(phantoms), []
     scores = score_maps(predictor, data, ("gradcam", "eigencam"), progress=done.append)

@@ -8,8 +8,7 @@ from ich_cli.core.bundle import BundleConfig, LearnedFrom, read_config
 from ich_cli.core.bundle.resolve import default_bundle
 from ich_cli.core.data import PreparedDataset
 from ich_cli.core.evaluate import find_seen
-from tests.core.data.test_overlap import prepare
-from tests.support.prepared import BlobSeries, blobs
+from tests.support.prepared import BlobSeries, blobs, prepare
 
 RSNA = "ID_0000000a", "ID_0000000b", "ID_0000000c"
 

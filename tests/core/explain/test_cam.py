@@ -15,7 +15,7 @@ from ich_cli.core.explain import explain, explain_batch
 from ich_cli.core.explain.cam import CLASS_AGNOSTIC, CLASSES, raw_maps
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
-from tests.core.explain.test_maps import noise
+from tests.support.bright import noise
 
 
 class Head(nn.Module):

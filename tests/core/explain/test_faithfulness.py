@@ -10,7 +10,7 @@ from ich_cli.core.explain import Probe, explain, faithfulness
 from ich_cli.core.explain.perturbation import hottest, random_regions
 from ich_cli.core.labels import LABELS
 from ich_cli.core.predict import Predictor
-from tests.core.explain.test_maps import bright, head_with_spot, noise
+from tests.support.bright import bright, head_with_spot, noise
 from tests.support.orientations import UPRIGHT, rearranged, reoriented
 
 

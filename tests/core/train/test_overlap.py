@@ -22,8 +22,7 @@ from ich_cli.core.train import (
     start_run,
     train_fold,
 )
-from tests.core.data.test_overlap import Renamed, prepare, without_hashes
-from tests.support.prepared import BlobSeries, blobs
+from tests.support.prepared import BlobSeries, Renamed, blobs, prepare, without_hashes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
