@@ -166,7 +166,7 @@ def _predict(run: _Run) -> list[SeriesPrediction]:
                 if parts:
                     parts.write(prediction)
             for row in prediction.slices:
-                tally.add(row)
+                tally.add(row, series.patient)
                 emit(row)
             if needs_results:
                 results.append(prediction)

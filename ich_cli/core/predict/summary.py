@@ -46,9 +46,9 @@ class Tally:
     repaired: int = 0
     skipped: int = 0
     failed: int = 0
-    studies: set[str] = field(default_factory=set)
-    """StudyInstanceUIDs of slices with probabilities."""
-    positive: set[str] = field(default_factory=set)
+    studies: set[tuple[str, str]] = field(default_factory=set)
+    """Patients and StudyInstanceUIDs of slices with probabilities."""
+    positive: set[tuple[str, str]] = field(default_factory=set)
     """Studies with at least one label over its threshold in at least one slice."""
     refused: dict[tuple[str, str], RefusedFiles] = field(default_factory=dict)
     """Status and note → files refused for it; at most the first 100 notes."""
@@ -57,8 +57,8 @@ class Tally:
     seconds: float = 0.0
     """Duration of the prediction."""
 
-    def add(self, row: SlicePrediction) -> None:
-        """Count one slice or refused file."""
+    def add(self, row: SlicePrediction, patient: str = "") -> None:
+        """Count one slice of a patient, or one refused file."""
         if row.probabilities is None:
             self.skipped += row.status == "skipped"
             self.failed += row.status == "failed"
@@ -69,9 +69,10 @@ class Tally:
             return
         self.slices += 1
         self.repaired += row.status == "repaired"
-        self.studies.add(row.id.study_uid)
+        study = patient, row.id.study_uid
+        self.studies.add(study)
         if row.positive:
-            self.positive.add(row.id.study_uid)
+            self.positive.add(study)
 
 
 def studies_path(output: Path, format: Format) -> Path:
