@@ -20,7 +20,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from ich_cli.core.phantom import write_studies
 
-SLICES = 5
+SLICES = 6
 STANDARD = 130  # elements of the dictionary
 VRS = {"PN": 64, "LO": 64, "SH": 16, "LT": 1024, "ST": 1024, "UT": 1024, "UC": 64}
 DATES = {
