@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dicom import ct, save
+from tests.support.dicom import ct, save, tissue
 
 NOT_FOR_PREDICT = [
     "gradio",
@@ -44,9 +44,7 @@ def loaded(*arguments: str | Path) -> set[str]:
 
 
 def test_predict_loads_only_what_it_needs(tiny_bundle: Path, tmp_path: Path) -> None:
-    import numpy as np
-
-    save(tmp_path / "one.dcm", ct(np.full((64, 64), 1064)))
+    save(tmp_path / "one.dcm", ct(tissue(side=64)))
     found = loaded("predict", tmp_path / "one.dcm", "-w", tiny_bundle, "--json")
     assert {"torch", "timm", "pydicom"} <= found
     assert sorted(found & set(NOT_FOR_PREDICT)) == []

@@ -98,7 +98,7 @@ def test_ct_ich_takes_no_anonymous_paths(ground: Ground, tmp_path: Path) -> None
     """Its folders are numbers of the data set, so hashing would be misleading."""
     root = ct_ich(tmp_path / "ct-ich", ground.planter)
     done = ground.anonymous("preprocess", root, "-s", "ct-ich", "-o", "prepared", code=2)
-    assert "--anonymous-paths is for DICOM" in done.stderr
+    assert "--anonymous-paths applies to DICOM" in done.stderr
 
 
 def test_evaluate_of_a_table_full_of_names(ground: Ground) -> None:

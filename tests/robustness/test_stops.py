@@ -97,7 +97,7 @@ def test_a_full_disk_loses_no_finished_series(corpus: Corpus, bundle: Path, tmp_
     assert full.stderr.count("\n") == 1
     assert "cannot write" in full.stderr
     assert re.search(
-        r"; \d+ of 20 rows are saved: continue with the same command --resume", full.stderr
+        r"; \d+ of 20 rows are saved: continue with the same command and --resume", full.stderr
     )
     whole = tmp_path / "whole.csv"
     assert predict(corpus.folder, whole, bundle).code == 0

@@ -96,7 +96,7 @@ def test_existing_studies_are_replaced_with_overwrite_only(tmp_path: Path) -> No
     settings = {**SMALL, "slices": (1, 1)}
     write_studies(tmp_path, 1, 1, (), **settings)  # type: ignore[arg-type]
     before = (tmp_path / "labels.csv").read_bytes()
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="exists already"):
         write_studies(tmp_path, 1, 2, (), **settings)  # type: ignore[arg-type]
     assert (tmp_path / "labels.csv").read_bytes() == before
     write_studies(tmp_path, 1, 2, (), overwrite=True, **settings)  # type: ignore[arg-type]
