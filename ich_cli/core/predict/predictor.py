@@ -396,9 +396,10 @@ class Predictor:
         if not pixels:
             return (), ()
         stacks = tuple(map(np.stack, zip(*pixels, strict=True)))
+        each = self.member_logits(*stacks)
         if self.bundle.sequence is None:
-            return self.probabilities(*stacks), ()
-        logits = self.slice_logits(*stacks)
+            return self.combine(each).astype(np.float32), ()
+        logits: NDArray[np.float64] = np.mean(each, axis=0)
         return self.bundle.config.calibration.apply(logits).astype(np.float32), logits
 
     def _with_sequence_stage(
