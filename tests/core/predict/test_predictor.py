@@ -142,7 +142,7 @@ def test_interrupt_goes_through_and_ends_the_threads(
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Predictor, "probabilities", stop)
+    monkeypatch.setattr(Predictor, "member_logits", stop)
     with pytest.raises(KeyboardInterrupt):
         next(predictor.predict_all(series.scan([scans]), workers=2))
     assert [one for one in threading.enumerate() if one.name.startswith("ich-read")] == []
@@ -187,13 +187,13 @@ def test_a_cancelled_prediction_is_continued(
     whole = predictor.predict_series(found)
     part = predictor.predict_series(found, cancel=lambda: True)
     counts: list[int] = []
-    model = predictor.probabilities
+    model = predictor.member_logits
 
-    def counted(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def counted(pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
         counts.append(len(pixels))
         return model(pixels)
 
-    monkeypatch.setattr(predictor, "probabilities", counted)
+    monkeypatch.setattr(predictor, "member_logits", counted)
     assert predictor.predict_series(found, start=part) == whole
     assert sum(counts) == SERIES - 4
     assert predictor.predict_series(found, start=whole) is whole
