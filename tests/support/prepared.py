@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +84,30 @@ def blobs(
 
 def prepare(folder: Path, series: list[BlobSeries], kind: str = "folder") -> PreparedDataset:
     return prepare_dataset(series, folder, PreprocessConfig(size=32), SourceInfo(kind, "blobs"))
+
+
+@dataclass(frozen=True)
+class Renamed(BlobSeries):
+    """The images of a series under another number."""
+
+    shown: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"other-{self.shown}"
+
+
+def without_hashes(data: PreparedDataset) -> PreparedDataset:
+    """Return a data set as an earlier version wrote it."""
+    path = data.folder / "index.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name in rows[0] if name not in ("hu_hash", "pseudonym")]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    about = json.loads((data.folder / "dataset.json").read_text())
+    about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (data.folder / "dataset.json").write_text(json.dumps(about))
+    return PreparedDataset.open(data.folder)

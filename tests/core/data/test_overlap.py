@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ich_cli.core.data import (
-    PreparedDataset,
     find_overlap,
     open_source,
     prepare_dataset,
@@ -20,36 +16,9 @@ from ich_cli.core.data.fingerprints import patient_pseudonym, slice_hash
 from ich_cli.core.phantom import write_studies
 from ich_cli.core.preprocessing import PreprocessConfig
 from tests.support.datasets import make_rsna
-from tests.support.prepared import BlobSeries, blobs, prepare
+from tests.support.prepared import BlobSeries, Renamed, blobs, prepare, without_hashes
 
 HU = np.array([[-1000, -1000, 30, 40], [-1000, 35, 70, 41], [-990, 20, 60, 43]], np.float32)
-
-
-@dataclass(frozen=True)
-class Renamed(BlobSeries):
-    """The images of a series under another number."""
-
-    shown: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"other-{self.shown}"
-
-
-def without_hashes(data: PreparedDataset) -> PreparedDataset:
-    """Return a data set as an earlier version wrote it."""
-    path = data.folder / "index.csv"
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = [name for name in rows[0] if name not in ("hu_hash", "pseudonym")]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    about = json.loads((data.folder / "dataset.json").read_text())
-    about["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (data.folder / "dataset.json").write_text(json.dumps(about))
-    return PreparedDataset.open(data.folder)
 
 
 class TestSliceHash:
