@@ -19,8 +19,11 @@ from ich_cli.core.errors import IchError, OutputError
 from ich_cli.core.labels import LABELS
 from ich_cli.core.report import StudyResult, write_dicom
 from ich_cli.core.report.dicom import codes as dicom_codes
+from ich_cli.core.report.dicom.uids import Identity
+from ich_cli.core.study import predict_study
+from ich_cli.core.study.quality_gate import Reason
 from tests.support.dicom import enhanced, save, series
-from tests.support.reports import result
+from tests.support.reports import result, results
 
 NOON = datetime(2026, 1, 2, 12, 30)
 TILTED = [1.0, 0.0, 0.0, 0.0, 0.9483237, -0.3173047]  # 18.5 degrees, as a real scanner wrote it
@@ -171,6 +174,65 @@ def test_the_same_content_and_time_give_the_same_bytes(study: StudyResult, tmp_p
     assert uid != pydicom.dcmread(other[0]).SOPInstanceUID
     three = write_dicom(study, tmp_path / "c", when=NOON)
     assert [path.read_bytes() for path in two] == [path.read_bytes() for path in three]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"note": "answered from series 1.5: 5.0 mm; 2 other series not used"},
+     {"verdict": "positive"}, {"verdict": "negative"},
+     {"probabilities": (0.5, 0.1, 0.1, 0.1, 0.1, 0.1)},
+     {"positive": ()}, {"quality": (Reason("motion", "motion"),)}],
+)  # fmt: skip
+def test_different_study_results_have_different_uids(
+    changed: dict[str, Any], study: StudyResult
+) -> None:
+    other = replace(study, study=replace(study.study, **changed))
+
+    assert Identity.of(other, NOON) != Identity.of(study, NOON)
+    assert Identity.of(other, NOON) == Identity.of(replace(other), NOON)
+
+
+def test_other_thresholds_have_different_uids(study: StudyResult) -> None:
+    other = replace(study, thresholds={**study.thresholds, "subdural": 0.9})
+
+    assert Identity.of(other, NOON) != Identity.of(study, NOON)
+
+
+def test_all_series_has_different_uids(tiny_bundle: Path, tmp_path: Path) -> None:
+    heights = [5.0 * k for k in range(8)]
+    series(tmp_path / "a", heights, series="1.2.3.5")
+    series(tmp_path / "b", heights, series="1.2.3.6", ConvolutionKernel="BONE")
+    one = result(tiny_bundle, tmp_path)
+    every = predict_study(one.group, one.rule, all_series=True)
+
+    uids = {
+        pydicom.dcmread(path).SOPInstanceUID
+        for at, made in enumerate((one, replace(one, study=every), one))
+        for path in write_dicom(made, tmp_path / f"out-{at}", when=NOON)
+    }
+
+    assert len(uids) == 2 * (1 + 16)
+
+
+def test_maps_of_instances_with_one_uid_have_different_uids(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    series(tmp_path / "in", [0, 5, 10], SOPInstanceUID="1.2.3.9")
+
+    _, *maps = write_dicom(result(tiny_bundle, tmp_path / "in"), tmp_path / "out", when=NOON)
+
+    assert len({pydicom.dcmread(path).SOPInstanceUID for path in maps}) == 3
+
+
+def test_two_patients_with_the_same_uids_have_different_uids(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    series(tmp_path / "a", [0, 5, 10], PatientID="A")
+    series(tmp_path / "b", [0, 5, 10], PatientID="B")
+
+    one, other = results(tiny_bundle, tmp_path)
+
+    assert Identity.of(one, NOON).key != Identity.of(other, NOON).key
 
 
 PATIENT = {

@@ -67,7 +67,7 @@ def make_map(
         study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=identity.uid("map series", label),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=identity.uid("map", label, source.SOPInstanceUID, one.frame),
+        sop_instance_uid=identity.uid("map", label, source.SOPInstanceUID, one.frame, number),
         instance_number=number,
         patient_id=source.PatientID,
         patient_name=source.PatientName,

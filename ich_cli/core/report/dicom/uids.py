@@ -31,7 +31,9 @@ class Identity:
         sha256 = result.predictor.bundle.config.sha256
         rows = (f"{row.id.sop_uid} {row.id.frame} {row.probabilities}" for row in result.group.rows)
         rule = str(sorted(result.rule.to_dict().items())) + str(sorted(result.thresholds.items()))
-        key = [__version__, sha256, rule, when.isoformat(), result.study.study_uid, *parts, *rows]
+        study = result.study
+        found = str((study.probabilities, study.positive, study.verdict, study.quality, study.note))
+        key = [__version__, sha256, rule, when.isoformat(), result.name, found, *parts, *rows]
         return cls(fingerprint(key), when, _uid("device", sha256))
 
     def uid(self, *parts: object) -> str:
