@@ -1,6 +1,6 @@
 """Labelled head CT for training and evaluation.
 
-Label tables, sources (one module per public data set in `data.sources`), prepared data sets on
+Label tables, sources (`data.sources`: layouts of public data sets), prepared data sets on
 disk, splits by patient, and sampling.
 """
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from ich_cli.core.data.lesion_masks import BOXES, Box, Mask, boxes_to_mask, read_boxes
-from ich_cli.core.data.sources.ct_ich import read_images
+from ich_cli.core.data.sources.ct_ich_pictures import read_images
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
 from ich_cli.core.errors import DataError, InputError
 from ich_cli.core.labels import ANY, LABELS, SUBTYPES

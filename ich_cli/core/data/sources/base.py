@@ -1,8 +1,7 @@
 """Labelled series: the common interface of all data sources of `ich preprocess`.
 
-Each source is one module with a `Source`: it recognises its layout on disk and opens it as a list
-of series. Each series is picklable, so that another process can read its slices, in anatomical
-order:
+A `Source` recognises its layout on disk and opens it as a list of series. Each series is picklable,
+so that another process can read its slices, in anatomical order:
 
     Source.open(request) ──▶ Opened([LabelledSeries, …]) ── read() ──▶ LabelledSlice, …
 """
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.data.label_table import LabelRow
 from ich_cli.core.dicom import DEFAULT_LIMITS, CTSlice, Limits
-from ich_cli.core.errors import InputError, UsageError
+from ich_cli.core.errors import DataError, InputError, UsageError
 from ich_cli.core.system import Names, as_named
 
 if TYPE_CHECKING:
@@ -113,6 +112,23 @@ class SourceRequest:
         if len(self.paths) != 1 or self.labels is not None:
             raise UsageError(f"--source {source} takes one folder, which has its own labels")
         return self.paths[0]
+
+    def find(self, source: str, *names: str, depth: int = 2) -> Path:
+        """Return the folder that contains all names, at most `depth` levels below `folder`.
+
+        Raises
+        ------
+        UsageError
+            As for `folder`.
+        DataError
+            If there is none.
+        """
+        found = find_folder(self.folder(source), *names, depth=depth)
+        if found is None:
+            raise DataError(
+                f"{self.paths[0]}: not the layout of --source {source}: no {' and '.join(names)}"
+            )
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
-"""CT-ICH (Hssayeni et al., 2020, PhysioNet). Version 1.0.0: images in two windows and a table.
+"""CT-ICH (Hssayeni et al., 2020, PhysioNet).
 
-    hemorrhage_diagnosis.csv
-    Patients_CT/049/brain/1.jpg    window 40/120
-    Patients_CT/049/bone/1.jpg     window 700/3200
-    Patients_CT/049/brain/1_HGE_Seg.jpg    mask of a slice with hemorrhage
-    boxes.csv                      optional: boxes around hemorrhages, drawn by people
-
-The DICOM files were not published. HU are reconstructed with a step of 0.5 HU from -20 to 100
-(brain and blood) and of 12.5 HU elsewhere, plus a few HU of JPEG noise.
+1.3.1   ct_scans/049.nii, masks/049.nii        masks: 0 or 255
+        hemorrhage_diagnosis_raw_ct.csv        PatientNumber, SliceNumber, five subtypes, …
+1.0.0   Patients_CT/049/brain/1.jpg            window 40/120
+        Patients_CT/049/bone/1.jpg             window 700/3200
+        Patients_CT/049/brain/1_HGE_Seg.jpg    mask of a slice with hemorrhage
+        hemorrhage_diagnosis.csv
+        boxes.csv                              optional: boxes around hemorrhages, drawn by people
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ich_cli.core.data.label_table import LabelRow
+from ich_cli.core.data.label_table import LabelRow, to_label, with_any
 from ich_cli.core.data.lesion_masks import (
     BOXES,
     NO_SUBTYPE,
@@ -30,7 +28,7 @@ from ich_cli.core.data.lesion_masks import (
     name_subtype,
     read_boxes,
 )
-from ich_cli.core.data.sources import ct_ich_nifti as nifti
+from ich_cli.core.data.mask_files import MaskFiles
 from ich_cli.core.data.sources.base import (
     LabelledSeries,
     LabelledSlice,
@@ -39,29 +37,22 @@ from ich_cli.core.data.sources.base import (
     SourceRequest,
     find_folder,
 )
-from ich_cli.core.data.sources.ct_ich_table import read_diagnoses
-from ich_cli.core.dicom import AIR_HU, CTSlice, SliceId
-from ich_cli.core.errors import (
-    BrokenFileError,
-    DataError,
-    InputError,
-    NotApplicableError,
-    UsageError,
-)
-from ich_cli.core.pictures import PictureWindow, linear_hu
+from ich_cli.core.data.sources.ct_ich_pictures import read_images, read_jpeg
+from ich_cli.core.data.sources.volumes import Volume, images_in, open_volumes
+from ich_cli.core.data.tables import read_table
+from ich_cli.core.dicom import CTSlice
+from ich_cli.core.errors import DataError, InputError, NotApplicableError, UsageError
+from ich_cli.core.labels import SUBTYPES
 from ich_cli.core.system import as_named
 
 TABLE: Final = "hemorrhage_diagnosis.csv"
+_NIFTI_TABLE: Final = "hemorrhage_diagnosis_raw_ct.csv"
+_IMAGES, _MASKS = "ct_scans", "masks"
 LICENCE: Final = (
     "CT-ICH, Hssayeni et al., Data 2020, 5(1), 14, doi 10.13026/w8q8-ky94; the paper states "
     "CC BY 4.0; the pictures may not be passed on"
 )
-_BRAIN: Final = PictureWindow(40, 120)
-_BONE: Final = PictureWindow(700, 3200)
-_WHITE: Final = 127  # of a mask, stored as JPEG
-_NOISE: Final = 8  # gray levels by which JPEG changes saturated pixels
-_DOUBT_HU: Final = 80.0  # larger differences are not noise of the bone image
-_DENSE_HU: Final = 1000.0  # assumed for bone where only the brain image exists
+_WHITE: Final = 127  # of a mask of 0 and 255; some are JPEG
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ class CtIchSeries:
 
     def _mask(self, number: int, ct: CTSlice) -> NDArray[np.uint8] | None:
         """Return the mask of the owners, else the blood in boxes, else None."""
-        drawn = _read_jpeg(self.folder / "brain" / f"{number}_HGE_Seg.jpg")
+        drawn = read_jpeg(self.folder / "brain" / f"{number}_HGE_Seg.jpg")
         if drawn is not None and drawn.shape == ct.shape and (drawn > _WHITE).any():
             bits = np.where(drawn > _WHITE, NO_SUBTYPE, 0).astype(np.uint8)
             return name_subtype(bits, self.labels.get(number))
@@ -132,12 +123,13 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     table, folder = root / TABLE, root / "Patients_CT"
     if not table.is_file() or not folder.is_dir():
         raise DataError(f"{root}: not CT-ICH, which has {TABLE} and Patients_CT")
-    labels = read_diagnoses(table)
+    labels = _read_diagnoses(table)
     patients = sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
     if not patients:
         raise DataError(f"{folder}: no patient folders")
     boxes: dict[int, dict[int, tuple[Box, ...]]] = {}
-    for (patient, number), found in _read_boxes(root).items():
+    drawn = read_boxes(root / BOXES) if (root / BOXES).is_file() else {}
+    for (patient, number), found in drawn.items():
         boxes.setdefault(patient, {})[number] = found
     numbers = [int(p.name) for p in patients]
     return [
@@ -146,70 +138,35 @@ def open_ct_ich(root: Path) -> list[LabelledSeries]:
     ]
 
 
-def read_images(patient: Path, number: int) -> CTSlice:
-    """Reconstruct a slice from its brain and bone images.
-
-    Raises
-    ------
-    BrokenFileError
-        If the brain image is missing or damaged, or the two differ in size.
-    """
-    name = f"{patient.name}/{number}"
-    brain = _read_jpeg(patient / "brain" / f"{number}.jpg")
-    if brain is None:
-        raise BrokenFileError(name, "the brain image is missing or not a JPEG")
-    bone = _read_jpeg(patient / "bone" / f"{number}.jpg")
-    if bone is not None and bone.shape != brain.shape:
-        raise BrokenFileError(name, "the brain and bone images differ in size")
-    ct = CTSlice(reconstruct_hu(brain, bone), SliceId(name, instance=number))
-    if bone is not None:
-        return ct
-    note = "no bone image: HU below -20 and above 100 are not exact"
-    return CTSlice(ct.hu, ct.id, status="repaired", notes=(note,))
+def _read_diagnoses(path: Path) -> dict[int, dict[int, LabelRow]]:
+    """Read patient number → slice number → labels."""
+    out: dict[int, dict[int, LabelRow]] = {}
+    columns = ["patientnumber", "slicenumber", *SUBTYPES]
+    for line, patient, number, *cells in read_table(path, columns)[columns].itertuples():
+        where = f"{path}, line {line}"
+        if not (patient.strip().isdecimal() and number.strip().isdecimal()):
+            raise DataError(f"{where}: PatientNumber and SliceNumber must be whole numbers")
+        labels = {name: to_label(cell, where) for name, cell in zip(SUBTYPES, cells, strict=True)}
+        out.setdefault(int(patient), {})[int(number)] = with_any(labels, where)
+    return out
 
 
-def reconstruct_hu(brain: NDArray[np.uint8], bone: NDArray[np.uint8] | None) -> NDArray[np.float32]:
-    """Reconstruct HU from an image in window 40/120 and one in window 700/3200.
-
-    Parameters
-    ----------
-    brain, bone
-        uint8 ``(H, W)``. Without a bone image, black becomes air and white becomes bone.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 ``(H, W)``: from the brain image where it is not saturated, else from the bone
-        image, clipped to the side on which the brain image saturates. Within 8 gray levels of
-        saturation the bone image decides which applies.
-    """
-    soft = linear_hu(brain.astype(np.float32) / np.float32(255), _BRAIN)
-    if bone is None:
-        below, above = np.float32(AIR_HU), np.float32(_DENSE_HU)
-        dark, white = brain <= _NOISE, brain >= 255 - _NOISE
-        return np.select([dark, white], [below, above], soft).astype(np.float32)
-    wide = linear_hu(bone.astype(np.float32) / np.float32(255), _BONE)
-    low, high = _BRAIN.lowest, _BRAIN.lowest + _BRAIN.width
-    # JPEG noise changes much of the air from 0 to 1 … 8: use the bone image there
-    dark = (brain == 0) | ((brain <= _NOISE) & (wide < low - _DOUBT_HU))
-    white = (brain == 255) | ((brain >= 255 - _NOISE) & (wide > high + _DOUBT_HU))
-    outside = [np.minimum(wide, low), np.maximum(wide, high)]
-    return np.select([dark, white], outside, soft).astype(np.float32)
-
-
-def _read_jpeg(path: Path) -> NDArray[np.uint8] | None:
-    if not path.is_file():
-        return None
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    return None if picture is None else np.asarray(picture, np.uint8)
-
-
-def _read_boxes(root: Path) -> dict[tuple[int, int], tuple[Box, ...]]:
-    return read_boxes(root / BOXES) if (root / BOXES).is_file() else {}
+def _open_nifti(request: SourceRequest, root: Path) -> list[LabelledSeries]:
+    """Return the patients of CT-ICH 1.3.1 in the order of their numbers."""
+    diagnoses = _read_diagnoses(root / _NIFTI_TABLE)
+    masks = images_in(root / _MASKS) if (root / _MASKS).is_dir() else {}
+    volumes = []
+    for name, image in images_in(root / _IMAGES).items():
+        if not name.isdecimal():
+            raise DataError(f"{image}: CT-ICH names its volumes by patient number")
+        mask = MaskFiles((masks[name],), above=_WHITE) if name in masks else None
+        rows = diagnoses.get(int(name), {}).get
+        volumes.append(Volume(image, mask, rows, patient=name, study=name))
+    return open_volumes(request, volumes)
 
 
 def _recognises(folder: Path) -> bool:
-    return find_folder(folder, nifti.TABLE, nifti.IMAGES) is not None or (
+    return find_folder(folder, _NIFTI_TABLE, _IMAGES) is not None or (
         find_folder(folder, TABLE, "Patients_CT") is not None
     )
 
@@ -218,9 +175,9 @@ def _open(request: SourceRequest) -> Opened:
     folder = request.folder("ct-ich")
     if request.names is not as_named:
         raise UsageError("--anonymous-paths applies to DICOM; CT-ICH already has numbers")
-    root = find_folder(folder, nifti.TABLE, nifti.IMAGES)
+    root = find_folder(folder, _NIFTI_TABLE, _IMAGES)
     if root is not None:
-        return Opened(nifti.open_ct_ich_nifti(request, root))
+        return Opened(_open_nifti(request, root))
     return Opened(open_ct_ich(find_folder(folder, TABLE, "Patients_CT") or folder))
 
 

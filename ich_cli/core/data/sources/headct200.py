@@ -31,9 +31,7 @@ def _recognises(folder: Path) -> bool:
 
 
 def _open(request: SourceRequest) -> Opened:
-    root = find_folder(request.folder("headct200"), TABLE, PICTURES, depth=1)
-    if root is None:
-        raise DataError(f"{request.paths[0]}: not head-ct-hemorrhage: no {TABLE} and {PICTURES}")
+    root = request.find("headct200", TABLE, PICTURES, depth=1)
     table = read_table(root / TABLE, _COLUMNS)
     rows = {
         int(number): with_any({LABELS[ANY]: to_label(cell, str(root / TABLE))}, "", partial=True)

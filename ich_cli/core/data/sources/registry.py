@@ -6,34 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ich_cli.core.data.sources import (
-    bhsd,
-    bhx,
-    cq500,
-    ct_ich,
-    dlmi,
-    folder,
-    headct200,
-    hemseg,
-    instance,
-    mbh,
-    nifti_folder,
-    phantoms,
-    rsna,
-    seg_cq500,
-)  # fmt: skip
+from ich_cli.core.data.sources import bhx, cq500, ct_ich, headct200, phantoms
 from ich_cli.core.data.sources.base import (
     LabelledSeries,
     Source,
     SourceInfo,
     SourceRequest,
 )
+from ich_cli.core.data.sources.dicom_tables import DLMI, FOLDER, RSNA, UNLABELLED
+from ich_cli.core.data.sources.nifti_masks import BHSD, HEMSEG, INSTANCE, MBH, NIFTI, SEG_CQ500
 from ich_cli.core.errors import DataError, UsageError
 
 SOURCES: Final = (
-    rsna.SOURCE, ct_ich.SOURCE, bhsd.SOURCE, mbh.SOURCE, seg_cq500.SOURCE, instance.SOURCE,
-    cq500.SOURCE, bhx.SOURCE, hemseg.SOURCE, headct200.SOURCE, nifti_folder.SOURCE,
-    dlmi.SOURCE, folder.SOURCE, folder.UNLABELLED, phantoms.SOURCE,
+    RSNA, ct_ich.SOURCE, BHSD, MBH, SEG_CQ500, INSTANCE, cq500.SOURCE, bhx.SOURCE, HEMSEG,
+    headct200.SOURCE, NIFTI, DLMI, FOLDER, UNLABELLED, phantoms.SOURCE,
 )  # fmt: skip
 """Sources in the order in which they are tried on a folder."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ich_cli.core.data.label_table import LabelRow, listed
+from ich_cli.core.data.label_table import LabelRow
 from ich_cli.core.data.sources.base import LabelledSeries, SourceRequest
 from ich_cli.core.data.sources.scanned import (
     ScannedSeries,
@@ -17,9 +17,6 @@ from ich_cli.core.data.sources.scanned import (
     with_refused,
 )
 from ich_cli.core.errors import DataError
-
-if TYPE_CHECKING:
-    from ich_cli.core.series import SliceRef
 
 _RSNA_PAIR: Final = re.compile(r"(ID_[0-9a-f]{6,16})_(ID_[0-9a-f]{6,16})", re.ASCII)
 _CQ500: Final = re.compile(r"CQ500-?CT-?([0-9]{1,4})", re.ASCII | re.IGNORECASE)
@@ -32,8 +29,8 @@ class Volume:
 
     image: Path
     masks: SeriesMasks | None = None
-    labels: Callable[[SliceRef], LabelRow | None] | None = None
-    """Labels of a slice, None where there are none; without it, the masks give them."""
+    labels: Callable[[int], LabelRow | None] | None = None
+    """Frame, from 1 → labels, None where there are none; without it, the masks give them."""
     patient: str = field(default="", repr=False)
     """Key of the patient in the data set."""
     study: str = ""
@@ -55,7 +52,7 @@ def open_volumes(request: SourceRequest, volumes: Sequence[Volume]) -> list[Labe
     labelled = []
     for series in found.series:
         one = by_path[series.slices[0].source.path]
-        rows = None if one.labels is None else tuple(map(one.labels, series.slices))
+        rows = one.labels and tuple(one.labels(ref.id.frame) for ref in series.slices)
         patient = one.patient or public_patient(stem(one.image)) or stem(one.image)
         study = one.study or public_study(stem(one.image))
         labelled.append(ScannedSeries(series, rows, request.limits, one.masks, patient, study))
@@ -66,26 +63,6 @@ def images_in(folder: Path) -> dict[str, Path]:
     """Return the files of a folder by name without suffix, in order; hidden files left out."""
     found = sorted(one for one in folder.iterdir() if one.is_file() and one.name[0] != ".")
     return {stem(one): one for one in found if one.suffix.lower() not in (".csv", ".txt", ".json")}
-
-
-def paired(
-    images: dict[str, Path], masks: dict[str, Path], source: str
-) -> Iterable[tuple[str, Path, Path]]:
-    """Yield name, image and mask of what is in both.
-
-    Raises
-    ------
-    DataError
-        If a mask has no image, or an image no mask.
-    """
-    alone = [*(images.keys() - masks.keys()), *(masks.keys() - images.keys())]
-    if alone:
-        raise DataError(
-            f"{source}: {len(alone)} images or masks are without the other "
-            f"({listed(sorted(alone))}); each image needs a mask of the same name"
-        )
-    for name, image in images.items():
-        yield name, image, masks[name]
 
 
 def stem(path: Path) -> str:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ich_cli.core.data.sources.ct_ich import open_ct_ich, reconstruct_hu
+from ich_cli.core.data.sources.ct_ich import open_ct_ich
+from ich_cli.core.data.sources.ct_ich_pictures import reconstruct_hu
 from ich_cli.core.errors import DataError
 from tests.support.datasets import make_ct_ich_pictures, make_incomplete_ct_ich
 from tests.support.pipeline import evaluate, explain, preprocess, train
