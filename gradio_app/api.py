@@ -149,7 +149,8 @@ def _study(one: StudyPrediction, state: ViewState) -> StudyVerdict:
         "probabilities": {
             label: round(p, 6) for label, p in zip(LABELS, one.probabilities or (), strict=False)
         },
-        "quality": [reason.text for reason in one.quality],
+        "quality": state["quality"],
+        "note": state["note"],
     }
 
 

@@ -30,13 +30,18 @@ class Refusal(TypedDict):
 
 
 class StudyVerdict(TypedDict):
-    """One study. `verdict` is positive, unsure, negative, or empty if no slice could be read."""
+    """One study.
+
+    `verdict` is positive, unsure, negative, or empty if no slice could be read. `note` says which
+    series was used, by its number, if others were not.
+    """
 
     study_uid: str
     verdict: str
     sentence: str
     probabilities: dict[str, float]
     quality: list[str]
+    note: str
 
 
 class PredictResponse(TypedDict):

@@ -7,7 +7,7 @@ number of its series and its position there (`positions`), and the number of its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -60,6 +60,8 @@ def describe(
     """
     predictions, rows = list(study.predictions(name)), study.rows(name)
     groups = studies(study, name)
+    shown = dict(_series(predictions, groups))
+    names = {key: str(number) for number, key in enumerate(shown, 1)}
     return {
         "phase": phase,
         "message": text,
@@ -70,8 +72,8 @@ def describe(
         "done": len(rows),
         "total": len(study.found),
         "thresholds": [predictor.thresholds[label] for label in LABELS],
-        "series": list(_series(predictions, groups)),
-        "studies": [_study(one, predictor, finished=phase == "done") for one in groups],
+        "series": list(shown.values()),
+        "studies": [_study(one, predictor, names, finished=phase == "done") for one in groups],
         "refused": _refused(rows),
     }
 
@@ -93,8 +95,8 @@ def positions(state: ViewState) -> dict[int, tuple[int, int]]:
 
 def _series(
     predictions: Sequence[SeriesPrediction], groups: Sequence[StudyGroup]
-) -> Iterator[ViewState]:
-    """Yield the series, each with its slices from feet to head, without unreadable slices."""
+) -> Iterator[tuple[str, ViewState]]:
+    """Yield keys and series, with their slices from feet to head, without unreadable slices."""
     study_of = {one.series.key: at for at, group in enumerate(groups) for one in group.series}
     first = 0
     for one in predictions:
@@ -106,8 +108,8 @@ def _series(
         ]
         first += len(one.series)
         if slices:
-            thickness = one.series.slices[0].geometry.thickness
-            yield {"study": study_of[one.series.key], "thickness": thickness, "slices": slices}
+            key, thickness = one.series.key, one.series.slices[0].geometry.thickness
+            yield key, {"study": study_of[key], "thickness": thickness, "slices": slices}
 
 
 def _slice(row: SlicePrediction | None) -> list[Any]:
@@ -117,16 +119,19 @@ def _slice(row: SlicePrediction | None) -> list[Any]:
     return [[round(p, _DIGITS) for p in row.probabilities], row.note]
 
 
-def _study(group: StudyGroup, predictor: Predictor, *, finished: bool) -> ViewState:
-    """Return the summary of a study; the verdict only when finished."""
+def _study(
+    group: StudyGroup, predictor: Predictor, names: Mapping[str, str], *, finished: bool
+) -> ViewState:
+    """Return the summary of a study; verdict, quality findings and note only when finished."""
     rule = predictor.study_rule()
     own = [row for row in group.rows if row.probabilities]
-    one = predict_study(group, rule) if finished else None
-    about = [*(reason.text for reason in one.quality), *filter(None, [one.note])] if one else []
+    one = predict_study(group, rule, names=names) if finished else None
     return {
         "highest": _highest(own),
         "verdict": verdict(one, own, rule) if one else None,
-        "notes": [*about, *_notes(own)],
+        "quality": [reason.text for reason in one.quality] if one else [],
+        "note": one.note if one else "",
+        "notes": _notes(own),
     }
 
 

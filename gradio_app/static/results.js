@@ -55,8 +55,9 @@ function drawFaithfulness() {
 }
 
 function drawLists() {
-  const notes = (currentStudy() && currentStudy().notes) || [];
-  listInto($('quality'), 'Image quality', notes);
+  const study = currentStudy();
+  listInto($('quality'), 'Image quality', study ? study.quality : []);
+  listInto($('notes'), 'Notes', study ? [study.note, ...study.notes].filter(Boolean) : []);
   const refused = (S.view && S.view.refused) || [];
   const shown = refused.slice(0, 50).map((one) => (one.file ? 'File ' + one.file + ': ' : '') + one.reason + (one.count > 1 ? ' (' + one.count + ' times)' : ''));
   if (refused.length > 50) shown.push('and ' + (refused.length - 50) + ' more');

@@ -195,14 +195,18 @@ def test_two_patients_with_the_same_uids_are_two_studies(service: Service, tmp_p
     assert numbers == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]  # indices, then files
 
 
-def test_notes_say_which_series_was_used(service: Service, tmp_path: Path) -> None:
+def test_note_names_the_used_series_by_its_number(service: Service, tmp_path: Path) -> None:
     heights = [5.0 * k for k in range(8)]
     soft = series(tmp_path / "a", heights, SeriesInstanceUID="1.2.3.5")
     bone = series(tmp_path / "b", heights, SeriesInstanceUID="1.2.3.6", ConvolutionKernel="BONE")
 
     (study,) = states(service, opened(service, [*bone, *soft]))[-1]["studies"]
 
-    assert "answered from series 1.2.3.5: 5.0 mm; 1 other series not used" in study["notes"]
+    assert study["note"] == "answered from series 2: 5.0 mm; 1 other series not used"
+    assert study["note"] not in study["notes"]
+    assert study["quality"] == [
+        "not a head: no slice shows brain inside a closed skull", "only 8 slices",
+    ]  # fmt: skip
 
 
 def test_nifti_upload_is_predicted(service: Service, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -106,13 +106,18 @@ def by_study(
 
 
 def predict_study(
-    group: StudyGroup, rule: StudyRule, *, all_series: bool = False
+    group: StudyGroup,
+    rule: StudyRule,
+    *,
+    all_series: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> StudyPrediction:
     """Predict a study from the predictions for its series.
 
     Series without a head do not count where another one shows a head. Series that are not axial do
     not count where another one is axial. Of the rest the one that fits counts, by `choose_series`,
-    or with `all_series` each.
+    or with `all_series` each. `names` maps keys of series to their names in the note, in place of
+    SeriesInstanceUIDs.
     """
     series = [_SeriesRows(one.slices, one.series) for one in group.series] + _refused_series(group)
     usable = [one for one in series if one.predicted] or [one for one in series if one.not_axial]
@@ -121,7 +126,7 @@ def predict_study(
     counted = heads or usable
     note = ""
     if not all_series and len(counted) > 1 and counted[0].predicted:
-        candidates = [one.candidate() for one in counted]
+        candidates = [one.candidate(names or {}) for one in counted]
         chosen = choose_series(candidates)
         unused = sum(bool(one.predicted) for one in series) - len(chosen)
         note = describe_choice([candidates[k] for k in chosen], unused)
@@ -162,10 +167,12 @@ class _SeriesRows:
         """Number of slices left out because they are not axial."""
         return sum(row.code is ReasonCode.NOT_AXIAL for row in self.refused)
 
-    def candidate(self) -> Candidate:
+    def candidate(self, names: Mapping[str, str]) -> Candidate:
         """Return the properties by which `choose_series` chooses."""
         facts = [row.facts or SliceFacts() for row in self.predicted]
-        return Candidate.from_slices(self.series, self.predicted[0].id.series_uid, facts)
+        uid = self.predicted[0].id.series_uid
+        name = names.get(self.series.key, uid) if self.series else uid
+        return Candidate.from_slices(self.series, name, facts)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probabilities ``(N, 6)`` of slices or sections about 5 mm apart, N > 0."""
