@@ -171,12 +171,12 @@ def _slice(
     quiet: bool,
 ) -> None:
     from ich_cli.core.explain import explain_slice
-    from ich_cli.core.viz import write_panel
+    from ich_cli.core.viz import draw_panel, write_figure
 
     found = explain_slice(predictor, series, index, options)
     _warn_of_names([series.slices[index]], options.limits)
     path = output or Path(default_name(found.explanation.ct.id.path, frame))
-    write_panel(path, found.panel(predictor, render))
+    write_figure(path, draw_panel(found.panel(predictor, render)))
     if as_json:
         about = record(path, found, predictor, chosen=bool(options.labels))
         typer.echo(json.dumps({**about, **_paths(maps, series)}))
@@ -196,7 +196,7 @@ def _series(
     quiet: bool,
 ) -> None:
     from ich_cli.core.explain import by_urgency, explain_series
-    from ich_cli.core.viz import write_sheet
+    from ich_cli.core.viz import draw_sheet, write_figure
 
     predictions = by_urgency(_predict(predictor, found, options.limits, quiet))
     if not predictions:
@@ -206,7 +206,7 @@ def _series(
             one = explain_series(predictor, prediction, options, window=render.windows[0])
             _warn_of_names(prediction.series.slices, options.limits)
             path = numbered(output or Path(_SERIES_NAME), number)
-            write_sheet(path, one.sheet(predictor, render))
+            write_figure(path, draw_sheet(one.sheet(predictor, render)))
             advance(1)
             if as_json:
                 chosen = bool(options.labels)

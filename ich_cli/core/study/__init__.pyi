@@ -9,6 +9,7 @@ from .predictions import (
 )
 from .rule import FITTED_AGGREGATION as FITTED_AGGREGATION, StudyRule as StudyRule
 from .sections import Sections as Sections
+from .series_choice import Candidate as Candidate, choose_series as choose_series
 from .slice_facts import SliceFacts as SliceFacts, measure as measure
 from .studies import (
     StudyGroup as StudyGroup,

@@ -77,11 +77,11 @@ class Candidate:
         shared = min(self.extent[1], other.extent[1]) - max(self.extent[0], other.extent[0])
         return shared >= 0.5 * min(self.length, other.length)
 
-    def describe(self) -> str:
-        """Return UID, thickness and kernel; a kernel only if its name is a known one."""
+    def about(self, before: str) -> str:
+        """Return thickness and kernel after `before`; a kernel only if its name is a known one."""
         mm = [f"{self.thickness:.1f} mm"] if self.thickness else []
         kernel = [f"kernel {self.kernel}"] if _KNOWN.fullmatch(self.kernel) else []
-        return f"{self.uid}: {', '.join([*mm, *kernel])}" if mm or kernel else self.uid
+        return f"{before}{', '.join([*mm, *kernel])}" if mm or kernel else ""
 
 
 def is_sharp(kernel: str) -> bool:
@@ -117,5 +117,5 @@ def describe_choice(chosen: Sequence[Candidate], unused: int) -> str:
     """Say which series a study's prediction is from; empty where none was left out."""
     if not unused:
         return ""
-    names = "; ".join(one.describe() for one in chosen)
+    names = "; ".join(f"{one.uid}{one.about(': ')}" for one in chosen)
     return f"answered from series {names}; {unused} other series not used"

@@ -12,9 +12,9 @@ from .method_names import METHOD_NAMES as METHOD_NAMES
 from .series_sheet import (
     ContactSheet as ContactSheet,
     Thumbnail as Thumbnail,
+    draw_sheet as draw_sheet,
     spread as spread,
     thumbnail as thumbnail,
-    write_sheet as write_sheet,
 )
-from .slice_panel import Panel as Panel, draw_panel as draw_panel, write_panel as write_panel
+from .slice_panel import Panel as Panel, draw_panel as draw_panel
 from .training_curves import draw_curves as draw_curves

@@ -81,9 +81,7 @@ def write_text(
     figure.text(left / width, bottom / height, text, fontsize=size, color=color, **more)
 
 
-def draw_slice(
-    axes: Axes, shown: NDArray[np.uint8], geometry: Geometry, theme: Theme = DARK
-) -> None:
+def draw_slice(axes: Axes, shown: NDArray[np.uint8], geometry: Geometry) -> None:
     """Draw a slice with orientation letters and a scale bar, where they are known.
 
     Parameters
@@ -95,8 +93,6 @@ def draw_slice(
     geometry
         Orientation gives the letters (PS3.3 C.7.6.2.1.1), PixelSpacing the bar and the shape of
         pixels that are not square.
-    theme
-        Colours of the surrounding figure.
     """
     between = geometry.spacing or (1.0, 1.0)
     axes.imshow(shown, aspect=between[0] / between[1], interpolation="lanczos")
@@ -130,7 +126,7 @@ def _draw_bar(axes: Axes, field_mm: float) -> None:
     axes.text(sum(ends) / 2, 0.065, f"{length} mm", transform=axes.transAxes, fontsize=7, **_mark())
 
 
-def draw_scale(axes: Axes, style: Style, opacity: float, theme: Theme = DARK) -> None:
+def draw_scale(axes: Axes, style: Style, opacity: float) -> None:
     """Draw the colour scale of a map, or of its contours, on black."""
     if style == "contour":
         places = [(n + 0.5) / len(LEVELS) for n in range(len(LEVELS))]
@@ -147,7 +143,7 @@ def draw_scale(axes: Axes, style: Style, opacity: float, theme: Theme = DARK) ->
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xticks([])
     axes.yaxis.tick_right()
-    axes.tick_params(colors=theme.quiet, labelsize=7, length=2, width=0.5)
+    axes.tick_params(colors=DARK.quiet, labelsize=7, length=2, width=0.5)
     for spine in axes.spines.values():
-        spine.set_color(theme.quiet)
+        spine.set_color(DARK.quiet)
         spine.set_linewidth(0.5)

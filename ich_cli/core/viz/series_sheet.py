@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ich_cli.core.dicom import CTSlice
-from ich_cli.core.imaging import BRAIN, Window, overlay, picture, to_uint8
+from ich_cli.core.imaging import BRAIN, Window, picture, to_uint8
 from ich_cli.core.labels import ANY, LABELS, RESEARCH_ONLY
 from ich_cli.core.study import Probabilities
 from ich_cli.core.viz.canvas import (
@@ -21,13 +20,13 @@ from ich_cli.core.viz.canvas import (
     draw_scale,
     draw_slice,
     new_figure,
-    write_figure,
     write_text,
 )
-from ich_cli.core.viz.probability_strips import draw_strips, strip_height
+from ich_cli.core.viz.probability_strips import HEIGHT, draw_strips
 from ich_cli.core.viz.slice_panel import (
     Panel,
-    faithfulness_line,
+    draw_foot,
+    draw_map,
     method_lines,
     threshold_text,
     titles,
@@ -72,25 +71,8 @@ class ContactSheet:
     """Label by whose probability the slices shown in large are chosen."""
 
 
-def write_sheet(path: Path, sheet: ContactSheet) -> None:
-    """Write the summary as PNG without metadata; the file appears only when complete.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    write_figure(path, draw_sheet(sheet))
-
-
 def draw_sheet(sheet: ContactSheet) -> Figure:
-    """Draw the summary, without file names or patient data.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        On the Agg canvas; needs no display and touches no global state.
-    """
+    """Draw the summary without file names or patient data; needs no display."""
     first = sheet.top[0][1]
     wide = (_WIDTH - 2 * _SIDE - _SCALE - (len(sheet.top) - 1) * _GAP) / max(3, len(sheet.top))
     large = _TITLE + wide + len(first.maps) * (_TITLE + wide + _UNDER)
@@ -98,10 +80,10 @@ def draw_sheet(sheet: ContactSheet) -> Figure:
     rows = -(-len(sheet.thumbnails) // _COLUMNS)
     foot = _foot_lines(sheet)
     feet = _FOOT + _LINE * len(foot)
-    height = _HEAD + strip_height() + 0.15 + large + 0.5 + rows * small + feet
+    height = _HEAD + HEIGHT + 0.15 + large + 0.5 + rows * small + feet
     figure = new_figure(_WIDTH, height)
     _draw_head(figure, sheet, height)
-    top = height - _HEAD - strip_height()
+    top = height - _HEAD - HEIGHT
     marked = [index for index, _ in sheet.top]
     draw_strips(figure, sheet.probabilities, first.thresholds, left=_SIDE / 2, bottom=top,
                 width=_WIDTH - _SIDE, marked=marked)  # fmt: skip
@@ -111,8 +93,7 @@ def draw_sheet(sheet: ContactSheet) -> Figure:
     scale = add_axes(figure, _WIDTH - _SIDE - 0.5, top - large + _UNDER + 0.1, 0.13, wide - 0.2)
     draw_scale(scale, first.style, first.opacity)
     _draw_thumbnails(figure, sheet, top - large - 0.5, small)
-    for place, line in enumerate(reversed(foot)):
-        write_text(figure, _SIDE, _FOOT / 2 + _LINE * place, line, 7.5, DARK.quiet, va="center")
+    draw_foot(figure, foot, _SIDE)
     return figure
 
 
@@ -154,16 +135,10 @@ def _draw_column(
     draw_slice(axes, picture(panel.ct.hu, window), panel.ct.geometry)
     titles(axes, f"slice {index + 1}", f"{window_name(window)} window "
            f"{window.center:g} / {window.width:g} HU", DARK.text)  # fmt: skip
-    for label, values in panel.maps.items():
+    for label in panel.maps:
         bottom -= _TITLE + wide
         axes = add_axes(figure, left, bottom, wide, wide)
-        shown = overlay(panel.ct.hu, values, panel.opacity, panel.style, window)
-        draw_slice(axes, shown, panel.ct.geometry)
-        large, small, over = threshold_text(label, panel.probabilities, panel.thresholds)
-        titles(axes, large, small, DARK.alert if over else DARK.text)
-        if panel.faithfulness:
-            axes.text(0.0, -0.022, faithfulness_line(panel.faithfulness.get(label)), fontsize=7.5,
-                      color=DARK.quiet, va="top", transform=axes.transAxes)  # fmt: skip
+        draw_map(axes, panel, label, -0.022)
         bottom -= _UNDER
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,7 +20,6 @@ from ich_cli.core.viz.canvas import (
     draw_scale,
     draw_slice,
     new_figure,
-    write_figure,
     write_text,
 )
 from ich_cli.core.viz.method_names import METHOD_NAMES
@@ -69,26 +67,10 @@ class Panel:
     """Label → effect of replacing its hottest region, shown below the map."""
 
 
-def write_panel(path: Path, panel: Panel) -> None:
-    """Write the picture as PNG without metadata; the file appears only when complete.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    write_figure(path, draw_panel(panel))
-
-
 def draw_panel(panel: Panel) -> Figure:
     """Draw the slice in its windows and with the map of each label.
 
-    File name and patient data are not drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        On the Agg canvas; needs no display and touches no global state.
+    File name and patient data are not drawn. Needs no display and touches no global state.
     """
     shown: list[Window | str] = [*panel.windows, *panel.maps]
     columns = min(len(shown), _MAX_COLUMNS)
@@ -106,25 +88,36 @@ def draw_panel(panel: Panel) -> Figure:
         _draw_tile(axes, what, panel)
     scale = add_axes(figure, width - _SIDE - 0.72, height - _TITLE - _TILE + 0.1, 0.13, _TILE - 0.2)
     draw_scale(scale, panel.style, panel.opacity)
-    for place, line in enumerate(reversed(foot)):
-        size, color = (8.5, DARK.text) if place == len(foot) - 1 else (7.5, DARK.quiet)
-        write_text(figure, _SIDE, _FOOT / 2 + _LINE * place, line, size, color, va="center")
+    draw_foot(figure, foot[1:], _SIDE)
+    top = _FOOT / 2 + _LINE * (len(foot) - 1)
+    write_text(figure, _SIDE, top, foot[0], 8.5, DARK.text, va="center")
     return figure
+
+
+def draw_foot(figure: Figure, lines: Sequence[str], left: float) -> None:
+    """Write lines in the small font at the lower edge."""
+    for place, line in enumerate(reversed(lines)):
+        write_text(figure, left, _FOOT / 2 + _LINE * place, line, 7.5, DARK.quiet, va="center")
 
 
 def _draw_tile(axes: Axes, what: Window | str, panel: Panel) -> None:
     if isinstance(what, Window):
         draw_slice(axes, picture(panel.ct.hu, what), panel.ct.geometry)
         titles(axes, window_name(what), f"window {what.center:g} / {what.width:g} HU", DARK.text)
-        return
-    values = panel.maps[what]
+    else:
+        draw_map(axes, panel, what, -0.025)
+
+
+def draw_map(axes: Axes, panel: Panel, label: str, below: float) -> None:
+    """Draw the slice under the map of a label, with titles, and its faithfulness `below`."""
+    values = panel.maps[label]
     shown = overlay(panel.ct.hu, values, panel.opacity, panel.style, panel.windows[0])
     draw_slice(axes, shown, panel.ct.geometry)
-    large, small, over = threshold_text(what, panel.probabilities, panel.thresholds)
+    large, small, over = threshold_text(label, panel.probabilities, panel.thresholds)
     titles(axes, large, small, DARK.alert if over else DARK.text)
     if panel.faithfulness:
-        line = faithfulness_line(panel.faithfulness.get(what))
-        axes.text(0.0, -0.025, line, fontsize=7.5, color=DARK.quiet, va="top",
+        line = faithfulness_line(panel.faithfulness.get(label))
+        axes.text(0.0, below, line, fontsize=7.5, color=DARK.quiet, va="top",
                   transform=axes.transAxes)  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from ich_cli.core.imaging import (
 )
 from ich_cli.core.imaging.overlays import contours
 from ich_cli.core.labels import LABELS
-from ich_cli.core.viz import Panel, draw_panel, write_panel
+from ich_cli.core.viz import Panel, draw_panel, write_figure
 
 # ImageOrientationPatient of the usual orientations (PS3.3 C.7.6.2.1.1): x to the left, y to the
 # back, z to the head.
@@ -267,7 +267,7 @@ def test_pixels_that_are_not_square_keep_their_shape() -> None:
 
 
 def test_file_is_complete_and_has_no_metadata(tmp_path: Path) -> None:
-    write_panel(tmp_path / "a.png", panel(("any",)))
+    write_figure(tmp_path / "a.png", draw_panel(panel(("any",))))
     with Image.open(tmp_path / "a.png") as image:
         image.load()
         assert set(image.info) <= {"dpi"}
@@ -278,4 +278,4 @@ def test_file_is_complete_and_has_no_metadata(tmp_path: Path) -> None:
 
 def test_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="its folder does not exist"):
-        write_panel(tmp_path / "no" / "a.png", panel(("any",)))
+        write_figure(tmp_path / "no" / "a.png", draw_panel(panel(("any",))))

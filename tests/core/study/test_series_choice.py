@@ -9,13 +9,15 @@ import pytest
 from ich_cli.core.dicom import SliceId
 from ich_cli.core.series import Series
 from ich_cli.core.study import (
+    Candidate,
     Probabilities,
     SeriesPrediction,
     SliceFacts,
     SlicePrediction,
     by_study,
+    choose_series,
 )
-from ich_cli.core.study.series_choice import Candidate, choose_series, is_sharp
+from ich_cli.core.study.series_choice import is_sharp
 
 THICK = Candidate("1.5", "STANDARD", contrast=False, thickness=5.0, extent=(0, 150), slices=31)
 THIN = replace(THICK, uid="1.1", thickness=1.0, slices=151)
@@ -78,5 +80,5 @@ def test_a_study_says_which_series_it_is_answered_from() -> None:
 
 
 def test_a_kernel_is_named_only_if_it_is_a_known_one() -> None:
-    assert THICK.describe() == "1.5: 5.0 mm, kernel STANDARD"
-    assert replace(THICK, kernel="Miller^Ann").describe() == "1.5: 5.0 mm"
+    assert THICK.about(" of ") == " of 5.0 mm, kernel STANDARD"
+    assert replace(THICK, kernel="Miller^Ann").about(": ") == ": 5.0 mm"

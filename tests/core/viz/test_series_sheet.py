@@ -11,8 +11,7 @@ from ich_cli.core.explain import Faithfulness
 from ich_cli.core.imaging import BRAIN
 from ich_cli.core.labels import LABELS
 from ich_cli.core.study import Probabilities
-from ich_cli.core.viz import ContactSheet, Panel, spread, thumbnail, write_sheet
-from ich_cli.core.viz.series_sheet import draw_sheet
+from ich_cli.core.viz import ContactSheet, Panel, draw_sheet, spread, thumbnail, write_figure
 
 
 def ct(shape: tuple[int, int] = (64, 48), spacing: tuple[float, float] = (0.5, 0.5)) -> CTSlice:
@@ -101,7 +100,7 @@ def test_thumbnails_have_the_shape_of_the_body() -> None:
 
 
 def test_file_is_complete_and_has_no_metadata(tmp_path: Path) -> None:
-    write_sheet(tmp_path / "a.png", sheet())
+    write_figure(tmp_path / "a.png", draw_sheet(sheet()))
     with Image.open(tmp_path / "a.png") as image:
         image.load()
         assert set(image.info) <= {"dpi"}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ich_cli.core.data.lesion_masks import NO_SUBTYPE, Box, blood_in_boxes
 from ich_cli.core.data.sources.base import LabelledSeries, Opened, Source, SourceRequest
-from ich_cli.core.data.sources.one_series import choose_series
+from ich_cli.core.data.sources.one_series import choose_per_study
 from ich_cli.core.data.sources.scanned import ScannedSeries, scan_request, with_refused
 from ich_cli.core.data.tables import read_table
 from ich_cli.core.dicom import Limits
@@ -128,7 +128,7 @@ def _open(request: SourceRequest) -> Opened:
     boxed = [one for one in found.series if boxes_of(one, boxes)]
     if not boxed:
         raise DataError(f"{request.images}: no slice of BHX's {len(boxes)} is there")
-    chosen, others = choose_series(boxed)
+    chosen, others = choose_per_study(boxed)
     series: list[LabelledSeries] = [
         ScannedSeries(one, None, request.limits, boxes_of(one, boxes)) for one in chosen
     ]

@@ -3,8 +3,8 @@
     CQ500CT0 CQ500CT0/Unknown Study/CT 5mm/CT000000.dcm    some mirrors put qctNN/ before
     reads.csv                                              name,Category,R1:ICH,R1:IPH, … R3: …
 
-A label is what at least two of three readers saw. One series of each study is used. Boxes of BHX,
-where its tables lie beside, are masks.
+A label is what at least two of three readers saw. One series of each study is used, as by
+`predict`. Boxes of BHX, where its tables lie beside, are masks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ich_cli.core.data.label_table import LabelRow, listed, to_label
 from ich_cli.core.data.sources import bhx
 from ich_cli.core.data.sources.base import Opened, Source, SourceRequest, find_folder
-from ich_cli.core.data.sources.one_series import choose_series
+from ich_cli.core.data.sources.one_series import choose_per_study
 from ich_cli.core.data.sources.scanned import ScannedSeries, scan_request, with_refused
 from ich_cli.core.data.sources.volumes import public_patient
 from ich_cli.core.data.tables import read_table
@@ -75,7 +75,7 @@ def _open(request: SourceRequest) -> Opened:
     boxed = find_folder(root or folder, "1_Initial_Manual_Labeling.csv")
     boxes = bhx.read_bhx(boxed) if boxed else {}
     found = scan_request(request, request.paths)
-    chosen, others = choose_series(found.series)
+    chosen, others = choose_per_study(found.series)
     missing = sorted({_name(one) or one.study for one in chosen} - reads.keys())
     if missing:
         raise DataError(f"{table}: no reads of {len(missing)} studies ({listed(missing)})")

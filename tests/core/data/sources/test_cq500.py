@@ -48,7 +48,7 @@ def test_the_brain_kernel_is_chosen_and_said(prepared: PreparedDataset) -> None:
     skipped = (prepared.folder / "skipped.csv").read_text()
     assert skipped.count("another series of the study is used") == 4
     assert skipped.count("CT BONE") == 4
-    assert "8 slices of 5 mm, kernel STANDARD" in skipped
+    assert "8 slices of 5.0 mm, kernel STANDARD" in skipped
 
 
 def test_it_is_evaluated_by_study_and_refused_by_train(
